@@ -1,0 +1,64 @@
+//! The laws of [`Repository`](crate::ports::Repository).
+
+mod notes;
+mod numbers;
+mod rows;
+mod things;
+
+pub use notes::{
+    audit_repairs_nothing_that_is_right, changes_leave_outbox_rows, one_holder_has_the_job,
+    outbox_rows_are_claimed_once, purging_frees_no_number,
+};
+pub use numbers::{
+    admission_is_remembered, basis_is_the_highest_number, basis_leaps_in_a_new_epoch,
+    shard_count_is_fixed_once, stale_epoch_gets_no_basis,
+};
+pub use rows::{
+    another_uid_is_a_repeat, concurrent_batches_agree, counts_follow_rows, late_create_stands_back,
+    message_may_come_before_its_chat, nothing_lives_under_deleted, old_creates_are_not_inserted,
+    one_of_many_deletions_wins, storing_again_changes_nothing, versions_rise,
+};
+pub use things::{
+    application_ids_rise, deleted_application_keeps_its_id, range_and_limit_hold,
+    slice_judges_the_asked_numbers, stored_is_found, taken_token_is_answered,
+};
+
+/// Mounts the laws of the repository as tests; see [the module](crate::contract).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __repository_contract {
+    ($maker:expr) => {
+        $crate::__laws!(
+            repository,
+            $maker,
+            [
+                taken_token_is_answered,
+                application_ids_rise,
+                deleted_application_keeps_its_id,
+                stored_is_found,
+                range_and_limit_hold,
+                slice_judges_the_asked_numbers,
+                storing_again_changes_nothing,
+                another_uid_is_a_repeat,
+                message_may_come_before_its_chat,
+                counts_follow_rows,
+                late_create_stands_back,
+                one_of_many_deletions_wins,
+                nothing_lives_under_deleted,
+                old_creates_are_not_inserted,
+                versions_rise,
+                concurrent_batches_agree,
+                basis_is_the_highest_number,
+                basis_leaps_in_a_new_epoch,
+                stale_epoch_gets_no_basis,
+                admission_is_remembered,
+                shard_count_is_fixed_once,
+                changes_leave_outbox_rows,
+                outbox_rows_are_claimed_once,
+                one_holder_has_the_job,
+                audit_repairs_nothing_that_is_right,
+                purging_frees_no_number,
+            ]
+        );
+    };
+}

@@ -1,0 +1,336 @@
+//! The outbox, jobs, audits and purges.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tokio::{sync::Barrier, task::JoinSet};
+
+use crate::{
+    contract::{
+        Scene,
+        scene::{body, message, message_key},
+    },
+    model::{GenerationState, JobName, JobProgress, JobState, NumberRange},
+    ports::{Claim, JobClaim, Lookup, OutboxChange, Ports},
+};
+
+/// While an index generation exists each store, update and deletion leaves an outbox row; without
+/// one none does.
+pub async fn changes_leave_outbox_rows(ports: Ports) {
+    let scene = Scene::new(ports);
+    let repository = scene.repository();
+    let now = scene.now();
+    let key = scene.stored_chat().await;
+    scene.stored_messages(key, &[1, 2]).await;
+    assert!(changes(&scene).await.is_empty());
+
+    let generation = repository.add_generation().await.unwrap();
+    assert_eq!(generation.state, GenerationState::Building);
+    let (one, two) = (message_key(key, 1), message_key(key, 2));
+    scene.stored_messages(key, &[3, 4]).await;
+    let expected = [3, 4].map(|of| OutboxChange::Message(message_key(key, of)));
+    assert_eq!(changes(&scene).await, expected);
+    // What the counter stores at once is noted as well.
+    let created = scene.create(message(scene.chat().await, "at once")).await;
+    let noted = changes(&scene).await;
+    if repository
+        .message(created.as_message().unwrap().key)
+        .await
+        .unwrap()
+        != Lookup::Absent
+    {
+        assert_eq!(
+            noted,
+            [OutboxChange::Message(created.as_message().unwrap().key)]
+        );
+    }
+    repository
+        .update_message(one, &body("new"), now, None)
+        .await
+        .unwrap();
+    repository.delete_message(two, now, None).await.unwrap();
+    repository.delete_message(two, now, None).await.unwrap();
+    assert_eq!(
+        changes(&scene).await,
+        [OutboxChange::Message(one), OutboxChange::Message(two)]
+    );
+    repository.delete_chat(key, now, None).await.unwrap();
+    repository
+        .delete_application(key.application, now)
+        .await
+        .unwrap();
+    let expected = [
+        OutboxChange::ChatDeleted(key),
+        OutboxChange::ApplicationDeleted(key.application),
+    ];
+    assert_eq!(changes(&scene).await, expected);
+
+    let next = repository.add_generation().await.unwrap();
+    assert!(next.number > generation.number);
+    repository.serve_generation(next.number).await.unwrap();
+    let left = repository.generations().await.unwrap();
+    assert_eq!(left.len(), 1, "a generation that serves is the only one");
+    assert_eq!(
+        (left[0].number, left[0].state),
+        (next.number, GenerationState::Serving)
+    );
+    repository.remove_generation(next.number).await.unwrap();
+    assert!(repository.generations().await.unwrap().is_empty());
+}
+
+/// Concurrent claims share no row, and an expired claim is free.
+pub async fn outbox_rows_are_claimed_once(ports: Ports) {
+    const CLAIMANTS: usize = 8;
+    let scene = Scene::new(ports);
+    let repository = scene.repository();
+    repository.add_generation().await.unwrap();
+    let key = scene.stored_chat().await;
+    changes(&scene).await;
+    for of in 1..=40 {
+        scene.stored_messages(key, &[of]).await;
+    }
+    let barrier = Arc::new(Barrier::new(CLAIMANTS));
+    let mut claimants = JoinSet::new();
+    for claimant in 0..CLAIMANTS {
+        let (scene, barrier) = (scene.clone(), Arc::clone(&barrier));
+        claimants.spawn(async move {
+            let claim = claim(&scene, &format!("claimant {claimant}"));
+            let mut rows = Vec::new();
+            barrier.wait().await;
+            for _ in 0..100 {
+                let more = scene.repository().claim_outbox(&claim, 3).await.unwrap();
+                if more.is_empty() {
+                    return rows;
+                }
+                rows.extend(more.iter().map(|row| row.id));
+            }
+            panic!("what is claimed is claimed over and over");
+        });
+    }
+    let rows = claimants.join_all().await.concat();
+    let distinct: BTreeSet<_> = rows.iter().copied().collect();
+    assert_eq!(
+        (rows.len(), distinct.len()),
+        (40, 40),
+        "a row was claimed twice, or never"
+    );
+
+    let late = Claim {
+        now: scene.now().plus(Duration::from_secs(61)),
+        ..claim(&scene, "late")
+    };
+    let late = Claim {
+        until: late.now.plus(Duration::from_mins(1)),
+        ..late
+    };
+    let taken = repository.claim_outbox(&late, 100).await.unwrap();
+    assert_eq!(taken.len(), 40);
+    let ids: Vec<u64> = taken.iter().map(|row| row.id).collect();
+    repository
+        .complete_outbox(&claim(&scene, "claimant 0"), &ids)
+        .await
+        .unwrap();
+    let later = Claim {
+        now: late.until,
+        ..late.clone()
+    };
+    let left = repository.claim_outbox(&later, 100).await.unwrap();
+    assert_eq!(
+        left.len(),
+        40,
+        "a holder of old removed what another one holds"
+    );
+    repository.complete_outbox(&late, &ids).await.unwrap();
+    assert!(
+        repository
+            .claim_outbox(&later, 100)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+/// A job is held by one until its lease ends.
+pub async fn one_holder_has_the_job(ports: Ports) {
+    let scene = Scene::new(ports);
+    let repository = scene.repository();
+    let job = JobName::RebuildSearch;
+    assert_eq!(repository.job(job).await.unwrap(), None);
+    let one = claim(&scene, "one");
+    let two = claim(&scene, "two");
+    assert_eq!(
+        repository.claim_job(job, &one).await.unwrap(),
+        JobClaim::Claimed(None)
+    );
+    assert!(matches!(
+        repository.claim_job(job, &two).await.unwrap(),
+        JobClaim::Held(_)
+    ));
+    let progress = JobProgress {
+        state: JobState::Running,
+        done: 5,
+        total: 9,
+        started_at: one.now,
+        finished_at: None,
+        detail: Some("half-way".to_owned()),
+    };
+    assert!(repository.report_job(job, &one, &progress).await.unwrap());
+    assert!(!repository.report_job(job, &two, &progress).await.unwrap());
+    let read = repository.job(job).await.unwrap().unwrap();
+    assert_eq!((read.holder.as_str(), &read.progress), ("one", &progress));
+
+    let late = Claim {
+        now: one.until,
+        until: one.until.plus(Duration::from_mins(1)),
+        ..two
+    };
+    let taken = repository.claim_job(job, &late).await.unwrap();
+    assert!(matches!(taken, JobClaim::Claimed(Some(before)) if before.progress == progress));
+    assert!(
+        !repository.report_job(job, &one, &progress).await.unwrap(),
+        "it was taken over"
+    );
+    let other = repository.claim_job(JobName::Purge, &one).await.unwrap();
+    assert_eq!(
+        other,
+        JobClaim::Claimed(None),
+        "jobs do not hinder each other"
+    );
+}
+
+/// An audit of sound counts changes none.
+pub async fn audit_repairs_nothing_that_is_right(ports: Ports) {
+    let scene = Scene::new(ports);
+    let repository = scene.repository();
+    let mut chats = Vec::new();
+    for of in 1..=5 {
+        let key = scene.stored_chat().await;
+        scene
+            .stored_messages(key, &(1..=of).collect::<Vec<_>>())
+            .await;
+        repository
+            .delete_message(message_key(key, 1), scene.now(), None)
+            .await
+            .unwrap();
+        chats.push(key);
+    }
+    let mut after = None;
+    let mut checked = 0;
+    loop {
+        let audit = repository.audit_chats(after, 2).await.unwrap();
+        assert_eq!(audit.repaired, []);
+        checked += audit.checked;
+        after = audit.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(checked, 5);
+    let mut after = None;
+    loop {
+        let audit = repository.audit_applications(after, 2).await.unwrap();
+        assert_eq!(audit.repaired, []);
+        after = audit.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    for (key, of) in chats.into_iter().zip(1..) {
+        assert_eq!(scene.messages_count(key).await, of - 1);
+    }
+}
+
+/// What was purged is absent, its number stays given.
+pub async fn purging_frees_no_number(ports: Ports) {
+    let scene = Scene::new(ports);
+    let repository = scene.repository();
+    let key = scene.stored_chat().await;
+    scene.stored_messages(key, &[1, 2, 3]).await;
+    repository
+        .delete_message(message_key(key, 3), scene.now(), None)
+        .await
+        .unwrap();
+    let now = scene.now();
+    assert!(
+        repository
+            .tombstones(now, None, 9)
+            .await
+            .unwrap()
+            .is_empty(),
+        "not old enough"
+    );
+    let later = now.plus(Duration::from_secs(1));
+    let dead = repository.tombstones(later, None, 9).await.unwrap();
+    assert_eq!(dead, [message_key(key, 3)]);
+    assert!(
+        repository
+            .tombstones(later, Some(dead[0]), 9)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    // A live message among the keys stays.
+    let keys = [message_key(key, 1), message_key(key, 3)];
+    assert_eq!(repository.purge_tombstones(&keys).await.unwrap(), 1);
+    assert_eq!(
+        repository.message(message_key(key, 3)).await.unwrap(),
+        Lookup::Absent
+    );
+    assert_eq!(scene.messages_count(key).await, 2);
+
+    let doomed = scene.stored_chat().await;
+    scene.stored_messages(doomed, &[1, 2]).await;
+    repository.delete_chat(doomed, now, None).await.unwrap();
+    let gone = scene.stored_chat().await;
+    scene.stored_messages(gone, &[1]).await;
+    repository
+        .delete_application(gone.application, now)
+        .await
+        .unwrap();
+    let mut purged = 0;
+    loop {
+        let some = repository.purge_below_deleted(2).await.unwrap();
+        assert!(some <= 2);
+        purged += some;
+        if some == 0 {
+            break;
+        }
+    }
+    assert_eq!(
+        purged, 4,
+        "three messages, and the chat of the deleted application"
+    );
+    assert_eq!(repository.chat(doomed).await.unwrap(), Lookup::Gone);
+    assert_eq!(scene.messages_count(key).await, 2);
+    let all = NumberRange::all();
+    assert_eq!(
+        repository
+            .messages(key, &all, 9, &[])
+            .await
+            .unwrap()
+            .rows
+            .len(),
+        2
+    );
+}
+
+/// Takes what the outbox holds, and completes it.
+async fn changes(scene: &Scene) -> Vec<OutboxChange> {
+    let claim = claim(scene, "the law");
+    let rows = scene.repository().claim_outbox(&claim, 100).await.unwrap();
+    let ids: Vec<u64> = rows.iter().map(|row| row.id).collect();
+    scene
+        .repository()
+        .complete_outbox(&claim, &ids)
+        .await
+        .unwrap();
+    rows.into_iter().flat_map(|row| row.changes).collect()
+}
+
+fn claim(scene: &Scene, holder: &str) -> Claim {
+    let now = scene.now();
+    Claim {
+        holder: holder.to_owned(),
+        now,
+        until: now.plus(Duration::from_mins(1)),
+    }
+}

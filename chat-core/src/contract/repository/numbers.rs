@@ -1,0 +1,186 @@
+//! Proving numbers, and admitting counters.
+
+use crate::{
+    contract::{
+        Scene,
+        scene::{message, message_key},
+    },
+    model::{
+        ApplicationId, ChatKey, ChatNumber, Creation, Epoch, EpochMark, Incarnation, Position,
+        Sequence, Shard, Sighting,
+    },
+    ports::{Basis, Ports},
+};
+
+const SHARD: Shard = Shard::ONLY;
+
+/// The basis of a sequence is the highest number that it stored, deleted ones included, and purged
+/// ones.
+pub async fn basis_is_the_highest_number(ports: Ports) {
+    let scene = Scene::new(ports);
+    let repository = scene.repository();
+    let basis = async |sequence: Sequence| {
+        repository
+            .basis(&sequence, SHARD, Epoch::FIRST, None)
+            .await
+            .unwrap()
+    };
+    let application = scene.application().await.id;
+    assert_eq!(basis(Sequence::Chats(application)).await, Basis::Last(0));
+    let chat = scene.stored_chat_of(application, 3).await;
+    assert_eq!(basis(Sequence::Chats(application)).await, Basis::Last(3));
+    assert_eq!(basis(Sequence::Messages(chat)).await, Basis::Last(0));
+    scene.stored_messages(chat, &[2, 7]).await;
+    let last = message_key(chat, 7);
+    repository
+        .delete_message(last, scene.now(), None)
+        .await
+        .unwrap();
+    assert_eq!(basis(Sequence::Messages(chat)).await, Basis::Last(7));
+    repository.purge_tombstones(&[last]).await.unwrap();
+    assert_eq!(basis(Sequence::Messages(chat)).await, Basis::Last(7));
+
+    let nowhere = Sequence::Chats(ApplicationId::new(987_654_321));
+    assert_eq!(basis(nowhere).await, Basis::Absent);
+    let no_chat = ChatKey {
+        application,
+        chat: ChatNumber::try_new(99).unwrap(),
+    };
+    assert_eq!(basis(Sequence::Messages(no_chat)).await, Basis::Absent);
+    repository
+        .delete_chat(chat, scene.now(), None)
+        .await
+        .unwrap();
+    assert_eq!(basis(Sequence::Messages(chat)).await, Basis::Deleted);
+    repository
+        .delete_application(application, scene.now())
+        .await
+        .unwrap();
+    assert_eq!(basis(Sequence::Chats(application)).await, Basis::Deleted);
+}
+
+/// The first basis of a later epoch is far above, later ones stay.
+pub async fn basis_leaps_in_a_new_epoch(ports: Ports) {
+    let scene = Scene::new(ports);
+    let repository = scene.repository();
+    let chat = scene.stored_chat().await;
+    scene.stored_messages(chat, &[1, 2]).await;
+    let unused = scene.application().await.id;
+    let first = admit(&scene, "one", EpochMark::Missing { nonce: 1 }).await;
+    let sequence = Sequence::Messages(chat);
+    let basis = repository
+        .basis(&sequence, SHARD, first, None)
+        .await
+        .unwrap();
+    assert_eq!(basis, Basis::Last(2));
+
+    let second = admit(&scene, "two", EpochMark::Missing { nonce: 2 }).await;
+    assert_eq!(second, first.next());
+    for _ in 0..2 {
+        let basis = repository
+            .basis(&sequence, SHARD, second, None)
+            .await
+            .unwrap();
+        assert_eq!(basis, Basis::Last(2 + Basis::LEAP));
+    }
+    // Nobody was ever given a number of it, so nothing can be lost, and it starts with 1.
+    let basis = repository
+        .basis(&Sequence::Chats(unused), SHARD, second, None)
+        .await
+        .unwrap();
+    assert_eq!(basis, Basis::Last(0));
+    // A chat that is pending since the first epoch may have given numbers that are lost.
+    let pending = ChatKey {
+        application: unused,
+        chat: ChatNumber::try_new(1).unwrap(),
+    };
+    let sequence = Sequence::Messages(pending);
+    for _ in 0..2 {
+        let basis = repository
+            .basis(&sequence, SHARD, second, Some(first))
+            .await
+            .unwrap();
+        assert_eq!(basis, Basis::Last(Basis::LEAP));
+    }
+    // Storing in the new epoch keeps what was proved.
+    let late = Creation {
+        epoch: second,
+        ..scene.creation(message(chat, "late"), 3)
+    };
+    scene.store(&[late]).await;
+    let basis = repository
+        .basis(&Sequence::Messages(chat), SHARD, second, None)
+        .await
+        .unwrap();
+    assert_eq!(basis, Basis::Last(2 + Basis::LEAP));
+}
+
+/// An epoch that is not the shard's is refused.
+pub async fn stale_epoch_gets_no_basis(ports: Ports) {
+    let scene = Scene::new(ports);
+    let sequence = Sequence::Chats(scene.application().await.id);
+    let first = admit(&scene, "one", EpochMark::Missing { nonce: 1 }).await;
+    let second = admit(&scene, "two", EpochMark::Missing { nonce: 2 }).await;
+    for stale in [first, second.next()] {
+        let basis = scene
+            .repository()
+            .basis(&sequence, SHARD, stale, None)
+            .await
+            .unwrap();
+        assert_eq!(basis, Basis::StaleEpoch);
+    }
+    let basis = scene
+        .repository()
+        .basis(&sequence, SHARD, second, None)
+        .await
+        .unwrap();
+    assert_eq!(basis, Basis::Last(0));
+}
+
+/// The same sighting is admitted into the same epoch again.
+pub async fn admission_is_remembered(ports: Ports) {
+    let scene = Scene::new(ports);
+    let first = admit(&scene, "one", EpochMark::Missing { nonce: u64::MAX }).await;
+    assert_eq!(first, Epoch::FIRST);
+    // Two processes that saw the same must not be sent into two epochs, or the counter ends up in
+    // the one that the repository has left.
+    assert_eq!(
+        admit(&scene, "one", EpochMark::Missing { nonce: u64::MAX }).await,
+        first
+    );
+    for _ in 0..2 {
+        assert_eq!(
+            admit(&scene, "one", EpochMark::Installed(first)).await,
+            first
+        );
+    }
+    let second = admit(&scene, "two", EpochMark::Installed(first)).await;
+    assert_eq!(second, first.next());
+    // Another process that saw the run before the epoch was installed joins it.
+    assert_eq!(
+        admit(&scene, "two", EpochMark::Installed(first)).await,
+        second
+    );
+}
+
+/// The first count stays, others are told it.
+pub async fn shard_count_is_fixed_once(ports: Ports) {
+    let scene = Scene::new(ports);
+    for count in [16, 8, 16] {
+        assert_eq!(scene.repository().fix_shards(count).await.unwrap(), 16);
+    }
+}
+
+async fn admit(scene: &Scene, run: &str, mark: EpochMark) -> Epoch {
+    let sighting = Sighting {
+        shard: SHARD,
+        address: "here".to_owned(),
+        incarnation: Incarnation(run.to_owned()),
+        mark,
+        complete: false,
+        position: Position::default(),
+    };
+    let admission = scene.repository().admit(&sighting).await.unwrap();
+    assert_eq!(admission.sighting, sighting);
+    admission.epoch
+}

@@ -1,0 +1,39 @@
+//! The domain of a chat backend: what is numbered, kept, read and found.
+//!
+//! An application has chats, numbered from 1; a chat has messages, numbered from 1; creating one
+//! answers its number at once, and from then on it is kept.
+//! This crate holds the rules and no I/O: what it needs of the world are [`ports`], which adapters
+//! fill with a technology each, and [`service`] holds what the system does over them.
+//!
+//! In reading order:
+//!
+//! 1. [`model`]: the values; one that exists is valid.
+//! 2. [`ports`]: what the system needs of the world, one port a file, each with its laws.
+//! 3. [`service`]: what the system does.
+//! 4. [`text`]: what a word is.
+//! 5. `memory` (feature `memory`): every port in memory, for tests, prototypes and simulation.
+//! 6. `contract` (feature `contract`): each port's laws as tests, to check an adapter with.
+//!
+//! Feature `mocks` adds a mockall mock of every port, such as `ports::MockCounter`.
+//!
+//! # Writing an adapter
+//!
+//! 1. Implement the port's trait; its doc says what must hold.
+//! 2. Mount its laws in `tests/contract.rs`: `chat_core::contract::counter_contract!(ports())`, where
+//!    the argument is an async expression that answers [`Ports`](ports::Ports) over an empty
+//!    namespace.
+//! 3. Put it into a [`Ports`](ports::Ports) and hand that to the services.
+
+#[cfg(feature = "contract")]
+pub mod contract;
+pub mod model;
+pub mod ports;
+pub mod service;
+pub mod text;
+
+#[cfg(feature = "memory")]
+pub mod memory;
+
+mod error;
+
+pub use error::{PortError, PortErrorKind};

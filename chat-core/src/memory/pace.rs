@@ -1,0 +1,26 @@
+//! Giving way around an effect, so that callers can be interleaved and dropped.
+
+/// Whether calls give way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// A call has its effect when it is first polled, and is done.
+    Straight,
+    /// A call gives way once before and once after its effect.
+    GivesWay,
+}
+
+impl Pace {
+    /// Runs one atomic effect.
+    pub(super) async fn around<T>(self, effect: impl FnOnce() -> T) -> T {
+        self.give_way().await;
+        let answer = effect();
+        self.give_way().await;
+        answer
+    }
+
+    async fn give_way(self) {
+        if self == Self::GivesWay {
+            tokio::task::yield_now().await;
+        }
+    }
+}

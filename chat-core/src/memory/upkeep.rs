@@ -1,0 +1,105 @@
+//! Audits and purges of the tables in memory.
+
+use super::tables::Tables;
+use crate::{
+    model::{ApplicationId, ChatKey},
+    ports::{Audit, Parent},
+};
+
+impl Tables {
+    pub(super) fn audit_applications(
+        &mut self,
+        after: Option<ApplicationId>,
+        limit: usize,
+    ) -> Audit<ApplicationId> {
+        let rest = self
+            .applications
+            .iter()
+            .filter(|(id, _)| after.is_none_or(|it| **id > it));
+        let ids: Vec<_> = rest.map(|(id, _)| *id).take(limit).collect();
+        let mut repaired = Vec::new();
+        for id in &ids {
+            let own = self.chats.iter().filter(|(key, _)| key.application == *id);
+            let created = own.filter(|(_, row)| row.uid.is_some());
+            let (mut count, mut last) = (0, 0);
+            for (key, row) in created {
+                count += u64::from(!row.deleted);
+                last = last.max(key.chat.get());
+            }
+            let Some(row) = self.applications.get_mut(id).filter(|row| !row.deleted) else {
+                continue;
+            };
+            if row.application.chats_count != count || row.last_number < last {
+                row.application.chats_count = count;
+                row.last_number = row.last_number.max(last);
+                repaired.push(*id);
+            }
+        }
+        let next = ids.last().copied().filter(|_| ids.len() == limit);
+        Audit {
+            next,
+            checked: ids.len() as u64,
+            repaired,
+        }
+    }
+
+    pub(super) fn audit_chats(&mut self, after: Option<ChatKey>, limit: usize) -> Audit<ChatKey> {
+        let rest = self
+            .chats
+            .keys()
+            .filter(|key| after.is_none_or(|after| **key > after));
+        let keys: Vec<_> = rest.copied().take(limit).collect();
+        let mut repaired = Vec::new();
+        for chat in &keys {
+            let gone = self.chat_state(*chat) == Parent::Gone;
+            let own = self
+                .messages
+                .iter()
+                .filter(|(key, _)| key.chat_key() == *chat);
+            let (mut count, mut last) = (0, 0);
+            for (key, row) in own {
+                count += u64::from(row.deleted_at.is_none());
+                last = last.max(key.message.get());
+            }
+            let Some(row) = self.chats.get_mut(chat).filter(|_| !gone) else {
+                continue;
+            };
+            if row.chat.messages_count != count || row.last_number < last {
+                row.chat.messages_count = count;
+                row.last_number = row.last_number.max(last);
+                repaired.push(*chat);
+            }
+        }
+        let next = keys.last().copied().filter(|_| keys.len() == limit);
+        Audit {
+            next,
+            checked: keys.len() as u64,
+            repaired,
+        }
+    }
+
+    pub(super) fn purge_below_deleted(&mut self, limit: usize) -> u64 {
+        let below_gone = |key: &ChatKey| self.chat_state(*key) == Parent::Gone;
+        let messages = self
+            .messages
+            .keys()
+            .filter(|key| below_gone(&key.chat_key()));
+        let messages: Vec<_> = messages.copied().take(limit).collect();
+        let orphans = |key: &&ChatKey| self.application_state(key.application) == Parent::Gone;
+        let room = limit - messages.len();
+        let chats: Vec<_> = self
+            .chats
+            .keys()
+            .filter(orphans)
+            .copied()
+            .take(room)
+            .collect();
+        for key in &messages {
+            self.messages.remove(key);
+        }
+        for key in &chats {
+            self.chats.remove(key);
+        }
+        (messages.len() + chats.len()) as u64
+    }
+}

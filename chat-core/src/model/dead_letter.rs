@@ -1,0 +1,95 @@
+//! Dead letters: work that was accepted and cannot be done as it is.
+
+use super::{Creation, Timestamp, Uid};
+
+/// Names a dead letter; opaque to its readers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeadLetterId(String);
+
+impl DeadLetterId {
+    /// The id of the letter that holds the creation `uid`, the same however often it fails.
+    #[must_use]
+    pub fn of_creation(uid: Uid) -> Self {
+        Self(uid.to_string())
+    }
+
+    /// Wraps an id that a queue or a user gave; anything may be asked for, little exists.
+    #[must_use]
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// The id's characters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Work that was set aside, with all that its operator needs to decide about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Its name.
+    pub id: DeadLetterId,
+    /// Why it was set aside.
+    pub reason: DeadLetterReason,
+    /// The failure in words, for the operator.
+    pub detail: String,
+    /// The creation that it holds, if it could be read.
+    pub creation: Option<Creation>,
+    /// The entry as it came.
+    pub payload: Vec<u8>,
+    /// When it failed first.
+    pub first_failed_at: Timestamp,
+    /// When it failed last.
+    pub last_failed_at: Timestamp,
+}
+
+/// Why work was set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum DeadLetterReason {
+    /// The repository refuses it, also alone.
+    Refused,
+    /// Its number belongs to another creation: a number was repeated.
+    NumberTaken,
+    /// It is so old that what deleted it may have been purged.
+    TooOld,
+    /// It is not an entry of this system.
+    Undecodable,
+    /// A newer program wrote it.
+    NewerFormat,
+    /// The search index refuses it, also alone.
+    NotIndexable,
+}
+
+impl DeadLetterReason {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::Refused,
+        Self::NumberTaken,
+        Self::TooOld,
+        Self::Undecodable,
+        Self::NewerFormat,
+        Self::NotIndexable,
+    ];
+
+    /// The reason's stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::NumberTaken => "number_taken",
+            Self::TooOld => "too_old",
+            Self::Undecodable => "undecodable",
+            Self::NewerFormat => "newer_format",
+            Self::NotIndexable => "not_indexable",
+        }
+    }
+
+    /// Reads a stable name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+}

@@ -1,0 +1,313 @@
+//! Numbering: how chats and messages get the numbers that users see.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::queue::Receipt;
+use crate::{
+    PortError,
+    model::{
+        Admission, Creation, DeadLetterId, Epoch, Number, NumberRange, Sequence, Shard, Sighting,
+        Submission, Timestamp, Uid,
+    },
+};
+
+/// Gives a creation its number, and keeps it readable until it is stored.
+///
+/// Users see the numbers in addresses, so two callers must never receive the same one, even when
+/// they ask in the same millisecond from different processes.
+/// One atomic step numbers a creation, remembers it as pending (accepted, and perhaps not stored
+/// yet), and answers its idempotency key; where the queue is of the same technology it enqueues it
+/// too.
+///
+/// A counter may forget a sequence at any time: it is then *unknown* and never starts by itself.
+/// Whoever finds it unknown seeds it with what the pending creations and the repository prove to
+/// have been given, in this order.
+///
+/// # Contract
+///
+/// Every adapter passes `chat_core::contract::counter`, one test per law. Laws of pending creations
+/// hold trivially for an adapter that stores at once.
+///
+/// 1. `never_starts_by_itself`: a sequence that nobody seeded is unknown or gone, and gives nothing.
+/// 2. `never_repeats`: concurrent callers of one sequence receive 1, 2, 3, … each once.
+/// 3. `sequences_are_independent`: drawing from one leaves every other alone, also the chat 1 of
+///    another application.
+/// 4. `seed_never_lowers`: a seed below what was given changes nothing.
+/// 5. `seed_needs_its_lease`: a seed with another lease than the one given out is refused.
+/// 6. `seed_looks_at_pending`: a seed below a pending number continues above that number.
+/// 7. `new_chat_starts_at_one`: right after a chat was numbered its messages are, from 1.
+/// 8. `deleted_stays_deleted`: once marked, a sequence numbers nothing and cannot be seeded.
+/// 9. `same_key_same_answer`: a repeated key answers the first number and time and numbers nothing,
+///    also when the repetitions are concurrent.
+/// 10. `key_of_another_request_is_refused`: the same key with another content numbers nothing.
+/// 11. `keys_belong_to_an_application`: another application may use the same key.
+/// 12. `refused_create_keeps_its_key_free`: a create that was not accepted leaves no key behind.
+/// 13. `accepted_is_pending_until_settled`: what was accepted is read by number and by range, in
+///     both orders, until it is settled.
+/// 14. `settling_twice_is_harmless`: settling what is settled, or was never there, changes nothing.
+/// 15. `settling_spares_another_uid`: settling one uid leaves another creation of that number.
+/// 16. `pending_page_tells_what_was_issued`: a page carries the last issued number of its moment.
+/// 17. `older_epoch_does_not_settle`: a counter whose epoch is behind the one given keeps everything
+///     pending, and says so.
+/// 18. `set_aside_stays_pending`: a creation with a dead letter can be read and is not handed out
+///     for publishing.
+/// 19. `unconfirmed_are_listed`: what was accepted and not confirmed is listed once it is old enough.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait Counter: Send + Sync {
+    /// Numbers a submission, or says why not.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does. The caller then cannot tell whether a number was given; an
+    /// idempotency key makes its retry safe.
+    async fn create(&self, submission: &Submission) -> Result<Numbering, PortError>;
+
+    /// Notes that a creation reached the queue.
+    ///
+    /// Called after [`Placement::Remembered`] once the queue has it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does; the creation is then published once more, which is harmless.
+    async fn confirm(&self, sequence: &Sequence, number: Number) -> Result<(), PortError>;
+
+    /// Makes an unknown sequence known, unless the lease was handed on or it is known by now.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn seed(&self, seed: &Seed) -> Result<Seeding, PortError>;
+
+    /// Installs an admitted epoch where what was sighted still holds.
+    ///
+    /// Gives `false` where it does not; the next create then brings a new sighting.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn open(&self, admission: &Admission) -> Result<bool, PortError>;
+
+    /// Closes a shard that is open for an epoch which the repository has left.
+    ///
+    /// The next create then brings a new sighting.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn close(&self, shard: Shard, epoch: Epoch) -> Result<(), PortError>;
+
+    /// Marks a sequence so that it numbers nothing any more.
+    ///
+    /// Called after the deletion stands in the repository and before it is answered.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn mark_deleted(&self, sequence: &Sequence) -> Result<(), PortError>;
+
+    /// Reads one pending creation.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn pending(
+        &self,
+        sequence: &Sequence,
+        number: Number,
+    ) -> Result<Option<Creation>, PortError>;
+
+    /// Reads the first `limit` pending creations of a range, with the last issued number, in one step.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn pending_page(
+        &self,
+        sequence: &Sequence,
+        range: &NumberRange,
+        limit: usize,
+    ) -> Result<PendingPage, PortError>;
+
+    /// Forgets pending creations that are stored.
+    ///
+    /// `epochs` are the repository's epochs of the shards concerned: a counter that is behind them
+    /// may have been replaced, and keeps everything, so that it runs into its limit and stops
+    /// numbering.
+    /// It answers the shards that are behind, with the epochs that they are open for; the caller
+    /// [closes](Self::close) them, so that the next create has them admitted again.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does; settling again is harmless.
+    async fn settle(
+        &self,
+        settlements: &[Settlement],
+        epochs: &[(Shard, Epoch)],
+    ) -> Result<Vec<(Shard, Epoch)>, PortError>;
+
+    /// Points a pending creation to its dead letter, or, with `None`, no longer.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn set_aside(
+        &self,
+        sequence: &Sequence,
+        number: Number,
+        uid: Uid,
+        letter: Option<DeadLetterId>,
+    ) -> Result<(), PortError>;
+
+    /// Lists creations that are pending since before `before`, for the audit.
+    ///
+    /// `after` is the last one that the caller has seen.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn pending_since(
+        &self,
+        before: Timestamp,
+        after: Option<(Sequence, Number)>,
+        limit: usize,
+    ) -> Result<Vec<Pending>, PortError>;
+
+    /// Says whether [`settle`](Self::settle) acknowledges the receipts that it is given.
+    ///
+    /// It does where counter and queue are of one technology.
+    fn settle_acknowledges(&self) -> bool;
+
+    /// Asks the backend for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does not answer or must not be used.
+    async fn check(&self) -> Result<(), PortError>;
+}
+
+/// The answer to a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Numbering {
+    /// It has a number and will be kept.
+    Accepted {
+        /// The number.
+        number: Number,
+        /// The epoch that gave it.
+        epoch: Epoch,
+        /// Where the creation is now.
+        placement: Placement,
+    },
+    /// Its key was used by the same request before.
+    Replayed {
+        /// The number that was given then.
+        number: Number,
+        /// When it was created.
+        created_at: Timestamp,
+    },
+    /// Its key was used by another request.
+    KeyReused,
+    /// Its application or chat is deleted, or the counter is sure that it never was.
+    Gone,
+    /// A sequence that it needs is unknown here; seed it and submit again.
+    Unknown(UnknownSequence),
+    /// The shard is not open for the server's present run; have it admitted and submit again.
+    Closed(Sighting),
+    /// Too much is waiting to be stored.
+    Overloaded {
+        /// When it may be worth trying again.
+        retry_after: Duration,
+    },
+}
+
+/// Where an accepted creation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// Pending only: the caller publishes it and confirms that.
+    Remembered,
+    /// Pending and in the queue.
+    Enqueued,
+    /// In the repository.
+    Stored,
+}
+
+/// A sequence that the counter does not know, and the leave to seed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownSequence {
+    /// Which one.
+    pub sequence: Sequence,
+    /// The shard that it lies in.
+    pub shard: Shard,
+    /// The epoch that it will be known in.
+    pub epoch: Epoch,
+    /// The leave; `None` while another caller has one that has not run out, so wait for it.
+    pub lease: Option<Lease>,
+}
+
+/// The leave to seed one sequence, opaque to the caller.
+///
+/// It ends when the sequence is seeded, or when it has run out and another caller was given one: so a
+/// caller that stalled cannot seed what it read long ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease(pub u64);
+
+/// What makes a sequence known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seed {
+    /// The sequence.
+    pub sequence: Sequence,
+    /// The shard that it lies in.
+    pub shard: Shard,
+    /// The epoch that it was found unknown in.
+    pub epoch: Epoch,
+    /// The leave.
+    pub lease: Lease,
+    /// The highest number that may have been given; the next is above it.
+    pub last: u64,
+}
+
+/// The answer to a seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seeding {
+    /// The sequence is known.
+    Seeded,
+    /// The lease has ended, the epoch is over, or the sequence is known or deleted; submit again.
+    Refused,
+}
+
+/// The pending part of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingPage {
+    /// The last number issued when the page was read; `None` where the sequence is unknown.
+    pub issued: Option<u64>,
+    /// The highest pending number of the whole sequence, 0 for none.
+    pub highest_pending: u64,
+    /// The creations of the range, in its order.
+    pub creations: Vec<Creation>,
+}
+
+/// One pending creation as the audit sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The creation.
+    pub creation: Creation,
+    /// Whether the queue is known to have had it.
+    pub confirmed: bool,
+    /// Its dead letter, if it was set aside.
+    pub dead_letter: Option<DeadLetterId>,
+}
+
+/// A creation that is done: stored, or found to be dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// Its sequence.
+    pub sequence: Sequence,
+    /// Its number there.
+    pub number: Number,
+    /// Which creation of that number.
+    pub uid: Uid,
+    /// The delivery that it came with, to be acknowledged in the same step where the counter can.
+    pub receipt: Option<Receipt>,
+}

@@ -1,0 +1,421 @@
+//! The truth: applications, chats and messages as they are stored, and the notes that go with them.
+
+use async_trait::async_trait;
+
+use crate::{
+    PortError,
+    model::{
+        Admission, Application, ApplicationId, ApplicationName, ApplicationToken, Chat, ChatKey,
+        ChatTitle, Creation, Epoch, Generation, Job, JobName, JobProgress, Message, MessageBody,
+        MessageKey, NewApplication, Number, NumberRange, Sequence, Shard, Sighting, Timestamp,
+    },
+};
+
+mod lookup;
+mod outbox;
+mod storing;
+
+pub use lookup::{AddApplication, Deletion, Lookup, Parent, Slice, Tokened};
+pub use outbox::{Claim, Indexable, JobClaim, OutboxChange, OutboxRow};
+pub use storing::{Audit, Basis, StoreBatch, StoreOutcome, StoreReport};
+
+/// Keeps everything that was created, and counts it.
+///
+/// All writes are idempotent, and those to one row commute: a create that comes late finds what an
+/// update or a deletion wrote in its place and stands back.
+/// Counts, last numbers and outbox rows change in the transaction of the rows that they speak of.
+/// What lies under something deleted is gone at once, whatever rows are left.
+///
+/// # Contract
+///
+/// Every adapter passes `chat_core::contract::repository`, one test per law.
+///
+/// Applications:
+///
+/// 1. `taken_token_is_answered`: a token that exists is refused as an outcome, and nothing changes.
+/// 2. `application_ids_rise`: a later application has a higher id, and lists run by it.
+/// 3. `deleted_application_keeps_its_id`: its token still answers its id, its lookup answers gone.
+///
+/// Rows:
+///
+/// 4. `stored_is_found`: what was stored is found by key, by range in both orders and in lists
+///    across the system, byte for byte.
+/// 5. `range_and_limit_hold`: a slice holds the rows of its range only, the first ones, in order.
+/// 6. `slice_judges_the_asked_numbers`: a slice says of each asked number whether it is stored, also
+///    when it is a tombstone.
+/// 7. `storing_again_changes_nothing`: the same batch twice leaves one row, one count.
+/// 8. `another_uid_is_a_repeat`: a number that has another uid is reported and changes nothing.
+/// 9. `message_may_come_before_its_chat`: its chat is invisible and not counted until it comes, and
+///    then counts the message.
+/// 10. `counts_follow_rows`: counts equal live rows after any mix of stores and deletions.
+/// 11. `late_create_stands_back`: a create that comes after the update or deletion of its pending
+///     form changes nothing.
+/// 12. `one_of_many_deletions_wins`: of concurrent deletions one is told so.
+/// 13. `nothing_lives_under_deleted`: under a deleted chat or application nothing is found, listed,
+///     updated, deleted or stored.
+/// 14. `old_creates_are_not_inserted`: a create below the batch's bound is refused where no row is,
+///     unless forced.
+/// 15. `versions_rise`: each change of a row raises its version; equal versions are equal contents.
+/// 16. `concurrent_batches_agree`: overlapping batches stored at once leave each row once, counted.
+///
+/// Numbers and epochs:
+///
+/// 17. `basis_is_the_highest_number`: the basis of a sequence is the highest number that it stored,
+///     deleted ones included, and purged ones.
+/// 18. `basis_leaps_in_a_new_epoch`: the first basis of a later epoch is far above, later ones stay.
+/// 19. `stale_epoch_gets_no_basis`: an epoch that is not the shard's is refused.
+/// 20. `admission_is_remembered`: the same sighting is admitted into the same epoch again.
+/// 21. `shard_count_is_fixed_once`: the first count stays, others are told it.
+///
+/// Notes:
+///
+/// 22. `changes_leave_outbox_rows`: while an index generation exists each store, update and deletion
+///     leaves an outbox row; without one none does.
+/// 23. `outbox_rows_are_claimed_once`: concurrent claims share no row, and an expired claim is free.
+/// 24. `one_holder_has_the_job`: a job is held by one until its lease ends.
+/// 25. `audit_repairs_nothing_that_is_right`: an audit of sound counts changes none.
+/// 26. `purging_frees_no_number`: what was purged is absent, its number stays given.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait Repository: Send + Sync {
+    /// Adds an application, unless its token exists, also on a deleted one.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does, like every method here.
+    async fn add_application(&self, new: &NewApplication) -> Result<AddApplication, PortError>;
+
+    /// Reads the id behind a token, also of a deleted application; it never changes.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn application_id(
+        &self,
+        token: &ApplicationToken,
+    ) -> Result<Option<ApplicationId>, PortError>;
+
+    /// Reads an application.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn application(&self, id: ApplicationId) -> Result<Lookup<Application>, PortError>;
+
+    /// Lists the first `limit` applications after one, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn applications(
+        &self,
+        after: Option<ApplicationId>,
+        limit: usize,
+    ) -> Result<Vec<Application>, PortError>;
+
+    /// Renames an application.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn rename_application(
+        &self,
+        id: ApplicationId,
+        name: &ApplicationName,
+        at: Timestamp,
+    ) -> Result<Lookup<Application>, PortError>;
+
+    /// Deletes an application and with it all below.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn delete_application(
+        &self,
+        id: ApplicationId,
+        at: Timestamp,
+    ) -> Result<Deletion, PortError>;
+
+    /// Reads a chat.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn chat(&self, key: ChatKey) -> Result<Lookup<Chat>, PortError>;
+
+    /// Reads the first `limit` chats of a range, and what is known of the numbers `also`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn chats(
+        &self,
+        application: ApplicationId,
+        range: &NumberRange,
+        limit: usize,
+        also: &[Number],
+    ) -> Result<Slice<Chat>, PortError>;
+
+    /// Lists the first `limit` chats of the system after one.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn all_chats(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+    ) -> Result<Vec<Tokened<Chat>>, PortError>;
+
+    /// Sets or clears a chat's title; where no row is, in the row of its `pending` creation.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn update_chat(
+        &self,
+        key: ChatKey,
+        title: Option<ChatTitle>,
+        at: Timestamp,
+        pending: Option<Creation>,
+    ) -> Result<Lookup<Chat>, PortError>;
+
+    /// Deletes a chat and with it its messages; where no row is, its `pending` creation.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn delete_chat(
+        &self,
+        key: ChatKey,
+        at: Timestamp,
+        pending: Option<Creation>,
+    ) -> Result<Deletion, PortError>;
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn message(&self, key: MessageKey) -> Result<Lookup<Message>, PortError>;
+
+    /// Reads the first `limit` messages of a range, and what is known of the numbers `also`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn messages(
+        &self,
+        chat: ChatKey,
+        range: &NumberRange,
+        limit: usize,
+        also: &[Number],
+    ) -> Result<Slice<Message>, PortError>;
+
+    /// Lists the first `limit` messages of the system after one.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn all_messages(
+        &self,
+        after: Option<MessageKey>,
+        limit: usize,
+    ) -> Result<Vec<Tokened<Message>>, PortError>;
+
+    /// Changes a message's body; where no row is, in the row of its `pending` creation.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn update_message(
+        &self,
+        key: MessageKey,
+        body: &MessageBody,
+        at: Timestamp,
+        pending: Option<Creation>,
+    ) -> Result<Lookup<Message>, PortError>;
+
+    /// Deletes a message; where no row is, its `pending` creation.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn delete_message(
+        &self,
+        key: MessageKey,
+        at: Timestamp,
+        pending: Option<Creation>,
+    ) -> Result<Deletion, PortError>;
+
+    /// Reads messages with their versions, for indexing and for hits, in the order asked for.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn messages_by_key(&self, keys: &[MessageKey]) -> Result<Vec<Indexable>, PortError>;
+
+    /// Stores creations in one transaction, and says of each how it ended.
+    ///
+    /// # Errors
+    ///
+    /// Fails as a whole when the backend does, or when it refuses one of them.
+    async fn store(&self, batch: &StoreBatch) -> Result<StoreReport, PortError>;
+
+    /// Proves up to which number a sequence may have given numbers.
+    ///
+    /// `alive` is the epoch of the chat's own creation where that is pending: it stands for a chat
+    /// that is not stored yet.
+    /// In the first call of a new epoch the basis leaps by [`Basis::LEAP`], and is stored before it
+    /// is answered, so that it is above everything that the lost epoch may have given.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn basis(
+        &self,
+        sequence: &Sequence,
+        shard: Shard,
+        epoch: Epoch,
+        alive: Option<Epoch>,
+    ) -> Result<Basis, PortError>;
+
+    /// Decides by [`ShardRecord::admit`](crate::model::ShardRecord::admit) under the shard's lock.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn admit(&self, sighting: &Sighting) -> Result<Admission, PortError>;
+
+    /// Fixes the number of shards at the first start, and answers the fixed one.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn fix_shards(&self, count: u16) -> Result<u16, PortError>;
+
+    /// Takes up to `limit` of the oldest outbox rows that nobody has claimed beyond `claim.now`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn claim_outbox(&self, claim: &Claim, limit: usize) -> Result<Vec<OutboxRow>, PortError>;
+
+    /// Removes outbox rows that the claim's holder has done.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn complete_outbox(&self, claim: &Claim, rows: &[u64]) -> Result<(), PortError>;
+
+    /// Lists the index generations, the lowest number first.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn generations(&self) -> Result<Vec<Generation>, PortError>;
+
+    /// Adds a generation that is being built, after every transaction that does not know of it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn add_generation(&self) -> Result<Generation, PortError>;
+
+    /// Notes that this generation serves, and forgets every other.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn serve_generation(&self, number: u64) -> Result<(), PortError>;
+
+    /// Forgets a generation.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn remove_generation(&self, number: u64) -> Result<(), PortError>;
+
+    /// Takes a job, unless another holder's lease lasts beyond `claim.now`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn claim_job(&self, name: JobName, claim: &Claim) -> Result<JobClaim, PortError>;
+
+    /// Notes a job's progress and prolongs its lease; `false` if somebody else holds it by now.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn report_job(
+        &self,
+        name: JobName,
+        claim: &Claim,
+        progress: &JobProgress,
+    ) -> Result<bool, PortError>;
+
+    /// Reads a job.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn job(&self, name: JobName) -> Result<Option<Job>, PortError>;
+
+    /// Compares `chats_count` and `last_number` of up to `limit` applications with their chats, and
+    /// repairs them.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn audit_applications(
+        &self,
+        after: Option<ApplicationId>,
+        limit: usize,
+    ) -> Result<Audit<ApplicationId>, PortError>;
+
+    /// Compares `messages_count` and `last_number` of up to `limit` chats with their messages, and
+    /// repairs them.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn audit_chats(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+    ) -> Result<Audit<ChatKey>, PortError>;
+
+    /// Removes up to `limit` rows below deleted chats and applications, and says how many.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn purge_below_deleted(&self, limit: usize) -> Result<u64, PortError>;
+
+    /// Lists up to `limit` tombstones of messages in live chats, deleted before `before`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn tombstones(
+        &self,
+        before: Timestamp,
+        after: Option<MessageKey>,
+        limit: usize,
+    ) -> Result<Vec<MessageKey>, PortError>;
+
+    /// Removes tombstones for good; their numbers stay given.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn purge_tombstones(&self, keys: &[MessageKey]) -> Result<u64, PortError>;
+
+    /// Asks the backend for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does not answer or must not be used.
+    async fn check(&self) -> Result<(), PortError>;
+}

@@ -1,0 +1,52 @@
+//! Work that follows a stored change, and jobs that one process of many does.
+
+use crate::model::{ApplicationId, ChatKey, Job, Message, MessageKey, Timestamp};
+
+/// Who takes work, and until when nobody else may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Names the holder, different for every process.
+    pub holder: String,
+    /// The moment of the claim.
+    pub now: Timestamp,
+    /// When it ends by itself.
+    pub until: Timestamp,
+}
+
+/// A note of the outbox: what changed, to be carried to the search index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// The row's id, rising.
+    pub id: u64,
+    /// What changed in one transaction.
+    pub changes: Vec<OutboxChange>,
+}
+
+/// One thing that changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OutboxChange {
+    /// A message was stored, changed or deleted.
+    Message(MessageKey),
+    /// A chat was deleted with all its messages.
+    ChatDeleted(ChatKey),
+    /// An application was deleted with all below.
+    ApplicationDeleted(ApplicationId),
+}
+
+/// A message as the index needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Indexable {
+    /// The message that was asked for.
+    pub key: MessageKey,
+    /// The live message with its version; `None` if it is gone.
+    pub current: Option<(Message, u64)>,
+}
+
+/// The answer to the claim of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobClaim {
+    /// The claimant holds it; this is what its last holder left, if there was one.
+    Claimed(Option<Job>),
+    /// Somebody else holds it.
+    Held(Job),
+}

@@ -1,0 +1,148 @@
+//! The search index: finds messages by their words.
+
+use async_trait::async_trait;
+
+use crate::{
+    PortError,
+    model::{ChatKey, Generation, MessageBody, MessageKey, Timestamp},
+    text::Word,
+};
+
+/// Finds messages by the words that the core takes from their bodies.
+///
+/// The index is a copy: the repository is the truth, hits are read from there before they are
+/// shown, and a generation of the index can be filled anew at any time while another one serves.
+/// An adapter indexes [`text::words`](crate::text::words) of the body and nothing else, so that every
+/// engine finds the same.
+///
+/// # Contract
+///
+/// Every adapter passes `chat_core::contract::search`, one test per law:
+///
+/// 1. `indexed_is_found`: an applied document is found by each of its words.
+/// 2. `every_word_must_match`: a document that lacks one word of the query is not found.
+/// 3. `nothing_outside_the_chat`: the same words in another chat or application are not found.
+/// 4. `older_version_stands_back`: applying an older version, or a deletion older than the document,
+///    changes nothing and counts as done.
+/// 5. `deleted_is_gone`: a deleted document is not found.
+/// 6. `hits_are_paged`: paging through many hits shows each once.
+/// 7. `generations_are_apart`: what one generation holds is not found until it serves.
+/// 8. `missing_generation_is_an_error`: a write to a generation that is gone fails, it is never made
+///    anew by guessing.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait SearchIndex: Send + Sync {
+    /// Applies changes to a generation, and says for each how it ended.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does; applying again is harmless.
+    async fn apply(
+        &self,
+        generation: &Generation,
+        changes: &[IndexChange],
+    ) -> Result<Vec<Applied>, PortError>;
+
+    /// Finds up to `limit` messages after a place in the hits, best first.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn find(&self, query: &SearchQuery) -> Result<Vec<SearchHit>, PortError>;
+
+    /// Makes an empty generation; harmless if it is there.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn create_generation(&self, generation: &Generation) -> Result<(), PortError>;
+
+    /// Lets searches read this generation from now on, and no other.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does, or has no such generation.
+    async fn serve_generation(&self, generation: &Generation) -> Result<(), PortError>;
+
+    /// Removes a generation; harmless if it is gone.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn remove_generation(&self, generation: &Generation) -> Result<(), PortError>;
+
+    /// Asks the backend for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does not answer or must not be used.
+    async fn check(&self) -> Result<(), PortError>;
+}
+
+/// One change of the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IndexChange {
+    /// The message is now so.
+    Put(IndexDocument),
+    /// The message is gone.
+    Delete {
+        /// Which message.
+        key: MessageKey,
+        /// The version that it is gone with.
+        version: u64,
+    },
+}
+
+/// What the index keeps of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexDocument {
+    /// Which message.
+    pub key: MessageKey,
+    /// Its version; of two versions the higher one holds.
+    pub version: u64,
+    /// What it says.
+    pub body: MessageBody,
+    /// When it was created: newer hits come first among equals.
+    pub created_at: Timestamp,
+}
+
+/// How one change ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// The index is at this version or a later one.
+    Done,
+    /// Try again later.
+    Retry {
+        /// What went wrong, for the operator.
+        detail: String,
+    },
+    /// The index will never take it.
+    Refused {
+        /// What is wrong with it, for the operator.
+        detail: String,
+    },
+}
+
+/// What to find, where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchQuery {
+    /// The one chat to look in; `None` looks across the system.
+    pub chat: Option<ChatKey>,
+    /// The words that must all match, at least one.
+    pub words: Vec<Word>,
+    /// How many hits at most.
+    pub limit: usize,
+    /// The last hit of the page before.
+    pub after: Option<SearchHit>,
+}
+
+/// A message that was found, before it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchHit {
+    /// Which message.
+    pub key: MessageKey,
+    /// Its rank: all but its age, as one number above 0.
+    pub score: u64,
+    /// When it was created.
+    pub created_at: Timestamp,
+}

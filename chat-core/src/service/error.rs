@@ -1,0 +1,25 @@
+//! The outcomes of a service that a user can hear about.
+
+use std::time::Duration;
+
+use crate::PortError;
+
+/// Why a service did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The thing is not there, was deleted, or belongs to another application.
+    #[error("there is no such thing")]
+    NotFound,
+    /// The idempotency key was used by another request.
+    #[error("the idempotency key was used by another request")]
+    KeyReused,
+    /// Too much is waiting to be stored; nothing was numbered.
+    #[error("too much is waiting to be stored")]
+    Overloaded {
+        /// When it may be worth trying again.
+        retry_after: Duration,
+    },
+    /// A backend failed; the request may have been accepted.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}

@@ -1,0 +1,89 @@
+//! What the system does, by resource and by background duty.
+//!
+//! [`Applications`], [`Chats`] and [`Messages`] serve users, [`DeadLetters`] operators;
+//! [`Persister`] stores what was accepted, [`Reconciler`] audits and repairs.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::ports::Ports;
+
+mod applications;
+mod chats;
+mod dead_letters;
+mod directory;
+mod error;
+mod messages;
+mod numbering;
+mod paging;
+mod persister;
+mod reconciler;
+
+pub use applications::Applications;
+pub use chats::Chats;
+pub use dead_letters::DeadLetters;
+pub use error::ServiceError;
+pub use messages::Messages;
+pub use numbering::Created;
+#[cfg(feature = "contract")]
+pub(crate) use numbering::Numberer;
+pub use persister::{Persisted, Persister};
+pub use reconciler::{Reconciled, Reconciler};
+
+/// What an operator may set about the services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// How long tombstones stay; a create older than half of it is not stored where no row is.
+    pub retention: Duration,
+    /// How many applications' ids are remembered in the process, so that creates need no read.
+    pub remembered_applications: usize,
+    /// How many creations are stored together at most.
+    pub batch: usize,
+    /// How long a creation may be pending before the audit looks after it.
+    pub patience: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_hours(30 * 24),
+            remembered_applications: 100_000,
+            batch: 500,
+            patience: Duration::from_mins(1),
+        }
+    }
+}
+
+/// Every service over one set of ports; cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    /// Applications.
+    pub applications: Arc<Applications>,
+    /// Chats.
+    pub chats: Arc<Chats>,
+    /// Messages.
+    pub messages: Arc<Messages>,
+    /// What could not be stored.
+    pub dead_letters: Arc<DeadLetters>,
+    /// Stores what was accepted.
+    pub persister: Arc<Persister>,
+    /// Audits and repairs.
+    pub reconciler: Arc<Reconciler>,
+}
+
+impl Services {
+    /// Builds the services.
+    #[must_use]
+    pub fn new(ports: &Ports, policy: &Policy) -> Self {
+        let directory = Arc::new(directory::Directory::new(ports, policy));
+        let numberer = Arc::new(numbering::Numberer::new(ports));
+        let persister = Arc::new(Persister::new(ports, policy));
+        Self {
+            applications: Arc::new(Applications::new(ports, &directory)),
+            chats: Arc::new(Chats::new(ports, &directory, &numberer)),
+            messages: Arc::new(Messages::new(ports, &directory, &numberer)),
+            dead_letters: Arc::new(DeadLetters::new(ports)),
+            reconciler: Arc::new(Reconciler::new(ports, policy, &persister)),
+            persister,
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The create path: from a draft to a number that is kept.
+
+use std::{sync::Arc, time::Duration};
+
+use super::ServiceError;
+use crate::{
+    PortError, PortErrorKind,
+    model::{
+        Content, Creation, Draft, Epoch, IdempotencyKey, Number, NumberRange, Sequence, Submission,
+        Timestamp,
+    },
+    ports::{
+        Basis, Clock, Counter, Numbering, Placement, Ports, Queue, Repository, Seed, Tokens,
+        UnknownSequence,
+    },
+};
+
+/// What was created, or had been created by the same request before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created<T> {
+    /// The thing as it was created.
+    pub item: T,
+    /// Whether an earlier request with the same key created it.
+    pub replayed: bool,
+}
+
+impl<T> Created<T> {
+    /// Turns what was created into something else.
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Created<U> {
+        Created {
+            item: change(self.item),
+            replayed: self.replayed,
+        }
+    }
+}
+
+/// How often a create is submitted before it is given up: each try ends in a number, or has mended
+/// what was in its way, or lost a race for mending it.
+const TRIES: u32 = 12;
+
+/// How long to leave another caller that is seeding the same sequence.
+const OTHER_SEEDER: Duration = Duration::from_millis(5);
+
+/// Numbers drafts, and mends what a counter has forgotten.
+pub(crate) struct Numberer {
+    counter: Arc<dyn Counter>,
+    queue: Arc<dyn Queue>,
+    repository: Arc<dyn Repository>,
+    clock: Arc<dyn Clock>,
+    tokens: Arc<dyn Tokens>,
+}
+
+impl Numberer {
+    pub(crate) fn new(ports: &Ports) -> Self {
+        Self {
+            counter: Arc::clone(&ports.counter),
+            queue: Arc::clone(&ports.queue),
+            repository: Arc::clone(&ports.repository),
+            clock: Arc::clone(&ports.clock),
+            tokens: Arc::clone(&ports.tokens),
+        }
+    }
+
+    /// Gives `content` a number; once this answers, the creation is kept.
+    pub(crate) async fn create(
+        &self,
+        content: Content,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Created<Creation>, ServiceError> {
+        let draft = Draft {
+            uid: self.tokens.uid(),
+            created_at: self.clock.now(),
+            content,
+        };
+        let submission = Submission { draft, key };
+        for attempt in 0..TRIES {
+            match self.counter.create(&submission).await? {
+                Numbering::Accepted {
+                    number,
+                    epoch,
+                    placement,
+                } => {
+                    let item = Creation {
+                        number,
+                        epoch,
+                        draft: submission.draft,
+                    };
+                    if placement == Placement::Remembered {
+                        self.publish(&item).await;
+                    }
+                    return Ok(Created {
+                        item,
+                        replayed: false,
+                    });
+                }
+                Numbering::Replayed { number, created_at } => {
+                    return Ok(replayed(submission.draft, number, created_at));
+                }
+                Numbering::KeyReused => return Err(ServiceError::KeyReused),
+                Numbering::Gone => return Err(ServiceError::NotFound),
+                Numbering::Overloaded { retry_after } => {
+                    return Err(ServiceError::Overloaded { retry_after });
+                }
+                Numbering::Unknown(unknown) => self.seed(unknown).await?,
+                Numbering::Closed(sighting) => {
+                    let admission = self.repository.admit(&sighting).await?;
+                    if self.counter.open(&admission).await? {
+                        tracing::warn!(
+                            shard = sighting.shard.get(),
+                            epoch = admission.epoch.get(),
+                            "a run of the counter was admitted"
+                        );
+                    }
+                }
+            }
+            // The first tries mend; later ones lost a race, and give the winner time.
+            if attempt >= 3 {
+                self.clock
+                    .sleep(Duration::from_millis(5 << attempt.min(6)))
+                    .await;
+            }
+        }
+        Err(PortError::new(PortErrorKind::Contention, "counter", "number a creation").into())
+    }
+
+    /// Puts an accepted creation into the queue.
+    ///
+    /// A failure is no failure of the create: the creation is pending, and the audit looks after what
+    /// is not confirmed.
+    async fn publish(&self, creation: &Creation) {
+        let published = match self.queue.publish(creation).await {
+            Ok(()) => {
+                self.counter
+                    .confirm(&creation.sequence(), creation.number)
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = published {
+            tracing::warn!(
+                sequence = %creation.sequence(),
+                number = creation.number.get(),
+                error = &error as &dyn std::error::Error,
+                "a creation is not known to be in the queue; the audit will look after it"
+            );
+        }
+    }
+
+    /// Makes a sequence known, with all that pending creations and the repository prove.
+    ///
+    /// Pending is read first: what leaves it in between is in the repository by then.
+    async fn seed(&self, unknown: UnknownSequence) -> Result<(), ServiceError> {
+        let UnknownSequence {
+            sequence,
+            shard,
+            epoch,
+            lease,
+        } = unknown;
+        let Some(lease) = lease else {
+            self.clock.sleep(OTHER_SEEDER).await;
+            return Ok(());
+        };
+        let nothing = NumberRange::all().up_to(0);
+        let highest = self
+            .counter
+            .pending_page(&sequence, &nothing, 1)
+            .await?
+            .highest_pending;
+        let alive = self.pending_owner(&sequence).await?;
+        match self
+            .repository
+            .basis(&sequence, shard, epoch, alive)
+            .await?
+        {
+            Basis::Last(last) => {
+                let last = last.max(highest);
+                self.counter
+                    .seed(&Seed {
+                        sequence,
+                        shard,
+                        epoch,
+                        lease,
+                        last,
+                    })
+                    .await?;
+                Ok(())
+            }
+            Basis::Deleted => {
+                self.counter.mark_deleted(&sequence).await?;
+                Err(ServiceError::NotFound)
+            }
+            Basis::Absent => Err(ServiceError::NotFound),
+            Basis::StaleEpoch => Ok(self.counter.close(shard, epoch).await?),
+        }
+    }
+
+    /// The epoch of the pending creation of the chat that a sequence belongs to, if it is pending.
+    async fn pending_owner(&self, sequence: &Sequence) -> Result<Option<Epoch>, PortError> {
+        let Sequence::Messages(chat) = sequence else {
+            return Ok(None);
+        };
+        let chats = Sequence::Chats(chat.application);
+        let creation = self.counter.pending(&chats, chat.chat.into()).await?;
+        Ok(creation.map(|creation| creation.epoch))
+    }
+}
+
+/// The creation that the same request made before: the request tells all of it but number and time.
+fn replayed(draft: Draft, number: Number, created_at: Timestamp) -> Created<Creation> {
+    let draft = Draft {
+        created_at,
+        ..draft
+    };
+    Created {
+        item: Creation {
+            number,
+            epoch: Epoch::NONE,
+            draft,
+        },
+        replayed: true,
+    }
+}

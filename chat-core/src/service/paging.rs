@@ -1,0 +1,177 @@
+//! Pages of a sequence: what is stored and what is still pending, as one list without gaps.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+
+use super::ServiceError;
+use crate::{
+    PortError,
+    model::{Creation, Limit, Number, NumberRange, Order, Page, Sequence},
+    ports::{Counter, Parent, Slice},
+};
+
+/// The stored side of a list.
+#[async_trait]
+pub(super) trait Stored: Send + Sync {
+    /// What the list is of.
+    type Item: Clone + Send;
+
+    /// The sequence that numbers the list.
+    fn sequence(&self) -> Sequence;
+
+    /// An item's number.
+    fn number(item: &Self::Item) -> Number;
+
+    /// A pending creation as an item.
+    fn pending(creation: &Creation) -> Option<Self::Item>;
+
+    /// Reads a part of the list, and what is stored of the numbers `also`.
+    async fn slice(
+        &self,
+        range: &NumberRange,
+        limit: usize,
+        also: &[Number],
+    ) -> Result<Slice<Self::Item>, PortError>;
+
+    /// The highest number that the repository has of the list, given or not.
+    async fn last_stored(&self) -> Result<u64, PortError> {
+        let last = NumberRange::new(None, None, Order::Descending);
+        let slice = self.slice(&last, 1, &[]).await?;
+        Ok(slice
+            .rows
+            .first()
+            .map_or(0, |item| Self::number(item).get()))
+    }
+
+    /// Says whether the owner of the list is itself pending.
+    async fn owner_is_pending(&self, counter: &dyn Counter) -> Result<bool, PortError>;
+}
+
+/// Reads a page.
+///
+/// Each round reads the pending creations of the range first and the rows after it, and the rows win:
+/// what leaves pending in between is a row by then.
+/// Rows above the last number that was issued before the pending were read wait for the next page,
+/// since a lower number could still be on its way.
+/// A source that gave all that it was asked for ends the round at its own last number.
+pub(super) async fn page<S: Stored>(
+    counter: &Arc<dyn Counter>,
+    stored: &S,
+    asked: NumberRange,
+    limit: Limit,
+) -> Result<Page<S::Item, NumberRange>, ServiceError> {
+    let mut range = asked;
+    let wanted = limit.get() + 1;
+    let mut bound = None;
+    let mut items = Vec::new();
+    loop {
+        let round = round(&**counter, stored, range, wanted, &mut bound).await?;
+        items.extend(round.items);
+        match round.end {
+            Some(end) if items.len() < wanted => range = range.beyond(end),
+            _ => break,
+        }
+        if range.is_empty() {
+            break;
+        }
+    }
+    Ok(Page::cut(items, limit, |last| {
+        asked.beyond(S::number(last))
+    }))
+}
+
+/// What one round of reading gave.
+struct Round<T> {
+    items: Vec<T>,
+    /// Up to where the range was read; `None` where all of it was.
+    end: Option<Number>,
+}
+
+async fn round<S: Stored>(
+    counter: &dyn Counter,
+    stored: &S,
+    range: NumberRange,
+    wanted: usize,
+    bound: &mut Option<u64>,
+) -> Result<Round<S::Item>, ServiceError> {
+    let sequence = stored.sequence();
+    let mut pending = counter.pending_page(&sequence, &range, wanted).await?;
+    let highest = match (*bound, pending.issued) {
+        (Some(bound), _) => bound,
+        (None, Some(issued)) => issued,
+        (None, None) => {
+            // The counter has forgotten the sequence: what it had issued by now is either pending or
+            // stored by now, and pending has to be read again after the bound is known.
+            let last = stored.last_stored().await?.max(pending.highest_pending);
+            pending = counter.pending_page(&sequence, &range, wanted).await?;
+            last
+        }
+    };
+    *bound = Some(highest);
+    let visible = range.up_to(highest);
+    let numbers: Vec<Number> = pending
+        .creations
+        .iter()
+        .map(|creation| creation.number)
+        .collect();
+    let slice = live_slice(counter, stored, &visible, wanted, &numbers).await?;
+
+    let pending_end = numbers.last().filter(|_| numbers.len() >= wanted).copied();
+    let stored_end = slice
+        .rows
+        .last()
+        .filter(|_| slice.rows.len() >= wanted)
+        .map(|row| S::number(row));
+    let end = nearest(range.order(), pending_end, stored_end).filter(|_| !visible.is_empty());
+    let read = end.map_or(visible, |end| visible.through(end));
+
+    let mut merged: BTreeMap<Number, S::Item> = pending
+        .creations
+        .iter()
+        .filter(|creation| !slice.known.contains_key(&creation.number))
+        .filter_map(|creation| Some((creation.number, S::pending(creation)?)))
+        .collect();
+    merged.extend(slice.rows.into_iter().map(|row| (S::number(&row), row)));
+    merged.retain(|number, _| read.contains(*number));
+    let items = match range.order() {
+        Order::Ascending => merged.into_values().collect(),
+        Order::Descending => merged.into_values().rev().collect(),
+    };
+    Ok(Round { items, end })
+}
+
+/// Reads the rows, once it is clear that their owner lives.
+async fn live_slice<S: Stored>(
+    counter: &dyn Counter,
+    stored: &S,
+    range: &NumberRange,
+    wanted: usize,
+    numbers: &[Number],
+) -> Result<Slice<S::Item>, ServiceError> {
+    let slice = stored.slice(range, wanted, numbers).await?;
+    match slice.parent {
+        Parent::Live => Ok(slice),
+        Parent::Gone => Err(ServiceError::NotFound),
+        Parent::Absent if stored.owner_is_pending(counter).await? => Ok(slice),
+        Parent::Absent => {
+            // It may have been stored between the two reads.
+            let again = stored.slice(range, wanted, numbers).await?;
+            if again.parent == Parent::Live {
+                Ok(again)
+            } else {
+                Err(ServiceError::NotFound)
+            }
+        }
+    }
+}
+
+fn nearest(order: Order, one: Option<Number>, other: Option<Number>) -> Option<Number> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(match order {
+            Order::Ascending => one.min(other),
+            Order::Descending => one.max(other),
+        }),
+        (one, other) => one.or(other),
+    }
+}

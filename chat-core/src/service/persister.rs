@@ -1,0 +1,345 @@
+//! Storing: from the queue into the repository.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::Policy;
+use crate::{
+    PortError,
+    model::{
+        Creation, DeadLetter, DeadLetterId, DeadLetterReason, Epoch, Position, Shard, Timestamp,
+    },
+    ports::{
+        Clock, Consumer, Counter, Delivery, Entry, Ports, Queue, Receipt, Repository, Settlement,
+        StoreBatch, StoreOutcome,
+    },
+};
+
+/// An entry that was handed out more often than this is tried alone.
+const ATTEMPTS_TOGETHER: u32 = 3;
+
+/// Stores what was accepted, hundreds of creations in one transaction.
+///
+/// The order is: commit, settle, acknowledge; so a crash anywhere leaves work that comes again and is
+/// found done.
+/// A batch that the repository refuses is split until the entry that is at fault is alone; only that
+/// one is set aside, and stays readable under its number.
+pub struct Persister {
+    counter: Arc<dyn Counter>,
+    queue: Arc<dyn Queue>,
+    repository: Arc<dyn Repository>,
+    clock: Arc<dyn Clock>,
+    batch: usize,
+    late: Duration,
+}
+
+/// What one round of storing did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Persisted {
+    /// Entries that were taken from the queue.
+    pub received: usize,
+    /// Creations that are stored now, or were found stored, or lay below something deleted.
+    pub done: usize,
+    /// Entries that were set aside as dead letters.
+    pub set_aside: usize,
+    /// Creations of `done` that stay pending, since the counter is behind; they come again, so the
+    /// caller should wait a moment.
+    pub behind: usize,
+}
+
+/// A creation on its way into the repository.
+#[derive(Clone)]
+struct Item {
+    creation: Creation,
+    receipt: Option<Receipt>,
+    forced: bool,
+    position: Option<(Shard, Position)>,
+}
+
+impl Persister {
+    pub(super) fn new(ports: &Ports, policy: &Policy) -> Self {
+        Self {
+            counter: Arc::clone(&ports.counter),
+            queue: Arc::clone(&ports.queue),
+            repository: Arc::clone(&ports.repository),
+            clock: Arc::clone(&ports.clock),
+            batch: policy.batch,
+            late: policy.retention / 2,
+        }
+    }
+
+    /// Takes one batch from the queue, waiting for at most `wait`, and stores it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a backend does; what was not stored was given back, or comes again by itself.
+    pub async fn run_once(
+        &self,
+        consumer: &Consumer,
+        wait: Duration,
+    ) -> Result<Persisted, PortError> {
+        let deliveries = self.queue.receive(consumer, self.batch, wait).await?;
+        let mut report = Persisted {
+            received: deliveries.len(),
+            ..Persisted::default()
+        };
+        let mut together = Vec::new();
+        let mut alone = Vec::new();
+        for delivery in deliveries {
+            let suspect = delivery.attempt > ATTEMPTS_TOGETHER;
+            match self.readable(delivery).await? {
+                Some(item) if suspect => alone.push(vec![item]),
+                Some(item) => together.push(item),
+                None => report.set_aside += 1,
+            }
+        }
+        let mut batches = alone;
+        batches.push(together);
+        while let Some(batch) = batches.pop() {
+            if let Err(error) = self.store_split(batch, &mut report).await {
+                let rest: Vec<Receipt> = batches
+                    .iter()
+                    .flatten()
+                    .filter_map(|item| item.receipt.clone())
+                    .collect();
+                self.queue.give_back(&rest).await?;
+                return Err(error);
+            }
+        }
+        Ok(report)
+    }
+
+    /// Stores creations that were found pending and are in no queue any more.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a backend does; storing again is harmless.
+    pub(super) async fn store_pending(
+        &self,
+        creations: Vec<Creation>,
+    ) -> Result<Persisted, PortError> {
+        let mut report = Persisted {
+            received: creations.len(),
+            ..Persisted::default()
+        };
+        let items = creations.into_iter().map(|creation| Item {
+            creation,
+            receipt: None,
+            forced: false,
+            position: None,
+        });
+        self.store_split(items.collect(), &mut report).await?;
+        Ok(report)
+    }
+
+    /// Takes a creation out of its delivery, or sets aside what cannot be read.
+    async fn readable(&self, delivery: Delivery) -> Result<Option<Item>, PortError> {
+        let Delivery {
+            receipt,
+            forced,
+            position,
+            entry,
+            ..
+        } = delivery;
+        match entry {
+            Entry::Creation(creation) => Ok(Some(Item {
+                creation,
+                receipt: Some(receipt),
+                forced,
+                position,
+            })),
+            Entry::Unreadable {
+                payload,
+                detail,
+                newer,
+            } => {
+                let now = self.clock.now();
+                let reason = if newer {
+                    DeadLetterReason::NewerFormat
+                } else {
+                    DeadLetterReason::Undecodable
+                };
+                let letter = DeadLetter {
+                    id: DeadLetterId::new(format!("entry-{}", receipt.0)),
+                    reason,
+                    detail,
+                    creation: None,
+                    payload,
+                    first_failed_at: now,
+                    last_failed_at: now,
+                };
+                self.queue.add_dead_letter(&letter).await?;
+                self.queue.acknowledge(&[receipt]).await?;
+                tracing::error!(
+                    letter = letter.id.as_str(),
+                    reason = reason.as_str(),
+                    "an entry of the queue cannot be read and was set aside"
+                );
+                Ok(None)
+            }
+        }
+    }
+
+    /// Stores a batch, splitting it where the repository refuses it.
+    async fn store_split(&self, items: Vec<Item>, report: &mut Persisted) -> Result<(), PortError> {
+        let mut batches = vec![items];
+        while let Some(mut items) = batches.pop() {
+            if items.is_empty() {
+                continue;
+            }
+            match self.store(&items, report).await {
+                Ok(()) => {}
+                Err(error) if error.is_retryable() => {
+                    let receipts = receipts(items.iter().chain(batches.iter().flatten()));
+                    self.queue.give_back(&receipts).await?;
+                    return Err(error);
+                }
+                Err(error) if items.len() == 1 => {
+                    let detail = describe(&error);
+                    self.set_aside(&items, DeadLetterReason::Refused, &detail)
+                        .await?;
+                    report.set_aside += 1;
+                }
+                Err(_) => {
+                    batches.push(items.split_off(items.len() / 2));
+                    batches.push(items);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a batch in one transaction and does what its outcomes ask for.
+    async fn store(&self, items: &[Item], report: &mut Persisted) -> Result<(), PortError> {
+        let batch = StoreBatch {
+            creations: items
+                .iter()
+                .map(|item| (item.creation.clone(), item.forced))
+                .collect(),
+            not_before: self.clock.now().minus(self.late),
+            positions: furthest(items),
+        };
+        let stored = self.repository.store(&batch).await?;
+        let mut done = Vec::new();
+        let mut taken = Vec::new();
+        let mut late = Vec::new();
+        for (item, outcome) in items.iter().zip(&stored.outcomes) {
+            match outcome {
+                StoreOutcome::Stored | StoreOutcome::Present => done.push(item.clone()),
+                StoreOutcome::ParentDeleted(sequence) => {
+                    self.counter.mark_deleted(sequence).await?;
+                    done.push(item.clone());
+                }
+                StoreOutcome::NumberTaken => taken.push(item.clone()),
+                StoreOutcome::TooOld => late.push(item.clone()),
+            }
+        }
+        let repeat = "its number belongs to another creation";
+        self.set_aside(&taken, DeadLetterReason::NumberTaken, repeat)
+            .await?;
+        let old = "it is older than half the retention, and no row is there";
+        self.set_aside(&late, DeadLetterReason::TooOld, old).await?;
+        if !self.settle(&done, &stored.epochs).await? {
+            report.behind += done.len();
+        }
+        report.set_aside += taken.len() + late.len();
+        report.done += done.len();
+        Ok(())
+    }
+
+    /// Settles what is stored; `false` where the counter is behind and keeps it.
+    async fn settle(&self, items: &[Item], epochs: &[(Shard, Epoch)]) -> Result<bool, PortError> {
+        if items.is_empty() {
+            return Ok(true);
+        }
+        let acknowledges = self.counter.settle_acknowledges();
+        let settlements: Vec<Settlement> = items
+            .iter()
+            .map(|item| Settlement {
+                sequence: item.creation.sequence(),
+                number: item.creation.number,
+                uid: item.creation.draft.uid,
+                receipt: item.receipt.clone().filter(|_| acknowledges),
+            })
+            .collect();
+        let behind = self.counter.settle(&settlements, epochs).await?;
+        for (shard, epoch) in &behind {
+            tracing::warn!(
+                shard = shard.get(),
+                epoch = epoch.get(),
+                "the counter is behind the repository's epoch; it has to be admitted again"
+            );
+            self.counter.close(*shard, *epoch).await?;
+        }
+        if !acknowledges {
+            self.queue.acknowledge(&receipts(items.iter())).await?;
+        }
+        Ok(behind.is_empty())
+    }
+
+    /// Keeps creations as dead letters; they stay pending, and readable under their numbers.
+    async fn set_aside(
+        &self,
+        items: &[Item],
+        reason: DeadLetterReason,
+        detail: &str,
+    ) -> Result<(), PortError> {
+        for Item {
+            creation, receipt, ..
+        } in items
+        {
+            let now: Timestamp = self.clock.now();
+            let uid = creation.draft.uid;
+            let letter = DeadLetter {
+                id: DeadLetterId::of_creation(uid),
+                reason,
+                detail: detail.to_owned(),
+                creation: Some(creation.clone()),
+                payload: creation.draft.encode(),
+                first_failed_at: now,
+                last_failed_at: now,
+            };
+            // Each step may be done twice after a crash; none may be missing once it is acknowledged.
+            self.queue.add_dead_letter(&letter).await?;
+            let (sequence, number) = (creation.sequence(), creation.number);
+            self.counter
+                .set_aside(&sequence, number, uid, Some(letter.id.clone()))
+                .await?;
+            if let Some(receipt) = receipt {
+                self.queue
+                    .acknowledge(std::slice::from_ref(receipt))
+                    .await?;
+            }
+            tracing::error!(
+                %sequence,
+                number = number.get(),
+                letter = letter.id.as_str(),
+                reason = reason.as_str(),
+                detail,
+                "a creation cannot be stored and was set aside"
+            );
+        }
+        Ok(())
+    }
+}
+
+fn receipts<'a>(items: impl Iterator<Item = &'a Item>) -> Vec<Receipt> {
+    items.filter_map(|item| item.receipt.clone()).collect()
+}
+
+/// The furthest position of each shard.
+fn furthest(items: &[Item]) -> Vec<(Shard, Position)> {
+    let mut furthest = BTreeMap::new();
+    for (shard, position) in items.iter().filter_map(|item| item.position) {
+        let known = furthest.entry(shard).or_insert(position);
+        *known = position.max(*known);
+    }
+    furthest.into_iter().collect()
+}
+
+/// An error with all its sources, for the operator's eyes.
+fn describe(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.fold(error.to_string(), |text, source| {
+        format!("{text}: {source}")
+    })
+}

@@ -1,0 +1,265 @@
+//! Auditing: what a crash in the wrong moment leaves behind is found and put right.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Persister, Policy};
+use crate::{
+    PortError,
+    model::{JobName, JobProgress, JobState, Number, Sequence, Timestamp},
+    ports::{Claim, Clock, Counter, JobClaim, Pending, Ports, Queue, Repository},
+};
+
+/// How long a job's lease lasts without a word of its holder.
+const LEASE: Duration = Duration::from_mins(1);
+
+/// How many things one step of an audit looks at.
+const STEP: usize = 1_000;
+
+/// Audits and repairs; any number of processes may do so at once.
+pub struct Reconciler {
+    counter: Arc<dyn Counter>,
+    queue: Arc<dyn Queue>,
+    repository: Arc<dyn Repository>,
+    clock: Arc<dyn Clock>,
+    persister: Arc<Persister>,
+    patience: Duration,
+    retention: Duration,
+}
+
+/// What one round of auditing found and did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reconciled {
+    /// Creations that were pending for too long, and are stored now.
+    pub rescued: u64,
+    /// Applications and chats whose counts were compared.
+    pub counts_checked: u64,
+    /// Applications and chats whose counts were wrong, and are right now.
+    pub counts_repaired: u64,
+    /// Rows and tombstones that were removed for good.
+    pub purged: u64,
+}
+
+impl Reconciler {
+    pub(super) fn new(ports: &Ports, policy: &Policy, persister: &Arc<Persister>) -> Self {
+        Self {
+            counter: Arc::clone(&ports.counter),
+            queue: Arc::clone(&ports.queue),
+            repository: Arc::clone(&ports.repository),
+            clock: Arc::clone(&ports.clock),
+            persister: Arc::clone(persister),
+            patience: policy.patience,
+            retention: policy.retention,
+        }
+    }
+
+    /// Does every audit once; what another process is at is left to it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a backend does; the next round begins again.
+    pub async fn run_once(&self, holder: &str) -> Result<Reconciled, PortError> {
+        let mut report = Reconciled {
+            rescued: self.rescue().await?,
+            ..Reconciled::default()
+        };
+        if let Some(mut job) = Running::claim(self, JobName::AuditCounts, holder).await? {
+            self.audit_counts(&mut job, &mut report).await?;
+            job.finish().await?;
+        }
+        if let Some(mut job) = Running::claim(self, JobName::Purge, holder).await? {
+            self.purge(&mut job, &mut report).await?;
+            job.finish().await?;
+        }
+        if report
+            != (Reconciled {
+                counts_checked: report.counts_checked,
+                ..Reconciled::default()
+            })
+        {
+            tracing::info!(
+                rescued = report.rescued,
+                counts_repaired = report.counts_repaired,
+                purged = report.purged,
+                "the audit put something right"
+            );
+        }
+        Ok(report)
+    }
+
+    /// Stores creations that are pending for long and that the queue cannot still hold.
+    ///
+    /// A creation that is not known to have reached the queue is stored here; so is one older than
+    /// the oldest entry of the queue, which must have lost it or is done with it.
+    /// Storing is idempotent, so an entry that turns up after all is found done.
+    async fn rescue(&self) -> Result<u64, PortError> {
+        let now = self.clock.now();
+        let oldest_entry = now.minus(self.queue.backlog().await?.oldest);
+        let mut after: Option<(Sequence, Number)> = None;
+        let mut stored = 0;
+        loop {
+            let since = now.minus(self.patience);
+            let waiting = self.counter.pending_since(since, after, STEP).await?;
+            let Some(last) = waiting.last() else {
+                return Ok(stored);
+            };
+            after = Some((last.creation.sequence(), last.creation.number));
+            let stranded: Vec<_> = waiting
+                .into_iter()
+                .filter(|pending| is_out_of_the_queue(pending, oldest_entry))
+                .map(|pending| pending.creation)
+                .collect();
+            if !stranded.is_empty() {
+                stored += self.persister.store_pending(stranded).await?.done as u64;
+            }
+        }
+    }
+
+    async fn audit_counts(
+        &self,
+        job: &mut Running<'_>,
+        report: &mut Reconciled,
+    ) -> Result<(), PortError> {
+        let mut after = None;
+        loop {
+            let audit = self.repository.audit_applications(after, STEP).await?;
+            for id in &audit.repaired {
+                tracing::warn!(
+                    application.id = id.get(),
+                    "the count of an application was wrong"
+                );
+            }
+            report.counts_checked += audit.checked;
+            report.counts_repaired += audit.repaired.len() as u64;
+            if audit.next.is_none() || !job.advance(audit.checked).await? {
+                break;
+            }
+            after = audit.next;
+        }
+        let mut after = None;
+        loop {
+            let audit = self.repository.audit_chats(after, STEP).await?;
+            for key in &audit.repaired {
+                tracing::warn!(
+                    application.id = key.application.get(),
+                    chat.number = key.chat.get(),
+                    "the count of a chat was wrong"
+                );
+            }
+            report.counts_checked += audit.checked;
+            report.counts_repaired += audit.repaired.len() as u64;
+            if audit.next.is_none() || !job.advance(audit.checked).await? {
+                return Ok(());
+            }
+            after = audit.next;
+        }
+    }
+
+    async fn purge(&self, job: &mut Running<'_>, report: &mut Reconciled) -> Result<(), PortError> {
+        loop {
+            let purged = self.repository.purge_below_deleted(STEP).await?;
+            report.purged += purged;
+            if purged == 0 || !job.advance(purged).await? {
+                break;
+            }
+        }
+        let before = self.clock.now().minus(self.retention);
+        let mut after = None;
+        loop {
+            let keys = self.repository.tombstones(before, after, STEP).await?;
+            let Some(last) = keys.last() else {
+                return Ok(());
+            };
+            after = Some(*last);
+            let mut idle = Vec::new();
+            for key in keys {
+                let sequence = Sequence::Messages(key.chat_key());
+                if self
+                    .counter
+                    .pending(&sequence, key.message.into())
+                    .await?
+                    .is_none()
+                {
+                    idle.push(key);
+                }
+            }
+            let purged = self.repository.purge_tombstones(&idle).await?;
+            report.purged += purged;
+            if !job.advance(purged).await? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn is_out_of_the_queue(pending: &Pending, oldest_entry: Timestamp) -> bool {
+    let unqueued = !pending.confirmed || pending.creation.draft.created_at < oldest_entry;
+    unqueued && pending.dead_letter.is_none()
+}
+
+/// A job that this process holds.
+struct Running<'a> {
+    reconciler: &'a Reconciler,
+    name: JobName,
+    holder: String,
+    progress: JobProgress,
+}
+
+impl<'a> Running<'a> {
+    /// Takes the job; `None` while another process is at it.
+    async fn claim(
+        reconciler: &'a Reconciler,
+        name: JobName,
+        holder: &str,
+    ) -> Result<Option<Self>, PortError> {
+        let claim = claim(reconciler, holder, LEASE);
+        match reconciler.repository.claim_job(name, &claim).await? {
+            JobClaim::Held(_) => Ok(None),
+            JobClaim::Claimed(_) => {
+                let progress = JobProgress {
+                    state: JobState::Running,
+                    done: 0,
+                    total: 0,
+                    started_at: claim.now,
+                    finished_at: None,
+                    detail: None,
+                };
+                Ok(Some(Self {
+                    reconciler,
+                    name,
+                    holder: holder.to_owned(),
+                    progress,
+                }))
+            }
+        }
+    }
+
+    /// Notes progress; `false` if the job was taken over meanwhile.
+    async fn advance(&mut self, done: u64) -> Result<bool, PortError> {
+        self.progress.done += done;
+        self.report(LEASE).await
+    }
+
+    async fn finish(mut self) -> Result<(), PortError> {
+        self.progress.state = JobState::Done;
+        self.progress.finished_at = Some(self.reconciler.clock.now());
+        self.report(Duration::ZERO).await?;
+        Ok(())
+    }
+
+    async fn report(&self, lease: Duration) -> Result<bool, PortError> {
+        let claim = claim(self.reconciler, &self.holder, lease);
+        self.reconciler
+            .repository
+            .report_job(self.name, &claim, &self.progress)
+            .await
+    }
+}
+
+fn claim(reconciler: &Reconciler, holder: &str, lease: Duration) -> Claim {
+    let now = reconciler.clock.now();
+    Claim {
+        holder: holder.to_owned(),
+        now,
+        until: now.plus(lease),
+    }
+}

@@ -1,0 +1,51 @@
+//! The laws, on the ports in memory.
+
+use std::sync::Arc;
+
+use chat_core::{
+    contract::{
+        clock_contract, counter_contract, queue_contract, repository_contract, search_contract,
+        tokens_contract,
+    },
+    memory::Memory,
+    ports::{Ports, SearchIndex},
+};
+
+fn memory() -> Ports {
+    Memory::new().ports()
+}
+
+mod clock {
+    use super::*;
+    clock_contract!(async { Some((memory(), ())) });
+}
+
+mod tokens {
+    use super::*;
+    tokens_contract!(async { Some((memory(), ())) });
+}
+
+mod counter {
+    use super::*;
+    counter_contract!(async { Some((memory(), ())) });
+}
+
+mod counter_with_a_queue_apart {
+    use super::*;
+    counter_contract!(async { Some((Memory::apart().ports(), ())) });
+}
+
+mod queue {
+    use super::*;
+    queue_contract!(async { Some((memory(), ())) });
+}
+
+mod repository {
+    use super::*;
+    repository_contract!(async { Some((memory(), ())) });
+}
+
+mod search {
+    use super::*;
+    search_contract!(async { Some((Memory::new().search as Arc<dyn SearchIndex>, ())) });
+}

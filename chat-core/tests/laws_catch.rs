@@ -1,0 +1,83 @@
+//! A law is trusted once it has caught an adapter that breaks it.
+//!
+//! Each test here plays a law on a deliberately weakened adapter, and expects it to fail.
+
+#![expect(clippy::unwrap_used, reason = "a failing call fails the test")]
+
+mod weakened;
+
+use std::panic::AssertUnwindSafe;
+
+use chat_core::{
+    contract::{counter, queue, repository},
+    memory::Memory,
+    ports::Ports,
+};
+
+/// Plays a law on weakened ports, over and over where it is a matter of chance.
+fn catches<L: Future<Output = ()>>(weaken: fn(Ports) -> Ports, law: fn(Ports) -> L) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .unwrap();
+    // Without this a law that passes on sound ports could fail here for a reason of its own.
+    runtime.block_on(law(Memory::new().ports()));
+    let caught = (0..20).any(|_| {
+        let ports = weaken(Memory::new().ports());
+        std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(law(ports)))).is_err()
+    });
+    assert!(caught, "the law let the weakened adapter pass");
+}
+
+macro_rules! catch {
+    ($($name:ident: $port:ident::$law:ident on $weakened:ident;)+) => {
+        $(
+            #[test]
+            fn $name() {
+                catches(weakened::$weakened, $port::$law);
+            }
+        )+
+    };
+}
+
+catch! {
+    a_counter_that_starts_by_itself: counter::never_starts_by_itself on starts_by_itself;
+    a_counter_that_reads_then_writes: counter::never_repeats on reads_then_writes;
+    a_counter_that_lacks_the_application:
+        counter::sequences_are_independent on lacks_the_application;
+    a_counter_that_takes_any_lease: counter::seed_needs_its_lease on seeds_with_any_lease;
+    a_counter_that_revives: counter::deleted_stays_deleted on revives;
+    a_counter_that_looks_keys_up_first: counter::same_key_same_answer on looks_keys_up_first;
+    a_counter_that_ignores_digests:
+        counter::key_of_another_request_is_refused on ignores_digests;
+    a_counter_that_shares_keys: counter::keys_belong_to_an_application on shares_keys;
+    a_counter_that_uses_keys_up: counter::refused_create_keeps_its_key_free on uses_keys_up;
+    a_counter_that_settles_by_number: counter::settling_spares_another_uid on settles_by_number;
+    a_counter_that_settles_in_any_epoch:
+        counter::older_epoch_does_not_settle on settles_in_any_epoch;
+    a_counter_that_issues_everything:
+        counter::pending_page_tells_what_was_issued on issues_everything;
+
+    a_queue_that_hands_out_twice: queue::one_consumer_at_a_time on hands_out_twice;
+    a_queue_that_loses_what_was_taken: queue::unacknowledged_comes_again on acknowledges_at_once;
+    a_queue_that_buries_the_dead_with_their_work:
+        queue::dead_consumers_are_relieved on acknowledges_at_once;
+
+    a_repository_that_counts_deliveries:
+        repository::storing_again_changes_nothing on counts_deliveries;
+    a_repository_that_counts_races:
+        repository::concurrent_batches_agree on stores_redeliveries_again;
+    a_repository_that_swallows_repeats:
+        repository::another_uid_is_a_repeat on swallows_repeats;
+    a_repository_that_looks_then_deletes:
+        repository::one_of_many_deletions_wins on looks_then_deletes;
+    a_repository_that_lets_late_creates_overwrite:
+        repository::late_create_stands_back on late_creates_overwrite;
+    a_repository_that_never_leaps: repository::basis_leaps_in_a_new_epoch on never_leaps;
+    a_repository_that_proves_from_the_past:
+        repository::basis_is_the_highest_number on proves_from_the_past;
+    an_outbox_that_everybody_may_claim:
+        repository::outbox_rows_are_claimed_once on claims_for_all;
+    a_job_that_two_hold: repository::one_holder_has_the_job on claims_for_all;
+}

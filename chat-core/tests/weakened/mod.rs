@@ -1,0 +1,12 @@
+//! Adapters that are wrong in one way each, to show that the tests would notice.
+
+#![expect(dead_code, reason = "each test that includes this uses a part of it")]
+
+mod counters;
+mod queues;
+mod repositories;
+mod shim;
+
+pub(crate) use counters::*;
+pub(crate) use queues::*;
+pub(crate) use repositories::*;
