@@ -1,0 +1,132 @@
+//! The folder, its lock, and the connections to the file in it.
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use chat_core::PortError;
+use sqlx::{
+    ConnectOptions as _, Connection as _, SqliteConnection,
+    migrate::{MigrateError, Migrator},
+    sqlite::{
+        SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    },
+};
+
+use crate::{
+    config::EmbeddedConfig,
+    error::{OpenError, port_error},
+    writer::Writer,
+};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
+
+/// How long a reader waits for a connection.
+const READ_WAIT: Duration = Duration::from_secs(5);
+
+/// How many pages the write-ahead log may grow to before it is folded into the file: 64 MiB.
+const CHECKPOINT_PAGES: &str = "16000";
+
+/// An open database, locked against other processes.
+pub(crate) struct Database {
+    /// Takes everything that writes.
+    pub(crate) writer: Writer,
+    readers: SqlitePool,
+    /// Held, and so locked, for as long as the database is open.
+    _lock: File,
+}
+
+impl Database {
+    pub(crate) async fn open(config: &EmbeddedConfig) -> Result<Self, OpenError> {
+        let folder = config.folder.as_path();
+        let lock = lock(folder)?;
+        let file = folder.join("chat.db");
+        let options = SqliteConnectOptions::new()
+            .filename(&file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(READ_WAIT)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .disable_statement_logging();
+        let failed = |source| OpenError::Database {
+            folder: folder.to_owned(),
+            source,
+        };
+        let writing = options
+            .clone()
+            .pragma("cache_size", "-8192")
+            .pragma("temp_store", "MEMORY");
+        let mut connection = SqliteConnection::connect_with(&writing)
+            .await
+            .map_err(failed)?;
+        migrate(folder, &mut connection).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(config.readers)
+            .acquire_timeout(READ_WAIT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_with(options.read_only(true).pragma("cache_size", "-2048"))
+            .await
+            .map_err(failed)?;
+        Ok(Self {
+            writer: Writer::start(connection),
+            readers,
+            _lock: lock,
+        })
+    }
+
+    /// The connections that read.
+    pub(crate) fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    pub(crate) async fn check(&self) -> Result<(), PortError> {
+        let answer = sqlx::query("SELECT 1").execute(&self.readers).await;
+        answer
+            .map(drop)
+            .map_err(|error| port_error("answer a check", error))
+    }
+
+    pub(crate) async fn close(self: Arc<Self>) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// Locks a folder, which is made if it is missing.
+fn lock(folder: &Path) -> Result<File, OpenError> {
+    let unusable = |source| OpenError::Folder {
+        folder: folder.to_owned(),
+        source,
+    };
+    fs::create_dir_all(folder).map_err(unusable)?;
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(folder.join("lock"))
+        .map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
+            folder: folder.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}
+
+async fn migrate(folder: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    let folder = folder.to_owned();
+    MIGRATIONS
+        .run(connection)
+        .await
+        .map_err(|error| match error {
+            MigrateError::VersionMissing(migration) => OpenError::NewerSchema { folder, migration },
+            source => OpenError::Migration { folder, source },
+        })
+}

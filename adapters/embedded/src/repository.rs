@@ -1,0 +1,363 @@
+//! The truth: each method is one statement, or a few in one transaction, of the module of its thing.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chat_core::{
+    PortError,
+    model::{
+        Admission, Application, ApplicationId, ApplicationName, ApplicationToken, Chat, ChatKey,
+        ChatTitle, Creation, Epoch, Generation, Job, JobName, JobProgress, Message, MessageBody,
+        MessageKey, NewApplication, Number, NumberRange, Sequence, Shard, Sighting, Timestamp,
+    },
+    ports::{
+        AddApplication, Audit, Basis, Claim, Deletion, Indexable, JobClaim, Lookup, OutboxRow,
+        Repository, Slice, StoreBatch, StoreReport, Tokened,
+    },
+};
+use sqlx::SqlitePool;
+
+use crate::{
+    applications, chats, database::Database, error::port_error, jobs, messages, outbox, shards,
+    storing, upkeep,
+};
+
+/// Keeps everything in one SQLite file.
+pub struct EmbeddedRepository {
+    database: Arc<Database>,
+}
+
+impl EmbeddedRepository {
+    pub(crate) fn new(database: &Arc<Database>) -> Self {
+        Self {
+            database: Arc::clone(database),
+        }
+    }
+
+    fn readers(&self) -> &SqlitePool {
+        self.database.readers()
+    }
+}
+
+/// Writes through the writer, in the transaction that it shares out.
+macro_rules! write {
+    ($self:ident, $operation:literal, |$connection:ident| $work:expr) => {
+        $self
+            .database
+            .writer
+            .write($operation, move |$connection| {
+                Box::pin(async move { $work.await })
+            })
+            .await
+    };
+}
+
+#[async_trait]
+impl Repository for EmbeddedRepository {
+    async fn add_application(&self, new: &NewApplication) -> Result<AddApplication, PortError> {
+        let new = new.clone();
+        write!(self, "add an application", |connection| applications::add(
+            connection, &new
+        ))
+    }
+
+    async fn application_id(
+        &self,
+        token: &ApplicationToken,
+    ) -> Result<Option<ApplicationId>, PortError> {
+        applications::id(self.readers(), token)
+            .await
+            .map_err(|error| port_error("read an application's id", error))
+    }
+
+    async fn application(&self, id: ApplicationId) -> Result<Lookup<Application>, PortError> {
+        applications::get(self.readers(), id)
+            .await
+            .map_err(|error| port_error("read an application", error))
+    }
+
+    async fn applications(
+        &self,
+        after: Option<ApplicationId>,
+        limit: usize,
+    ) -> Result<Vec<Application>, PortError> {
+        applications::list(self.readers(), after, limit)
+            .await
+            .map_err(|error| port_error("list applications", error))
+    }
+
+    async fn rename_application(
+        &self,
+        id: ApplicationId,
+        name: &ApplicationName,
+        at: Timestamp,
+    ) -> Result<Lookup<Application>, PortError> {
+        let name = name.clone();
+        write!(self, "rename an application", |connection| {
+            applications::rename(connection, id, &name, at)
+        })
+    }
+
+    async fn delete_application(
+        &self,
+        id: ApplicationId,
+        at: Timestamp,
+    ) -> Result<Deletion, PortError> {
+        write!(self, "delete an application", |connection| {
+            applications::delete(connection, id, at)
+        })
+    }
+
+    async fn chat(&self, key: ChatKey) -> Result<Lookup<Chat>, PortError> {
+        chats::get(self.readers(), key)
+            .await
+            .map_err(|error| port_error("read a chat", error))
+    }
+
+    async fn chats(
+        &self,
+        application: ApplicationId,
+        range: &NumberRange,
+        limit: usize,
+        also: &[Number],
+    ) -> Result<Slice<Chat>, PortError> {
+        chats::slice(self.readers(), application, range, limit, also)
+            .await
+            .map_err(|error| port_error("list chats", error))
+    }
+
+    async fn all_chats(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+    ) -> Result<Vec<Tokened<Chat>>, PortError> {
+        chats::list(self.readers(), after, limit)
+            .await
+            .map_err(|error| port_error("list all chats", error))
+    }
+
+    async fn update_chat(
+        &self,
+        key: ChatKey,
+        title: Option<ChatTitle>,
+        at: Timestamp,
+        pending: Option<Creation>,
+    ) -> Result<Lookup<Chat>, PortError> {
+        write!(self, "update a chat", |connection| chats::update(
+            connection, key, title, at, pending
+        ))
+    }
+
+    async fn delete_chat(
+        &self,
+        key: ChatKey,
+        at: Timestamp,
+        pending: Option<Creation>,
+    ) -> Result<Deletion, PortError> {
+        write!(self, "delete a chat", |connection| chats::delete(
+            connection, key, at, pending
+        ))
+    }
+
+    async fn message(&self, key: MessageKey) -> Result<Lookup<Message>, PortError> {
+        messages::get(self.readers(), key)
+            .await
+            .map_err(|error| port_error("read a message", error))
+    }
+
+    async fn messages(
+        &self,
+        chat: ChatKey,
+        range: &NumberRange,
+        limit: usize,
+        also: &[Number],
+    ) -> Result<Slice<Message>, PortError> {
+        messages::slice(self.readers(), chat, range, limit, also)
+            .await
+            .map_err(|error| port_error("list messages", error))
+    }
+
+    async fn all_messages(
+        &self,
+        after: Option<MessageKey>,
+        limit: usize,
+    ) -> Result<Vec<Tokened<Message>>, PortError> {
+        messages::list(self.readers(), after, limit)
+            .await
+            .map_err(|error| port_error("list all messages", error))
+    }
+
+    async fn update_message(
+        &self,
+        key: MessageKey,
+        body: &MessageBody,
+        at: Timestamp,
+        pending: Option<Creation>,
+    ) -> Result<Lookup<Message>, PortError> {
+        let body = body.clone();
+        write!(self, "update a message", |connection| messages::update(
+            connection, key, &body, at, pending
+        ))
+    }
+
+    async fn delete_message(
+        &self,
+        key: MessageKey,
+        at: Timestamp,
+        pending: Option<Creation>,
+    ) -> Result<Deletion, PortError> {
+        write!(self, "delete a message", |connection| messages::delete(
+            connection, key, at, pending
+        ))
+    }
+
+    async fn messages_by_key(&self, keys: &[MessageKey]) -> Result<Vec<Indexable>, PortError> {
+        messages::by_key(self.readers(), keys)
+            .await
+            .map_err(|error| port_error("read messages by key", error))
+    }
+
+    async fn store(&self, batch: &StoreBatch) -> Result<StoreReport, PortError> {
+        let batch = batch.clone();
+        write!(self, "store a batch", |connection| storing::store(
+            connection, &batch
+        ))
+    }
+
+    async fn basis(
+        &self,
+        sequence: &Sequence,
+        shard: Shard,
+        epoch: Epoch,
+        alive: Option<Epoch>,
+    ) -> Result<Basis, PortError> {
+        let sequence = *sequence;
+        write!(self, "prove a sequence's numbers", |connection| {
+            shards::basis(connection, sequence, shard, epoch, alive)
+        })
+    }
+
+    async fn admit(&self, sighting: &Sighting) -> Result<Admission, PortError> {
+        let sighting = sighting.clone();
+        write!(self, "admit a counter", |connection| shards::admit(
+            connection, sighting
+        ))
+    }
+
+    async fn fix_shards(&self, count: u16) -> Result<u16, PortError> {
+        write!(self, "fix the number of shards", |connection| {
+            shards::fix_count(connection, count)
+        })
+    }
+
+    async fn claim_outbox(&self, claim: &Claim, limit: usize) -> Result<Vec<OutboxRow>, PortError> {
+        let claim = claim.clone();
+        write!(self, "claim outbox rows", |connection| outbox::claim(
+            connection, &claim, limit
+        ))
+    }
+
+    async fn complete_outbox(&self, claim: &Claim, rows: &[u64]) -> Result<(), PortError> {
+        let (claim, rows) = (claim.clone(), rows.to_vec());
+        write!(self, "complete outbox rows", |connection| outbox::complete(
+            connection, &claim, &rows
+        ))
+    }
+
+    async fn generations(&self) -> Result<Vec<Generation>, PortError> {
+        outbox::generations(self.readers())
+            .await
+            .map_err(|error| port_error("list index generations", error))
+    }
+
+    async fn add_generation(&self) -> Result<Generation, PortError> {
+        write!(self, "add an index generation", |connection| {
+            outbox::add_generation(connection)
+        })
+    }
+
+    async fn serve_generation(&self, number: u64) -> Result<(), PortError> {
+        write!(self, "serve an index generation", |connection| {
+            outbox::serve_generation(connection, number)
+        })
+    }
+
+    async fn remove_generation(&self, number: u64) -> Result<(), PortError> {
+        write!(self, "remove an index generation", |connection| {
+            outbox::remove_generation(connection, number)
+        })
+    }
+
+    async fn claim_job(&self, name: JobName, claim: &Claim) -> Result<JobClaim, PortError> {
+        let claim = claim.clone();
+        write!(self, "claim a job", |connection| jobs::claim(
+            connection, name, &claim
+        ))
+    }
+
+    async fn report_job(
+        &self,
+        name: JobName,
+        claim: &Claim,
+        progress: &JobProgress,
+    ) -> Result<bool, PortError> {
+        let (claim, progress) = (claim.clone(), progress.clone());
+        write!(self, "report on a job", |connection| jobs::report(
+            connection, name, &claim, &progress
+        ))
+    }
+
+    async fn job(&self, name: JobName) -> Result<Option<Job>, PortError> {
+        jobs::get(self.readers(), name)
+            .await
+            .map_err(|error| port_error("read a job", error))
+    }
+
+    async fn audit_applications(
+        &self,
+        after: Option<ApplicationId>,
+        limit: usize,
+    ) -> Result<Audit<ApplicationId>, PortError> {
+        write!(self, "audit applications", |connection| {
+            upkeep::audit_applications(connection, after, limit)
+        })
+    }
+
+    async fn audit_chats(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+    ) -> Result<Audit<ChatKey>, PortError> {
+        write!(self, "audit chats", |connection| upkeep::audit_chats(
+            connection, after, limit
+        ))
+    }
+
+    async fn purge_below_deleted(&self, limit: usize) -> Result<u64, PortError> {
+        write!(self, "purge below deleted things", |connection| {
+            upkeep::purge_below_deleted(connection, limit)
+        })
+    }
+
+    async fn tombstones(
+        &self,
+        before: Timestamp,
+        after: Option<MessageKey>,
+        limit: usize,
+    ) -> Result<Vec<MessageKey>, PortError> {
+        upkeep::tombstones(self.readers(), before, after, limit)
+            .await
+            .map_err(|error| port_error("list tombstones", error))
+    }
+
+    async fn purge_tombstones(&self, keys: &[MessageKey]) -> Result<u64, PortError> {
+        let keys = keys.to_vec();
+        write!(self, "purge tombstones", |connection| {
+            upkeep::purge_tombstones(connection, &keys)
+        })
+    }
+
+    async fn check(&self) -> Result<(), PortError> {
+        self.database.check().await
+    }
+}

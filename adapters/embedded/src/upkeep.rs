@@ -1,0 +1,199 @@
+//! Audits of counts, and the removal of what was deleted long ago.
+
+use chat_core::{
+    model::{ApplicationId, ChatKey, MessageKey, Timestamp},
+    ports::Audit,
+};
+use sqlx::{Row as _, SqliteConnection, SqlitePool};
+
+use crate::rows::{chat_key, keys_json, message_key, signed, unsigned};
+
+pub(crate) async fn audit_applications(
+    connection: &mut SqliteConnection,
+    after: Option<ApplicationId>,
+    limit: usize,
+) -> Result<Audit<ApplicationId>, sqlx::Error> {
+    let ids: Vec<i64> = sqlx::query_scalar(
+        "SELECT id FROM applications WHERE id > ?1 AND deleted_at IS NULL ORDER BY id LIMIT ?2",
+    )
+    .bind(after.map_or(0, |after| signed(after.get())))
+    .bind(signed(limit as u64))
+    .fetch_all(&mut *connection)
+    .await?;
+    let rows = sqlx::query(
+        "WITH sound AS (
+             SELECT asked.value AS id,
+                    (SELECT count(*) FROM chats AS c WHERE c.application_id = asked.value
+                        AND c.uid IS NOT NULL AND c.deleted_at IS NULL) AS count,
+                    (SELECT coalesce(max(c.number), 0) FROM chats AS c
+                      WHERE c.application_id = asked.value AND c.uid IS NOT NULL) AS last
+               FROM json_each(?1) AS asked)
+         UPDATE applications
+            SET chats_count = sound.count, last_number = max(last_number, sound.last)
+           FROM sound
+          WHERE applications.id = sound.id
+            AND (chats_count <> sound.count OR last_number < sound.last)
+         RETURNING applications.id",
+    )
+    .bind(serde_json::to_string(&ids).expect("numbers are always JSON"))
+    .fetch_all(connection)
+    .await?;
+    let id = |id: i64| unsigned(id).map(ApplicationId::new);
+    let repaired = rows
+        .iter()
+        .map(|row| id(row.try_get(0)?))
+        .collect::<Result<_, _>>()?;
+    let next = ids
+        .last()
+        .copied()
+        .filter(|_| ids.len() == limit)
+        .map(id)
+        .transpose()?;
+    Ok(Audit {
+        next,
+        checked: ids.len() as u64,
+        repaired,
+    })
+}
+
+pub(crate) async fn audit_chats(
+    connection: &mut SqliteConnection,
+    after: Option<ChatKey>,
+    limit: usize,
+) -> Result<Audit<ChatKey>, sqlx::Error> {
+    let (application, number) =
+        after.map_or((0, 0), |after| (after.application.get(), after.chat.get()));
+    let rows = sqlx::query(
+        "SELECT c.application_id, c.number FROM chats AS c
+           JOIN applications AS a ON a.id = c.application_id AND a.deleted_at IS NULL
+          WHERE (c.application_id, c.number) > (?1, ?2) AND c.deleted_at IS NULL
+          ORDER BY c.application_id, c.number LIMIT ?3",
+    )
+    .bind(signed(application))
+    .bind(signed(number))
+    .bind(signed(limit as u64))
+    .fetch_all(&mut *connection)
+    .await?;
+    let keys: Vec<ChatKey> = rows
+        .iter()
+        .map(|row| chat_key(row, 0))
+        .collect::<Result<_, sqlx::Error>>()?;
+    let asked: Vec<_> = keys.iter().map(|key| (key.application, key.chat)).collect();
+    let rows = sqlx::query(
+        "WITH sound AS (
+             SELECT asked.value ->> 0 AS application_id, asked.value ->> 1 AS number,
+                    (SELECT count(*) FROM messages AS m
+                      WHERE m.application_id = asked.value ->> 0
+                        AND m.chat_number = asked.value ->> 1 AND m.deleted_at IS NULL) AS count,
+                    (SELECT coalesce(max(m.number), 0) FROM messages AS m
+                      WHERE m.application_id = asked.value ->> 0
+                        AND m.chat_number = asked.value ->> 1) AS last
+               FROM json_each(?1) AS asked)
+         UPDATE chats
+            SET messages_count = sound.count, last_number = max(last_number, sound.last)
+           FROM sound
+          WHERE chats.application_id = sound.application_id AND chats.number = sound.number
+            AND (messages_count <> sound.count OR last_number < sound.last)
+         RETURNING chats.application_id, chats.number",
+    )
+    .bind(serde_json::to_string(&asked).expect("numbers are always JSON"))
+    .fetch_all(connection)
+    .await?;
+    let repaired = rows
+        .iter()
+        .map(|row| chat_key(row, 0))
+        .collect::<Result<_, sqlx::Error>>()?;
+    let next = keys.last().copied().filter(|_| keys.len() == limit);
+    Ok(Audit {
+        next,
+        checked: keys.len() as u64,
+        repaired,
+    })
+}
+
+/// Removes rows below deleted chats and applications; the marked rows themselves stay.
+pub(crate) async fn purge_below_deleted(
+    connection: &mut SqliteConnection,
+    limit: usize,
+) -> Result<u64, sqlx::Error> {
+    let messages = sqlx::query(
+        "DELETE FROM messages WHERE (application_id, chat_number, number) IN (
+             SELECT m.application_id, m.chat_number, m.number
+               FROM (SELECT c.application_id, c.number FROM chats AS c
+                      WHERE c.deleted_at IS NOT NULL
+                     UNION
+                     SELECT c.application_id, c.number FROM applications AS a
+                       JOIN chats AS c ON c.application_id = a.id
+                      WHERE a.deleted_at IS NOT NULL) AS gone
+               JOIN messages AS m
+                 ON m.application_id = gone.application_id AND m.chat_number = gone.number
+              LIMIT ?1)",
+    )
+    .bind(signed(limit as u64))
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    let room = signed(limit as u64) - signed(messages);
+    if room == 0 {
+        return Ok(messages);
+    }
+    // All messages of deleted applications are gone by now, so their chats may go too.
+    let chats = sqlx::query(
+        "DELETE FROM chats WHERE (application_id, number) IN (
+             SELECT c.application_id, c.number FROM applications AS a
+               JOIN chats AS c ON c.application_id = a.id
+              WHERE a.deleted_at IS NOT NULL LIMIT ?1)",
+    )
+    .bind(room)
+    .execute(connection)
+    .await?
+    .rows_affected();
+    Ok(messages + chats)
+}
+
+pub(crate) async fn tombstones(
+    readers: &SqlitePool,
+    before: Timestamp,
+    after: Option<MessageKey>,
+    limit: usize,
+) -> Result<Vec<MessageKey>, sqlx::Error> {
+    let (application, chat, number) = after.map_or((0, 0, 0), |after| {
+        (
+            after.application.get(),
+            after.chat.get(),
+            after.message.get(),
+        )
+    });
+    let rows = sqlx::query(
+        "SELECT m.application_id, m.chat_number, m.number FROM messages AS m
+           JOIN chats AS c ON c.application_id = m.application_id AND c.number = m.chat_number
+                          AND c.uid IS NOT NULL AND c.deleted_at IS NULL
+           JOIN applications AS a ON a.id = m.application_id AND a.deleted_at IS NULL
+          WHERE m.deleted_at IS NOT NULL AND m.deleted_at < ?1
+            AND (m.application_id, m.chat_number, m.number) > (?2, ?3, ?4)
+          ORDER BY m.application_id, m.chat_number, m.number LIMIT ?5",
+    )
+    .bind(before.as_micros())
+    .bind(signed(application))
+    .bind(signed(chat))
+    .bind(signed(number))
+    .bind(signed(limit as u64))
+    .fetch_all(readers)
+    .await?;
+    rows.iter().map(|row| message_key(row, 0)).collect()
+}
+
+pub(crate) async fn purge_tombstones(
+    connection: &mut SqliteConnection,
+    keys: &[MessageKey],
+) -> Result<u64, sqlx::Error> {
+    let purged = sqlx::query(
+        "DELETE FROM messages
+          WHERE deleted_at IS NOT NULL AND (application_id, chat_number, number) IN (
+                SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))",
+    )
+    .bind(keys_json(keys))
+    .execute(connection)
+    .await?;
+    Ok(purged.rows_affected())
+}

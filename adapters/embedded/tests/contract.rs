@@ -1,0 +1,42 @@
+//! The laws, on SQLite.
+
+use std::sync::Arc;
+
+use chat_adapter_embedded::{Embedded, EmbeddedConfig};
+use chat_core::{
+    contract::{counter_contract, queue_contract, repository_contract},
+    memory::Memory,
+    ports::Ports,
+};
+use tempfile::TempDir;
+
+async fn embedded() -> Option<(Ports, TempDir)> {
+    let folder = TempDir::new().expect("the system has a temporary folder");
+    let memory = Memory::new().ports();
+    let clock = Arc::clone(&memory.clock);
+    let embedded = Embedded::open(&EmbeddedConfig::new(folder.path()), clock)
+        .await
+        .expect("a new folder opens");
+    let ports = Ports {
+        counter: embedded.counter,
+        queue: embedded.queue,
+        repository: embedded.repository,
+        ..memory
+    };
+    Some((ports, folder))
+}
+
+mod counter {
+    use super::*;
+    counter_contract!(embedded());
+}
+
+mod queue {
+    use super::*;
+    queue_contract!(embedded());
+}
+
+mod repository {
+    use super::*;
+    repository_contract!(embedded());
+}
