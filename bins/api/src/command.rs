@@ -1,0 +1,89 @@
+//! What `api` can be asked to do.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use chat_runtime::{
+    duties,
+    lifecycle::Shutdown,
+    program::{CommandLine, block_on, print},
+    settings::{Settings, reference},
+    telemetry,
+    wiring::Wiring,
+};
+use tokio::net::TcpListener;
+
+use crate::{Dependencies, build, document, healthcheck, server};
+
+/// The arguments of `api` alone.
+#[derive(clap::Args)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Serve the API (the default)
+    Run,
+    /// End with code 0 if the `api` that listens on the set address is ready
+    Healthcheck,
+    /// Print the OpenAPI document
+    PrintOpenapi,
+    /// Print the settings as the README's table and as a commented file
+    PrintSettings {
+        /// Print the commented file
+        #[arg(long)]
+        toml: bool,
+    },
+}
+
+/// Does what the command line asks for.
+///
+/// # Errors
+///
+/// Fails when a setting is wrong, or the system cannot be opened or served.
+pub fn run() -> Result<()> {
+    let command = clap::Command::new("api")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Serves the HTTP API of the chat backend");
+    let line = CommandLine::<Arguments>::read(command)?;
+    match line.own.command {
+        None | Some(Command::Run) => {
+            let settings = line.settings()?;
+            telemetry::start(&settings)?;
+            block_on(serve(settings))
+        }
+        Some(Command::Healthcheck) => block_on(healthcheck::run(line.settings()?.listen)),
+        Some(Command::PrintOpenapi) => print(&document::json()),
+        Some(Command::PrintSettings { toml: false }) => print(&reference::markdown_table()),
+        Some(Command::PrintSettings { toml: true }) => print(&reference::toml_sample()),
+    }
+}
+
+async fn serve(settings: Settings) -> Result<()> {
+    let shutdown = Shutdown::on_signals(settings.shutdown)?;
+    let wiring = Wiring::open(&settings).await?;
+    let listener = TcpListener::bind(settings.listen).await;
+    let listener = listener
+        .with_context(|| format!("listening on {}, which CHAT_LISTEN sets", settings.listen))?;
+    if wiring.is_embedded() {
+        duties::begin(&wiring.services, "api", settings.audit_interval, &shutdown);
+    }
+    let dependencies = Dependencies {
+        services: wiring.services.clone(),
+        ports: wiring.ports.clone(),
+        admin: settings.admin,
+    };
+    let address = listener
+        .local_addr()
+        .context("asking for the address listened on")?;
+    tracing::info!("the Swagger UI is at http://{address}/docs");
+    let endpoint = Arc::new(build(dependencies));
+    server::serve(listener, endpoint, settings.max_connections, &shutdown).await;
+    shutdown.finish().await;
+    if shutdown.unless_hard(wiring.close()).await.is_some() {
+        tracing::info!("ended in good order");
+    }
+    Ok(())
+}

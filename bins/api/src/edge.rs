@@ -1,0 +1,125 @@
+//! The outermost layer: every request has an id, and every failure becomes a problem.
+
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
+
+use chat_core::ports::Tokens;
+use futures_util::FutureExt as _;
+use poem::{
+    Endpoint, PathPattern, Request, Response, Result,
+    http::{HeaderName, HeaderValue, StatusCode},
+};
+
+use crate::error::{Code, Problem};
+
+/// The header that carries a request's id, both ways.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The most characters that a client's id may have.
+const LONGEST_ID: usize = 128;
+
+/// Answers whatever happens inside.
+pub struct Edge<E> {
+    inner: E,
+    tokens: Arc<dyn Tokens>,
+}
+
+impl<E> Edge<E> {
+    /// Wraps the routes.
+    pub fn new(inner: E, tokens: Arc<dyn Tokens>) -> Self {
+        Self { inner, tokens }
+    }
+
+    /// The client's own id where it can be one, or a new one.
+    fn request_id(&self, request: &Request) -> HeaderValue {
+        let sent = request.headers().get(X_REQUEST_ID).filter(|id| {
+            let length = 1..=LONGEST_ID;
+            length.contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+        });
+        match sent {
+            Some(id) => id.clone(),
+            None => HeaderValue::try_from(self.tokens.uid().to_string())
+                .expect("hexadecimal digits make a header"),
+        }
+    }
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let id = self.request_id(&request);
+        let served = AssertUnwindSafe(self.inner.call(request))
+            .catch_unwind()
+            .await;
+        let mut response = match served {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => refuse(&error, text(&id)),
+            Err(panic) => {
+                let message = panic_message(&*panic);
+                tracing::error!(
+                    request.id = text(&id),
+                    message,
+                    "a request ended in a panic"
+                );
+                Problem::internal().answer(text(&id))
+            }
+        };
+        response.headers_mut().insert(X_REQUEST_ID, id);
+        Ok(response)
+    }
+}
+
+/// Answers a failure, and logs it where somebody should know.
+fn refuse(error: &poem::Error, id: &str) -> Response {
+    let Some(problem) = error.downcast_ref::<Problem>() else {
+        // The router has two errors of its own: no such route, and a path that is no text.
+        return match error.status() {
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Problem::not_found().answer(id),
+            _ => {
+                tracing::error!(
+                    request.id = id,
+                    "a request ended in an unknown error: {error}"
+                );
+                Problem::internal().answer(id)
+            }
+        };
+    };
+    let route = error
+        .data::<PathPattern>()
+        .map(|pattern| &*pattern.0)
+        .unwrap_or_default();
+    let cause = std::error::Error::source(problem);
+    match problem.code() {
+        Code::Internal => {
+            tracing::error!(request.id = id, route, error = cause, "a request failed");
+        }
+        Code::Unavailable | Code::Overloaded => {
+            tracing::warn!(
+                request.id = id,
+                route,
+                error = cause,
+                "a request could not be served"
+            );
+        }
+        Code::NotFound
+        | Code::MethodNotAllowed
+        | Code::Unauthorized
+        | Code::Forbidden
+        | Code::UnsupportedMediaType
+        | Code::TooLarge
+        | Code::MalformedJson
+        | Code::Invalid
+        | Code::IdempotencyKeyReused => {}
+    }
+    problem.answer(id)
+}
+
+fn text(id: &HeaderValue) -> &str {
+    id.to_str().unwrap_or_default()
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&'static str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or_default()
+}

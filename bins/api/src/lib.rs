@@ -1,0 +1,45 @@
+//! The HTTP API of the chat backend: from requests to the services of `chat-core` and back.
+//!
+//! A request comes in by [`server`], passes the [`edge`] (its id, its failures), finds its resource in
+//! [`routes`], is read and judged ([`path`], [`query`], [`body`], [`key`], [`admin`]), is served in a
+//! handler of [`v1`] or [`health`], and becomes an [`answer`] or a problem ([`error`], [`refusal`]).
+
+pub mod admin;
+pub mod answer;
+pub mod body;
+mod command;
+pub mod document;
+pub mod edge;
+pub mod error;
+pub mod fields;
+pub mod health;
+mod healthcheck;
+pub mod key;
+pub mod path;
+pub mod query;
+pub mod refusal;
+pub mod routes;
+pub mod server;
+pub mod v1;
+
+use chat_core::{ports::Ports, service::Services};
+use chat_runtime::settings::Admin;
+pub use command::run;
+use poem::{Endpoint, Response};
+
+/// What the API stands on.
+pub struct Dependencies {
+    /// What the system does.
+    pub services: Services,
+    /// What it is done with, for its state and for ids of requests.
+    pub ports: Ports,
+    /// Who may use the admin endpoints.
+    pub admin: Admin,
+}
+
+/// Builds the whole API, ready to be called in a test or served by [`server::serve`].
+#[must_use]
+pub fn build(dependencies: Dependencies) -> impl Endpoint<Output = Response> + 'static {
+    let tokens = dependencies.ports.tokens.clone();
+    edge::Edge::new(routes::routes(dependencies), tokens)
+}

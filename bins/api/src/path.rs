@@ -1,0 +1,102 @@
+//! Parts of the path, which are judged last.
+
+use chat_core::model::{ApplicationToken, ChatNumber, MessageNumber, Number};
+use poem::{Request, RequestBody, Result};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    registry::{MetaParamIn, MetaSchema, MetaSchemaRef},
+};
+
+use crate::error::Problem;
+
+/// A part of the path; absent where it cannot name anything.
+///
+/// Reading it never fails, because a wrong body is answered before a wrong path.
+/// (Its name is what tells poem-openapi that it is part of the path.)
+pub struct Path<T>(Option<T>);
+
+impl<T> Path<T> {
+    /// The part, or the same answer that an unknown thing gets.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the path cannot name anything.
+    pub fn found(self) -> Result<T, Problem> {
+        self.0.ok_or_else(Problem::not_found)
+    }
+}
+
+/// What a part of the path can be.
+pub trait Part: Sized + Send {
+    /// Reads the part; `None` where it cannot be one.
+    fn read(text: &str) -> Option<Self>;
+
+    /// Describes the part.
+    fn schema() -> MetaSchema;
+}
+
+impl Part for ApplicationToken {
+    fn read(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+
+    fn schema() -> MetaSchema {
+        let pattern = Some("^[A-Za-z0-9]{32}$".to_owned());
+        MetaSchema {
+            pattern,
+            ..MetaSchema::new("string")
+        }
+    }
+}
+
+impl Part for ChatNumber {
+    fn read(text: &str) -> Option<Self> {
+        Self::parse(text).ok()
+    }
+
+    fn schema() -> MetaSchema {
+        number()
+    }
+}
+
+impl Part for MessageNumber {
+    fn read(text: &str) -> Option<Self> {
+        Self::parse(text).ok()
+    }
+
+    fn schema() -> MetaSchema {
+        number()
+    }
+}
+
+fn number() -> MetaSchema {
+    let least = u32::try_from(Number::FIRST.get()).unwrap_or_default();
+    MetaSchema {
+        minimum: Some(least.into()),
+        ..MetaSchema::new_with_format("integer", "int64")
+    }
+}
+
+impl<'a, T: Part> ApiExtractor<'a> for Path<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    const PARAM_IS_REQUIRED: bool = true;
+
+    type ParamType = String;
+    type ParamRawType = String;
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Path)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        Some(MetaSchemaRef::Inline(Box::new(T::schema())))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        options: ExtractParamOptions<String>,
+    ) -> Result<Self> {
+        Ok(Self(request.raw_path_param(options.name).and_then(T::read)))
+    }
+}

@@ -1,0 +1,141 @@
+//! Refusals: problems as the document lists them, operation by operation.
+
+use std::marker::PhantomData;
+
+use chat_core::service::ServiceError;
+use poem_openapi::{
+    ApiResponse,
+    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::Type as _,
+};
+
+use crate::error::{PROBLEM_JSON, Problem, ProblemView};
+
+/// The problems that an operation documents: status and description.
+pub trait Reasons: Send + Sync + 'static {
+    /// Each status once.
+    const ALL: &'static [(u16, &'static str)];
+}
+
+const MALFORMED: (u16, &str) = (400, "`malformed_json`: the body is no JSON, or empty.");
+const UNAUTHORIZED: (u16, &str) = (401, "`unauthorized`: the admin key is missing or wrong.");
+const FORBIDDEN: (u16, &str) = (403, "`forbidden`: the admin endpoints are switched off.");
+const NOT_FOUND: (u16, &str) = (
+    404,
+    "`not_found`: there is no such thing, or it was deleted.",
+);
+const TOO_LARGE: (u16, &str) = (413, "`too_large`: the body has more than 256 KiB.");
+const UNSUPPORTED: (u16, &str) = (
+    415,
+    "`unsupported_media_type`: the body is not sent as JSON.",
+);
+const INVALID: (u16, &str) = (422, "`invalid`: `errors` lists what is at fault.");
+const INVALID_OR_REUSED: (u16, &str) = (
+    422,
+    "`invalid`: `errors` lists what is at fault. \
+     `idempotency_key_reused`: the key was used for another request.",
+);
+const INTERNAL: (u16, &str) = (500, "`internal`: the server failed.");
+const UNAVAILABLE: (u16, &str) = (
+    503,
+    "`unavailable`: something that the server stands on is down, see `Retry-After`.",
+);
+const UNAVAILABLE_OR_OVERLOADED: (u16, &str) = (
+    503,
+    "`unavailable`: something that the server stands on is down. \
+     `overloaded`: too much is waiting to be stored. See `Retry-After`.",
+);
+
+/// Why one thing cannot be read.
+pub struct Reading;
+
+impl Reasons for Reading {
+    const ALL: &'static [(u16, &'static str)] = &[NOT_FOUND, INTERNAL, UNAVAILABLE];
+}
+
+/// Why a list cannot be read.
+pub struct Listing;
+
+impl Reasons for Listing {
+    const ALL: &'static [(u16, &'static str)] = &[NOT_FOUND, INVALID, INTERNAL, UNAVAILABLE];
+}
+
+/// Why a list for operators cannot be read.
+pub struct AdminListing;
+
+impl Reasons for AdminListing {
+    const ALL: &'static [(u16, &'static str)] =
+        &[UNAUTHORIZED, FORBIDDEN, INVALID, INTERNAL, UNAVAILABLE];
+}
+
+/// Why an application cannot be created.
+pub struct Creating;
+
+impl Reasons for Creating {
+    const ALL: &'static [(u16, &'static str)] = &[
+        MALFORMED,
+        TOO_LARGE,
+        UNSUPPORTED,
+        INVALID,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
+}
+
+/// Why a chat or a message cannot be created.
+pub struct CreatingBelow;
+
+impl Reasons for CreatingBelow {
+    const ALL: &'static [(u16, &'static str)] = &[
+        MALFORMED,
+        NOT_FOUND,
+        TOO_LARGE,
+        UNSUPPORTED,
+        INVALID_OR_REUSED,
+        INTERNAL,
+        UNAVAILABLE_OR_OVERLOADED,
+    ];
+}
+
+/// A problem that documents itself as one of the reasons `R`.
+pub struct Refusal<R>(Problem, PhantomData<R>);
+
+impl<R> From<Problem> for Refusal<R> {
+    fn from(problem: Problem) -> Self {
+        Self(problem, PhantomData)
+    }
+}
+
+impl<R> From<ServiceError> for Refusal<R> {
+    fn from(error: ServiceError) -> Self {
+        Problem::from(error).into()
+    }
+}
+
+impl<R> From<Refusal<R>> for poem::Error {
+    fn from(refusal: Refusal<R>) -> Self {
+        refusal.0.into()
+    }
+}
+
+impl<R: Reasons> ApiResponse for Refusal<R> {
+    fn meta() -> MetaResponses {
+        let response = |&(status, description): &(u16, &'static str)| MetaResponse {
+            description,
+            status: Some(status),
+            status_range: None,
+            content: vec![MetaMediaType {
+                content_type: PROBLEM_JSON,
+                schema: ProblemView::schema_ref(),
+            }],
+            headers: Vec::new(),
+        };
+        MetaResponses {
+            responses: R::ALL.iter().map(response).collect(),
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        ProblemView::register(registry);
+    }
+}

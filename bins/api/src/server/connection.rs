@@ -1,0 +1,94 @@
+//! One connection, from its first request to its end.
+
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+
+use chat_runtime::lifecycle::Shutdown;
+use http_body_util::combinators::BoxBody;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use poem::{
+    Body, Endpoint, Request, RequestParts, Response,
+    http::uri::Scheme,
+    web::{LocalAddr, RemoteAddr},
+};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep},
+};
+
+use super::{
+    arriving::Arriving,
+    watched::{Activity, Phase, Watched},
+};
+
+/// How long a client may keep a connection without getting on: idle, with half a request, or with an
+/// answer that it does not take. It is closed after one to two of these.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The same while the program ends.
+const LAST_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Serves a connection until one of both sides ends it.
+pub(super) async fn serve<E>(stream: TcpStream, endpoint: Arc<E>, shutdown: Shutdown)
+where
+    E: Endpoint<Output = Response> + 'static,
+{
+    // Where this fails the connection is broken, and the first read tells.
+    let _ = stream.set_nodelay(true);
+    let local = stream
+        .local_addr()
+        .map(|address| LocalAddr(address.into()))
+        .unwrap_or_default();
+    let remote = stream
+        .peer_addr()
+        .map(|address| RemoteAddr(address.into()))
+        .unwrap_or_default();
+    let activity = Arc::new(Activity::default());
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        activity.enter(Phase::Server);
+        activity.step();
+        let (head, body) = request.into_parts();
+        let body = BoxBody::new(Arriving::new(body, Arc::clone(&activity)));
+        let head = RequestParts::from((head, local.clone(), remote.clone(), Scheme::HTTP));
+        let request = Request::from_parts(head, Body::from(body));
+        let (endpoint, activity) = (Arc::clone(&endpoint), Arc::clone(&activity));
+        async move {
+            let response = endpoint.get_response(request).await;
+            activity.enter(Phase::Client);
+            activity.step();
+            Ok::<_, Infallible>(hyper::Response::from(response))
+        }
+    });
+    let mut connection = pin!(http1::Builder::new().serve_connection(io, service));
+    let mut asked_to_end = pin!(shutdown.soft.cancelled());
+    let mut look = pin!(sleep(PATIENCE));
+    let (mut is_ending, mut steps) = (false, 0);
+    loop {
+        tokio::select! {
+            biased;
+            // A failure is the client's: it went away, or spoke something else than HTTP.
+            _ = connection.as_mut() => return,
+            () = asked_to_end.as_mut(), if !is_ending => {
+                is_ending = true;
+                steps = activity.steps();
+                connection.as_mut().graceful_shutdown();
+                look.as_mut().reset(Instant::now() + LAST_PATIENCE);
+            }
+            () = look.as_mut() => {
+                let waits_for_client = match activity.phase() {
+                    Phase::Client => true,
+                    // Reading a body has a deadline of its own, which answers.
+                    Phase::Body => is_ending,
+                    Phase::Server => false,
+                };
+                let before = std::mem::replace(&mut steps, activity.steps());
+                if waits_for_client && before == steps {
+                    return;
+                }
+                let patience = if is_ending { LAST_PATIENCE } else { PATIENCE };
+                look.as_mut().reset(Instant::now() + patience);
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What goes on in the background: storing what was accepted, and auditing.
+
+use std::{error::Error, future::Future, sync::Arc, time::Duration};
+
+use chat_core::{
+    ports::Consumer,
+    service::{Persister, Reconciler, Services},
+};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::lifecycle::Shutdown;
+
+/// How long a round of storing waits for something to store; the end waits as long at most.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// The pause after the first failure, doubled with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause after failures.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Begins every duty; they end once the program is asked to.
+///
+/// `name` tells this process from others that do the same work: one that starts again under its name
+/// finds what it held.
+pub fn begin(services: &Services, name: &str, audit_interval: Duration, shutdown: &Shutdown) {
+    let (persister, reconciler) = (services.persister.clone(), services.reconciler.clone());
+    let consumer = Consumer(name.to_owned());
+    shutdown
+        .tasks
+        .spawn(persist(persister, consumer, shutdown.soft.clone()));
+    // Two processes of one name must not take each other's lease for their own.
+    let holder = format!("{name}-{}", std::process::id());
+    shutdown.tasks.spawn(audit(
+        reconciler,
+        holder,
+        audit_interval,
+        shutdown.soft.clone(),
+    ));
+}
+
+/// Stores what was accepted until `end`; a round that has begun is finished.
+pub async fn persist(persister: Arc<Persister>, consumer: Consumer, end: CancellationToken) {
+    let mut failures = Failures::of("storing what was accepted");
+    while !end.is_cancelled() {
+        let pause = match persister.run_once(&consumer, WAIT).await {
+            // What stays pending comes again at once, until somebody's create has the counter admitted.
+            Ok(stored) if stored.behind > 0 => failures.over().max(WAIT),
+            Ok(_) => failures.over(),
+            Err(error) => failures.another(&error),
+        };
+        rest(pause, &end).await;
+    }
+}
+
+/// Audits at once and then every `interval`, until `end`, which may cut a round short.
+pub async fn audit(
+    reconciler: Arc<Reconciler>,
+    holder: String,
+    interval: Duration,
+    end: CancellationToken,
+) {
+    let mut failures = Failures::of("the audit");
+    while let Some(outcome) = end.run_until_cancelled(reconciler.run_once(&holder)).await {
+        let pause = match outcome {
+            Ok(_) => failures.over().max(interval),
+            Err(error) => failures.another(&error),
+        };
+        rest(pause, &end).await;
+    }
+}
+
+fn rest(pause: Duration, end: &CancellationToken) -> impl Future<Output = Option<()>> {
+    let pausing = async move {
+        if !pause.is_zero() {
+            sleep(pause).await;
+        }
+    };
+    end.run_until_cancelled(pausing)
+}
+
+/// A run of failures: the first is logged, each makes the pause longer.
+struct Failures {
+    what: &'static str,
+    count: u32,
+}
+
+impl Failures {
+    fn of(what: &'static str) -> Self {
+        Self { what, count: 0 }
+    }
+
+    /// Notes a success, after which there is no pause.
+    fn over(&mut self) -> Duration {
+        if self.count > 0 {
+            tracing::info!(failures = self.count, "{} works again", self.what);
+            self.count = 0;
+        }
+        Duration::ZERO
+    }
+
+    /// Notes a failure and answers the pause after it.
+    fn another(&mut self, error: &(dyn Error + 'static)) -> Duration {
+        if self.count == 0 {
+            tracing::error!(error, "{} failed and is tried again", self.what);
+        }
+        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.count));
+        self.count = self.count.saturating_add(1);
+        pause.min(LONGEST_PAUSE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_limit_and_end_with_the_failures() {
+        let mut failures = Failures::of("a test");
+        let error = std::fmt::Error;
+        let pauses: Vec<Duration> = (0..40).map(|_| failures.another(&error)).collect();
+        assert_eq!(pauses[..3], [100, 200, 400].map(Duration::from_millis));
+        assert_eq!(pauses[39], LONGEST_PAUSE);
+        assert_eq!(failures.over(), Duration::ZERO);
+        assert_eq!(failures.another(&error), FIRST_PAUSE);
+    }
+}

@@ -1,0 +1,12 @@
+//! What every program of the chat backend does around its work.
+//!
+//! In the order of a program's life: [`program`] reads the command line, [`settings`] what it is told,
+//! [`telemetry`] starts its log, [`wiring`] joins the adapters to the ports, [`duties`] works in the
+//! background, and [`lifecycle`] brings it to its end.
+
+pub mod duties;
+pub mod lifecycle;
+pub mod program;
+pub mod settings;
+pub mod telemetry;
+pub mod wiring;

@@ -1,0 +1,111 @@
+//! The one list of all settings.
+
+use std::ffi::OsString;
+
+/// What can be set, as it comes; [`Settings`](super::Settings) is what it means.
+///
+/// Each field is a flag, a variable of the environment and a key of the file: `listen` is `--listen`,
+/// `CHAT_LISTEN` and `listen = "…"`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Settings")]
+#[group(id = "settings")]
+pub struct Arguments {
+    /// A TOML file with settings, which flags and the environment override.
+    #[arg(long, env = "CHAT_CONFIG", value_name = "FILE", global = true)]
+    pub config: Option<OsString>,
+
+    /// The address that `api` listens on.
+    #[arg(long, env = "CHAT_LISTEN", value_name = "ADDRESS", global = true)]
+    #[arg(default_value = "127.0.0.1:8080")]
+    pub listen: OsString,
+
+    /// The folder of the embedded set, made where it is missing.
+    #[arg(
+        long,
+        env = "CHAT_DATA",
+        value_name = "FOLDER",
+        global = true,
+        default_value = "./data"
+    )]
+    pub data: OsString,
+
+    /// What keeps applications, chats and messages: `sqlite` in the data folder, or `sqlite:FOLDER`.
+    #[arg(long, env = "CHAT_REPOSITORY_URL", value_name = "URL", global = true)]
+    #[arg(default_value = "sqlite", hide_env_values = true)]
+    pub repository_url: OsString,
+
+    /// What numbers chats and messages; on the embedded set the same as the repository.
+    #[arg(long, env = "CHAT_COUNTER_URL", value_name = "URL", global = true)]
+    #[arg(default_value = "sqlite", hide_env_values = true)]
+    pub counter_url: OsString,
+
+    /// What carries creations to where they are stored; on the embedded set the same as the repository.
+    #[arg(long, env = "CHAT_QUEUE_URL", value_name = "URL", global = true)]
+    #[arg(default_value = "sqlite", hide_env_values = true)]
+    pub queue_url: OsString,
+
+    /// Who may use admin endpoints: `key` (the default where `CHAT_ADMIN_KEY` is set), `open`
+    /// (everybody, the default without a key while listening on loopback) or `off` (nobody).
+    #[arg(long, env = "CHAT_ADMIN", value_name = "RULE", global = true)]
+    pub admin: Option<OsString>,
+
+    /// The key that admin endpoints want as `Authorization: Bearer`, visible ASCII characters.
+    #[arg(
+        long,
+        env = "CHAT_ADMIN_KEY",
+        value_name = "KEY",
+        global = true,
+        hide_env_values = true
+    )]
+    pub admin_key: Option<OsString>,
+
+    /// What is logged: a level, or a filter such as `info,sqlx=debug`.
+    #[arg(
+        long,
+        env = "CHAT_LOG",
+        value_name = "FILTER",
+        global = true,
+        default_value = "info"
+    )]
+    pub log: OsString,
+
+    /// How the log is written: `text`, `json`, or `auto`, which is text on a terminal and JSON elsewhere.
+    #[arg(
+        long,
+        env = "CHAT_LOG_FORM",
+        value_name = "FORM",
+        global = true,
+        default_value = "auto"
+    )]
+    pub log_form: OsString,
+
+    /// How many seconds begun work may take once the program is asked to end.
+    #[arg(
+        long,
+        env = "CHAT_SHUTDOWN_SECONDS",
+        value_name = "SECONDS",
+        global = true
+    )]
+    #[arg(default_value = "10")]
+    pub shutdown_seconds: OsString,
+
+    /// How many days traces of deleted messages are kept, which no late creation may outlive.
+    #[arg(long, env = "CHAT_RETENTION_DAYS", value_name = "DAYS", global = true)]
+    #[arg(default_value = "30")]
+    pub retention_days: OsString,
+
+    /// How many connections `api` has open at most; further ones wait.
+    #[arg(
+        long,
+        env = "CHAT_MAX_CONNECTIONS",
+        value_name = "COUNT",
+        global = true
+    )]
+    #[arg(default_value = "10000")]
+    pub max_connections: OsString,
+
+    /// How many seconds lie between two audits of counts and pending creations, at most 3600.
+    #[arg(long, env = "CHAT_SYNC_SECONDS", value_name = "SECONDS", global = true)]
+    #[arg(default_value = "600")]
+    pub sync_seconds: OsString,
+}

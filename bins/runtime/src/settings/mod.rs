@@ -1,0 +1,79 @@
+//! Settings: from flags, the environment and a file, checked before anything starts.
+//!
+//! A flag goes before the environment, the environment before the file, the file before the default.
+//! The doc comment of each field of [`Arguments`] is its line in `--help`, in the README's table and in
+//! the commented file ([`reference`](mod@reference)).
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+mod admin;
+mod arguments;
+mod backend;
+mod file;
+pub mod reference;
+mod secret;
+mod source;
+
+pub use admin::Admin;
+pub use arguments::Arguments;
+pub use backend::Backend;
+pub use secret::Secret;
+pub use source::{Given, SettingsError};
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogForm {
+    /// Text where a person reads along on a terminal, JSON otherwise.
+    Auto,
+    /// Lines for people.
+    Text,
+    /// A JSON object a line, for programs.
+    Json,
+}
+
+/// All settings, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where `api` listens.
+    pub listen: SocketAddr,
+    /// What keeps, numbers and carries.
+    pub backend: Backend,
+    /// Who may do what only operators may.
+    pub admin: Admin,
+    /// What is logged, as a filter of `tracing-subscriber`.
+    pub log: String,
+    /// How the log is written.
+    pub log_form: LogForm,
+    /// How long work that has begun may take once the program is asked to end.
+    pub shutdown: Duration,
+    /// How long tombstones of deleted messages are kept.
+    pub retention: Duration,
+    /// How many connections `api` has open at most.
+    pub max_connections: usize,
+    /// How often counts and pending creations are audited.
+    pub audit_interval: Duration,
+}
+
+impl Settings {
+    /// Checks what was given.
+    ///
+    /// # Errors
+    ///
+    /// Fails with one sentence about the first setting that is wrong.
+    pub fn try_from_given(given: &Given) -> Result<Self, SettingsError> {
+        let listen = given.listen("listen")?;
+        let data = PathBuf::from(given.required("data")?);
+        Ok(Self {
+            listen,
+            backend: Backend::try_from_given(given, data)?,
+            admin: Admin::try_from_given(given, listen)?,
+            log: given.log_filter("log")?,
+            log_form: given.log_form("log_form")?,
+            shutdown: Duration::from_secs(given.number("shutdown_seconds", 0..=3_600)?),
+            retention: Duration::from_hours(24 * given.number("retention_days", 1..=36_500)?),
+            max_connections: usize::try_from(given.number("max_connections", 1..=1_000_000)?)
+                .unwrap_or(usize::MAX),
+            audit_interval: Duration::from_secs(given.number("sync_seconds", 1..=3_600)?),
+        })
+    }
+}
