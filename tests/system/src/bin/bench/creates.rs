@@ -1,0 +1,130 @@
+//! The measurement: both servers are started, and take turns under the same load.
+
+use std::{
+    env,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use chat_system::{
+    client::{Call, Client},
+    loader::create_application,
+    program::{Launch, Program, free_port, scratch},
+};
+use hyper::http::uri::Authority;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::{
+    CreatesArguments,
+    report::{Report, Round, say},
+};
+
+/// How long each server is loaded before the first round, unmeasured.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// Measures and prints the table.
+///
+/// # Errors
+///
+/// Fails when a server does not start, when an answer is not 201, and when the ratio is too low.
+pub(crate) async fn run(arguments: &CreatesArguments) -> Result<()> {
+    let yardstick_folder = scratch()?;
+    let api_folder = scratch()?;
+    let port = free_port()?;
+    let yardstick = Program::start(Launch {
+        file: env::current_exe().context("finding this program's file")?,
+        arguments: ["serve-no-io", "--listen", &format!("127.0.0.1:{port}")]
+            .map(Into::into)
+            .to_vec(),
+        environment: Vec::new(),
+        authority: format!("127.0.0.1:{port}")
+            .parse()
+            .context("an address is an authority")?,
+        folder: yardstick_folder.path().to_path_buf(),
+    });
+    let yardstick = yardstick.await?;
+    let api = Program::start(Launch::api(api_folder.path())?).await?;
+
+    let connections = usize::from(arguments.connections);
+    let paths = create_chats(api.authority(), connections).await?;
+    let mut report = Report::default();
+    measure(yardstick.authority(), &paths, WARM_UP).await?;
+    measure(api.authority(), &paths, WARM_UP).await?;
+    say(&format!(
+        "{} rounds of {} s, {connections} connections",
+        arguments.rounds, arguments.seconds
+    ))?;
+    for round in 0..arguments.rounds {
+        // Whoever comes first meets a cooler machine, so they take turns at that too.
+        let (first, second) = if round % 2 == 0 {
+            (&yardstick, &api)
+        } else {
+            (&api, &yardstick)
+        };
+        let first = measure(first.authority(), &paths, arguments.round()).await?;
+        let second = measure(second.authority(), &paths, arguments.round()).await?;
+        let (yardstick, api) = if round % 2 == 0 {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        report.add(yardstick, api)?;
+    }
+    let ratio = report.finish()?;
+    if let Some(at_least) = arguments.at_least {
+        ensure!(
+            ratio >= at_least,
+            "the ratio {ratio:.3} is below {at_least}"
+        );
+    }
+    Ok(())
+}
+
+/// Creates a chat for each connection and answers where their messages go.
+async fn create_chats(api: &Authority, count: usize) -> Result<Vec<String>> {
+    let token = create_application(api, "bench").await?;
+    let mut client = Client::new(api.clone());
+    let mut paths = Vec::with_capacity(count);
+    for _ in 0..count {
+        let chats = format!("/api/v1/applications/{token}/chats");
+        let chat = client.post(&chats, &json!({})).await?.expect(201)?;
+        paths.push(format!("{chats}/{}/messages", chat["number"]));
+    }
+    Ok(paths)
+}
+
+/// Loads one server for `duration`, with one connection to each path.
+async fn measure(server: &Authority, paths: &[String], duration: Duration) -> Result<Round> {
+    let message = json!({
+        "sender": "ada",
+        "body": "does anyone know how to get the sound card working after the last kernel update?",
+    });
+    let mut connections = JoinSet::new();
+    let start = Instant::now();
+    let end = start + duration;
+    for path in paths {
+        let call = Arc::new(Call::post(path, &message)?);
+        connections.spawn(send_until(end, Client::new(server.clone()), call));
+    }
+    let mut latencies = Vec::new();
+    while let Some(outcome) = connections.join_next().await {
+        latencies.append(&mut outcome.context("a connection broke down")??);
+    }
+    Ok(Round::new(latencies, start.elapsed()))
+}
+
+/// Sends the same create again and again, and answers how many microseconds each took.
+async fn send_until(end: Instant, mut client: Client, call: Arc<Call>) -> Result<Vec<u32>> {
+    let mut latencies = Vec::new();
+    loop {
+        let start = Instant::now();
+        if start >= end {
+            return Ok(latencies);
+        }
+        let answer = client.send(&call).await?;
+        ensure!(answer.status == 201, "expected 201, got {answer}");
+        latencies.push(u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX));
+    }
+}

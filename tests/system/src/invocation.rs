@@ -1,0 +1,101 @@
+//! Runs a built program that is expected to end by itself, and keeps what it said.
+
+use std::{
+    ffi::OsStr,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use crate::program::{built, forget_settings, scratch};
+
+/// How long it may take to end.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A built program that is about to be run in an empty folder.
+#[derive(Debug)]
+pub struct Invocation {
+    command: Command,
+    folder: TempDir,
+}
+
+impl Invocation {
+    /// Prepares a run of the built program `name` without arguments and settings.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it is not built.
+    pub fn of(name: &str) -> Result<Self> {
+        let folder = scratch()?;
+        let mut command = Command::new(built(name)?);
+        forget_settings(&mut command);
+        command.current_dir(folder.path()).stdin(Stdio::null());
+        Ok(Self { command, folder })
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn argument(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// Adds a setting to its environment.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Writes a file into its folder, and passes it as `--config`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the file cannot be written.
+    pub fn with_config(self, text: &str) -> Result<Self> {
+        let file = self.folder.path().join("chat.toml");
+        std::fs::write(&file, text).context("writing the config file")?;
+        Ok(self.argument("--config").argument(file))
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it does not end in time; it is killed then.
+    pub async fn run(self) -> Result<Ended> {
+        let shown = format!("{:?}", self.command);
+        let mut command = tokio::process::Command::from(self.command);
+        let output = timeout(DEADLINE, command.kill_on_drop(true).output())
+            .await
+            .with_context(|| format!("{shown} did not end in {DEADLINE:?}"))?
+            .with_context(|| format!("running {shown}"))?;
+        Ok(Ended {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+}
+
+/// How a program ended and what it said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Answers both outputs as one text.
+    #[must_use]
+    pub fn output(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+}

@@ -1,0 +1,232 @@
+//! Sends a corpus to a running `api`: each chat's messages in order, many chats side by side.
+
+use std::{
+    collections::BinaryHeap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use hyper::http::uri::Authority;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::{
+    client::{Answer, Call, Client},
+    corpus::Corpus,
+};
+
+/// How many messages of a chat are sent before the connection looks which chat is behind most.
+const SLICE: usize = 50;
+
+/// Where and how a corpus is loaded.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// The address of `api`.
+    pub api: Authority,
+    /// The token of the application that gets the chats.
+    pub application: String,
+    /// How many connections send at the same time.
+    pub connections: usize,
+    /// How long a lost connection or a 503 is tried again.
+    pub patience: Duration,
+}
+
+/// What a load did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The number of each chat of the corpus, in the corpus' order.
+    pub chats: Vec<u64>,
+    /// How many messages were sent and answered.
+    pub messages: u64,
+    /// How many messages an earlier load had sent.
+    pub found: u64,
+}
+
+/// The part of an answer that a load checks.
+#[derive(Deserialize)]
+struct Numbered {
+    number: u64,
+}
+
+#[derive(Deserialize)]
+struct NumberedPage {
+    items: Vec<Numbered>,
+}
+
+/// A chat that is not yet sent to its end; the one with most left is the greatest.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Open {
+    left: usize,
+    chat: usize,
+}
+
+/// Creates an application and answers its token.
+///
+/// # Errors
+///
+/// Fails when the answer is not 201.
+pub async fn create_application(api: &Authority, name: &str) -> Result<String> {
+    let call = Call::post("/api/v1/applications", &json!({"name": name}))?;
+    let application = Client::new(api.clone()).send(&call).await?.expect(201)?;
+    let token = application["token"]
+        .as_str()
+        .context("an application has a token")?;
+    Ok(token.to_owned())
+}
+
+impl Load {
+    /// Loads the corpus, going on where an earlier load into the same application stopped.
+    ///
+    /// `progress` counts the messages that are in place.
+    /// Chats are found again by their idempotency keys, which are kept for a day.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the first answer that is not a 201 with the number of the line.
+    pub async fn run(&self, corpus: &Arc<Corpus>, progress: &Arc<AtomicU64>) -> Result<Loaded> {
+        let (chats, open) = self.create_chats(corpus).await?;
+        let left: usize = open.iter().map(|open| open.left).sum();
+        let found = corpus.messages_count().saturating_sub(left) as u64;
+        progress.fetch_add(found, Ordering::Relaxed);
+        let shared = Arc::new(Shared {
+            load: self.clone(),
+            corpus: Arc::clone(corpus),
+            chats,
+            open: Mutex::new(open),
+            progress: Arc::clone(progress),
+            sent: AtomicU64::new(0),
+        });
+        let mut senders = JoinSet::new();
+        for _ in 0..self.connections {
+            senders.spawn(Arc::clone(&shared).send_slices());
+        }
+        // The rest is dropped, and so stopped, when one fails.
+        while let Some(outcome) = senders.join_next().await {
+            outcome.context("a sender broke down")??;
+        }
+        let messages = shared.sent.load(Ordering::Relaxed);
+        Ok(Loaded {
+            chats: shared.chats.clone(),
+            messages,
+            found,
+        })
+    }
+
+    async fn create_chats(&self, corpus: &Corpus) -> Result<(Vec<u64>, BinaryHeap<Open>)> {
+        let mut client = Client::new(self.api.clone());
+        let path = format!("/api/v1/applications/{}/chats", self.application);
+        let mut numbers = Vec::with_capacity(corpus.chats.len());
+        let mut open = BinaryHeap::with_capacity(corpus.chats.len());
+        for (index, chat) in corpus.chats.iter().enumerate() {
+            let key = format!("chat-{}", index + 1);
+            let call = Call::post(&path, &json!({"title": chat.name}))?.with_key(key)?;
+            let answer = client.send_until_answered(&call, self.patience).await?;
+            let number = created(&answer).with_context(|| format!("chat `{}`", chat.name))?;
+            let there = if answer.header("idempotency-replayed").is_some() {
+                self.last_number(&mut client, &format!("{path}/{number}/messages"))
+                    .await?
+            } else {
+                0
+            };
+            numbers.push(number);
+            open.push(Open {
+                left: chat.messages.len().saturating_sub(there),
+                chat: index,
+            });
+        }
+        Ok((numbers, open))
+    }
+
+    async fn last_number(&self, client: &mut Client, messages: &str) -> Result<usize> {
+        let call = Call::get(&format!("{messages}?order=desc&limit=1"))?;
+        let answer = client.send_until_answered(&call, self.patience).await?;
+        ensure!(answer.status == 200, "the messages in place: {answer}");
+        let last = answer
+            .json::<NumberedPage>()?
+            .items
+            .first()
+            .map_or(0, |last| last.number);
+        usize::try_from(last).context("a number that no corpus has")
+    }
+}
+
+/// What the connections of one load share.
+struct Shared {
+    load: Load,
+    corpus: Arc<Corpus>,
+    chats: Vec<u64>,
+    open: Mutex<BinaryHeap<Open>>,
+    progress: Arc<AtomicU64>,
+    sent: AtomicU64,
+}
+
+impl Shared {
+    /// Sends slices of the chat that is behind most, so that all end at about the same time.
+    async fn send_slices(self: Arc<Self>) -> Result<()> {
+        let mut client = Client::new(self.load.api.clone());
+        while let Some(Open { left, chat }) = self.take() {
+            let slice = left.min(SLICE);
+            self.send_slice(&mut client, chat, left, slice).await?;
+            if left > slice {
+                self.give_back(Open {
+                    left: left - slice,
+                    chat,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_slice(
+        &self,
+        client: &mut Client,
+        chat: usize,
+        left: usize,
+        slice: usize,
+    ) -> Result<()> {
+        let messages = &self.corpus.chats[chat].messages;
+        let first = messages.len() - left;
+        let path = format!(
+            "/api/v1/applications/{}/chats/{}/messages",
+            self.load.application, self.chats[chat]
+        );
+        for (index, message) in messages.iter().enumerate().skip(first).take(slice) {
+            let line = index + 1;
+            let key = format!("chat-{}-line-{line}", chat + 1);
+            let call = Call::post(&path, message)?.with_key(key)?;
+            let answer = client
+                .send_until_answered(&call, self.load.patience)
+                .await?;
+            let place = || format!("line {line} of chat `{}`", self.corpus.chats[chat].name);
+            let number = created(&answer).with_context(place)?;
+            ensure!(number == line as u64, "{} was numbered {number}", place());
+            self.sent.fetch_add(1, Ordering::Relaxed);
+            self.progress.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn take(&self) -> Option<Open> {
+        self.open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+    }
+
+    fn give_back(&self, open: Open) {
+        self.open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(open);
+    }
+}
+
+fn created(answer: &Answer) -> Result<u64> {
+    ensure!(answer.status == 201, "expected 201, got {answer}");
+    Ok(answer.json::<Numbered>()?.number)
+}

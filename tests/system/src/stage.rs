@@ -1,0 +1,168 @@
+//! What most tests begin with: a started `api` on an empty folder, and short ways to create in it.
+
+use std::{future::Future, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    client::Client,
+    program::{Launch, Program, scratch},
+};
+
+/// A started `api` on a folder of its own, and a client of it.
+#[derive(Debug)]
+pub struct Stage {
+    /// The started program; dropped, and so killed, before its folder.
+    pub api: Program,
+    /// A client of it.
+    pub client: Client,
+    folder: TempDir,
+}
+
+impl Stage {
+    /// Starts `api` with its default settings.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it is not built or does not answer.
+    pub async fn open() -> Result<Self> {
+        Self::open_with(&[]).await
+    }
+
+    /// Starts `api` with these settings in its environment.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open).
+    pub async fn open_with(settings: &[(&'static str, &str)]) -> Result<Self> {
+        let folder = scratch()?;
+        let mut launch = Launch::api(folder.path())?;
+        for (name, value) in settings {
+            launch = launch.with(name, value);
+        }
+        let api = Program::start(launch).await?;
+        let client = api.client();
+        Ok(Self {
+            api,
+            client,
+            folder,
+        })
+    }
+
+    /// Answers the folder that `api` was given as its data folder.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Creates an application.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the answer is not 201.
+    pub async fn application(&mut self) -> Result<Application> {
+        let application = self
+            .create("/api/v1/applications", &json!({"name": "test"}))
+            .await?;
+        let token = application["token"]
+            .as_str()
+            .context("an application has a token")?;
+        Ok(Application {
+            path: format!("/api/v1/applications/{token}"),
+            token: token.to_owned(),
+        })
+    }
+
+    /// Creates a chat without a title and answers its path.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the answer is not 201.
+    pub async fn chat(&mut self, application: &Application) -> Result<String> {
+        let chat = self
+            .client
+            .post(&application.chats(), &json!({}))
+            .await?
+            .expect(201)?;
+        Ok(format!("{}/{}", application.chats(), chat["number"]))
+    }
+
+    /// Creates one object and answers it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the answer is not 201.
+    pub async fn create(&mut self, path: &str, body: &Value) -> Result<Value> {
+        self.client.post(path, body).await?.expect(201)
+    }
+
+    /// Reads one object or page.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the answer is not 200.
+    pub async fn read(&mut self, path: &str) -> Result<Value> {
+        self.client.get(path).await?.expect(200)
+    }
+}
+
+/// A created application.
+#[derive(Clone, Debug)]
+pub struct Application {
+    /// The token that addresses it.
+    pub token: String,
+    /// The path of it.
+    pub path: String,
+}
+
+impl Application {
+    /// Answers the path of its chats.
+    #[must_use]
+    pub fn chats(&self) -> String {
+        format!("{}/chats", self.path)
+    }
+}
+
+/// Answers the names of an object's fields, sorted.
+#[must_use]
+pub fn fields(object: &Value) -> Vec<&str> {
+    let mut names: Vec<&str> = object
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// Answers the numbers of a page's items, in their order.
+#[must_use]
+pub fn numbers(page: &Value) -> Vec<u64> {
+    let items = page["items"].as_array().into_iter().flatten();
+    items.filter_map(|item| item["number"].as_u64()).collect()
+}
+
+/// Looks again and again until `look` finds what is waited for.
+///
+/// # Errors
+///
+/// Fails with `what` when it was not found in five seconds, and as `look` does.
+pub async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<Option<T>>>,
+{
+    let give_up = Instant::now() + Duration::from_secs(5);
+    loop {
+        if let Some(found) = look().await? {
+            return Ok(found);
+        }
+        if Instant::now() > give_up {
+            bail!("waited in vain until {what}");
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}

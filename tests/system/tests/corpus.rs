@@ -1,0 +1,71 @@
+//! The whole corpus of real chat goes in and comes back byte for byte, also after a restart.
+
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use anyhow::Result;
+use chat_system::{
+    corpus::Corpus,
+    loader::{Load, create_application},
+    stage::Stage,
+    verify::verify,
+};
+use tokio::time::Instant;
+
+/// What the corpus holds; another file is another test.
+const CHATS: usize = 153;
+const MESSAGES: usize = 196_123;
+
+/// The resident memory that `api` stays below.
+const MEGABYTES: u64 = 100;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_corpus_comes_back_byte_for_byte_also_after_a_restart() -> Result<()> {
+    let corpus = Arc::new(Corpus::read(&Corpus::file())?);
+    assert_eq!(
+        (corpus.chats.len(), corpus.messages_count()),
+        (CHATS, MESSAGES)
+    );
+    let mut stage = Stage::open().await?;
+    let api = stage.api.authority().clone();
+    let application = create_application(&api, "corpus").await?;
+    let load = Load {
+        api: api.clone(),
+        application: application.clone(),
+        connections: 64,
+        patience: Duration::from_secs(30),
+    };
+    let start = Instant::now();
+    let loaded = load.run(&corpus, &Arc::new(AtomicU64::new(0))).await?;
+    let took = start.elapsed();
+    assert_eq!(loaded.messages, MESSAGES as u64);
+    let rate = u128::from(loaded.messages) * 1000 / took.as_millis();
+    println!("{MESSAGES} messages in {took:.1?}: {rate} a second");
+
+    let verified = verify(&api, &application, &corpus, &loaded.chats).await?;
+    assert!(verified.is_same(), "{verified}");
+    assert_eq!((verified.chats, verified.messages), (CHATS, MESSAGES));
+    let loaded_memory = resident_megabytes(&stage)?;
+
+    let status = stage.api.stop(Duration::from_secs(5)).await?;
+    assert_eq!(status.code(), Some(0));
+    stage.api.restart().await?;
+    let started_in = stage.api.started_in();
+    println!("first answer {started_in:.0?} after the start");
+    assert!(
+        started_in < Duration::from_secs(1),
+        "the first answer took {started_in:?}"
+    );
+    let verified = verify(&api, &application, &corpus, &loaded.chats).await?;
+    assert!(verified.is_same(), "{verified}");
+    let memory = resident_megabytes(&stage)?;
+    println!("{loaded_memory} MB resident after the load, {memory} MB after the restart");
+    assert!(loaded_memory.max(memory) < MEGABYTES);
+    Ok(())
+}
+
+fn resident_megabytes(stage: &Stage) -> Result<u64> {
+    Ok(stage.api.resident_bytes()? / 1_000_000)
+}

@@ -1,0 +1,104 @@
+//! The data folder belongs to one `api` at a time, of one schema, and is left in good order.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use chat_system::{invocation::Invocation, program::free_port, stage::Stage};
+use serde_json::json;
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+
+/// How long `api` may take to end.
+const STOP: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn a_second_api_on_the_folder_ends_with_a_sentence_that_names_it() -> Result<()> {
+    let mut stage = Stage::open().await?;
+    let data = stage.data();
+    let second = Invocation::of("api")?
+        .with("CHAT_LISTEN", format!("127.0.0.1:{}", free_port()?))
+        .with("CHAT_DATA", &data)
+        .run()
+        .await?;
+    assert_ne!(second.code, Some(0));
+    assert!(
+        second.stderr.contains(&data.display().to_string()),
+        "{second:?}"
+    );
+    assert!(!second.stderr.contains("panicked"), "{second:?}");
+    stage.application().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_folder_of_a_killed_api_is_taken_over() -> Result<()> {
+    let mut stage = Stage::open().await?;
+    let application = stage.application().await?;
+    stage.api.kill()?;
+    stage.api.restart().await?;
+    stage.read(&application.path).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() -> Result<()> {
+    let mut stage = Stage::open().await?;
+    assert_eq!(stage.api.stop(STOP).await?.code(), Some(0));
+    let options = SqliteConnectOptions::new().filename(stage.data().join("chat.db"));
+    let mut database = SqliteConnection::connect_with(&options).await?;
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations \
+         (version, description, success, checksum, execution_time) \
+         VALUES (99991231235959, 'of a later release', TRUE, x'00', 0)",
+    )
+    .execute(&mut database)
+    .await?;
+    database.close().await?;
+
+    let refused = Invocation::of("api")?
+        .with("CHAT_LISTEN", format!("127.0.0.1:{}", free_port()?))
+        .with("CHAT_DATA", stage.data())
+        .run()
+        .await?;
+    assert_ne!(refused.code, Some(0));
+    assert!(refused.stderr.contains("newer"), "{refused:?}");
+    assert!(!refused.stderr.contains("panicked"), "{refused:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn sigterm_ends_it_with_code_0_and_keeps_what_was_answered() -> Result<()> {
+    let mut stage = Stage::open().await?;
+    let application = stage.application().await?;
+    let chat = stage.chat(&application).await?;
+    let messages = format!("{chat}/messages");
+    let message = stage.create(&messages, &json!({"body": "kept"})).await?;
+    assert_eq!(stage.api.stop(STOP).await?.code(), Some(0));
+    stage.api.restart().await?;
+    assert_eq!(stage.read(&format!("{messages}/1")).await?, message);
+    Ok(())
+}
+
+#[tokio::test]
+async fn idle_and_half_sent_requests_do_not_hold_the_end_up() -> Result<()> {
+    let mut stage = Stage::open().await?;
+    // The stage's own client keeps an idle connection, too.
+    stage.application().await?;
+    let mut half_sent = Vec::new();
+    for part in [
+        "",
+        "POST /api/v1/applications HTT",
+        "POST /api/v1/applications HTTP/1.1\r\nhost: test\r\n",
+        "POST /api/v1/applications HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n\
+         content-length: 20\r\n\r\n{\"name\":",
+    ] {
+        let mut stream = TcpStream::connect(stage.api.authority().as_str()).await?;
+        stream.write_all(part.as_bytes()).await?;
+        half_sent.push(stream);
+    }
+    // Answered after them, so they have been accepted by now.
+    stage.application().await?;
+    assert_eq!(stage.api.stop(STOP).await?.code(), Some(0));
+    drop(half_sent);
+    Ok(())
+}
