@@ -13,8 +13,8 @@ use crate::{
     model::{
         Admission, Application, ApplicationId, ApplicationName, ApplicationToken, Chat, ChatKey,
         ChatTitle, Creation, Epoch, Generation, GenerationState, Job, JobName, JobProgress,
-        JobState, Message, MessageBody, MessageKey, NewApplication, Number, NumberRange, Sequence,
-        Shard, ShardRecord, Sighting, Timestamp,
+        Message, MessageBody, MessageKey, NewApplication, Number, NumberRange, Sequence, Shard,
+        ShardRecord, Sighting, Timestamp,
     },
     ports::{
         AddApplication, Audit, Basis, Claim, Deletion, Indexable, JobClaim, Lookup, OutboxChange,
@@ -399,31 +399,7 @@ impl Repository for MemoryRepository {
     }
 
     async fn claim_job(&self, name: JobName, claim: &Claim) -> Result<JobClaim, PortError> {
-        self.act(|tables| {
-            let known = tables.jobs.get(&name).cloned();
-            if let Some(job) = &known
-                && job.holder != claim.holder
-                && job.lease_until > claim.now
-            {
-                return JobClaim::Held(job.clone());
-            }
-            let progress = JobProgress {
-                state: JobState::Running,
-                done: 0,
-                total: 0,
-                started_at: claim.now,
-                finished_at: None,
-                detail: None,
-            };
-            let job = Job {
-                holder: claim.holder.clone(),
-                lease_until: claim.until,
-                progress,
-            };
-            tables.jobs.insert(name, job);
-            JobClaim::Claimed(known)
-        })
-        .await
+        self.act(|tables| tables.claim_job(name, claim)).await
     }
 
     async fn report_job(

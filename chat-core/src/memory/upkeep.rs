@@ -1,9 +1,9 @@
-//! Audits and purges of the tables in memory.
+//! Audits, purges and jobs of the tables in memory.
 
 use super::tables::Tables;
 use crate::{
-    model::{ApplicationId, ChatKey},
-    ports::{Audit, Parent},
+    model::{ApplicationId, ChatKey, Job, JobName, JobProgress, JobState},
+    ports::{Audit, Claim, JobClaim, Parent},
 };
 
 impl Tables {
@@ -101,5 +101,30 @@ impl Tables {
             self.chats.remove(key);
         }
         (messages.len() + chats.len()) as u64
+    }
+
+    pub(super) fn claim_job(&mut self, name: JobName, claim: &Claim) -> JobClaim {
+        let known = self.jobs.get(&name).cloned();
+        if let Some(job) = &known
+            && job.holder != claim.holder
+            && job.lease_until > claim.now
+        {
+            return JobClaim::Held(job.clone());
+        }
+        let progress = JobProgress {
+            state: JobState::Running,
+            done: 0,
+            total: 0,
+            started_at: claim.now,
+            finished_at: None,
+            detail: None,
+        };
+        let job = Job {
+            holder: claim.holder.clone(),
+            lease_until: claim.until,
+            progress,
+        };
+        self.jobs.insert(name, job);
+        JobClaim::Claimed(known)
     }
 }

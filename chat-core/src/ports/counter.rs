@@ -34,26 +34,25 @@ use crate::{
 /// 2. `never_repeats`: concurrent callers of one sequence receive 1, 2, 3, … each once.
 /// 3. `sequences_are_independent`: drawing from one leaves every other alone, also the chat 1 of
 ///    another application.
-/// 4. `seed_never_lowers`: a seed below what was given changes nothing.
+/// 4. `seed_never_lowers`: a seed of a sequence that is known changes nothing.
 /// 5. `seed_needs_its_lease`: a seed with another lease than the one given out is refused.
-/// 6. `seed_looks_at_pending`: a seed below a pending number continues above that number.
-/// 7. `new_chat_starts_at_one`: right after a chat was numbered its messages are, from 1.
-/// 8. `deleted_stays_deleted`: once marked, a sequence numbers nothing and cannot be seeded.
-/// 9. `same_key_same_answer`: a repeated key answers the first number and time and numbers nothing,
+/// 6. `new_chat_starts_at_one`: right after a chat was numbered its messages are, from 1.
+/// 7. `deleted_stays_deleted`: once marked, a sequence numbers nothing and cannot be seeded.
+/// 8. `same_key_same_answer`: a repeated key answers the first number and time and numbers nothing,
 ///    also when the repetitions are concurrent.
-/// 10. `key_of_another_request_is_refused`: the same key with another content numbers nothing.
-/// 11. `keys_belong_to_an_application`: another application may use the same key.
-/// 12. `refused_create_keeps_its_key_free`: a create that was not accepted leaves no key behind.
-/// 13. `accepted_is_pending_until_settled`: what was accepted is read by number and by range, in
+/// 9. `key_of_another_request_is_refused`: the same key with another content numbers nothing.
+/// 10. `keys_belong_to_an_application`: another application may use the same key.
+/// 11. `refused_create_keeps_its_key_free`: a create that was not accepted leaves no key behind.
+/// 12. `accepted_is_pending_until_settled`: what was accepted is read by number and by range, in
 ///     both orders, until it is settled.
-/// 14. `settling_twice_is_harmless`: settling what is settled, or was never there, changes nothing.
-/// 15. `settling_spares_another_uid`: settling one uid leaves another creation of that number.
-/// 16. `pending_page_tells_what_was_issued`: a page carries the last issued number of its moment.
-/// 17. `older_epoch_does_not_settle`: a counter whose epoch is behind the one given keeps everything
+/// 13. `settling_twice_is_harmless`: settling what is settled, or was never there, changes nothing.
+/// 14. `settling_spares_another_uid`: settling one uid leaves another creation of that number.
+/// 15. `pending_page_tells_what_was_issued`: a page carries the last issued number of its moment.
+/// 16. `older_epoch_does_not_settle`: a counter whose epoch is behind the one given keeps everything
 ///     pending, and says so.
-/// 18. `set_aside_stays_pending`: a creation with a dead letter can be read and is not handed out
+/// 17. `set_aside_stays_pending`: a creation with a dead letter can be read and is not handed out
 ///     for publishing.
-/// 19. `unconfirmed_are_listed`: what was accepted and not confirmed is listed once it is old enough.
+/// 18. `unconfirmed_are_listed`: what was accepted and not confirmed is listed once it is old enough.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Counter: Send + Sync {
@@ -75,6 +74,8 @@ pub trait Counter: Send + Sync {
     async fn confirm(&self, sequence: &Sequence, number: Number) -> Result<(), PortError>;
 
     /// Makes an unknown sequence known, unless the lease was handed on or it is known by now.
+    ///
+    /// It continues above `seed.last` and above every number that is pending at that moment.
     ///
     /// # Errors
     ///

@@ -225,7 +225,8 @@ fn laws_are_found_in_the_contract_list_alone() {
     let port = "/// 1. `not_a_law`: before.\n/// # Contract\n///\n/// 1. `one`: a\n///    b `c`\n\
                 /// 12. `two`: d\n/// # Errors\n/// 1. `neither`: e\ntrait X {}\n/// 3. `nor`: f\n";
     assert_eq!(listed_laws(port), ["one", "two"]);
-    let contract = "pub async fn one(port: P) {\nasync fn private() {}\n    pub async fn two<T>(";
+    let contract = "pub async fn one(port: P) {\nasync fn private() {}\n    pub async fn method(&self)\n\
+                    pub async fn two<T>(";
     assert_eq!(public_async_functions(contract), ["one", "two"]);
     let text = "[a](b.md#c) [d](https://e) [f](#g) ![h](i/j.png \"k\")";
     assert_eq!(relative_links(text), ["b.md", "i/j.png"]);
@@ -340,7 +341,7 @@ fn listed_laws(source: &str) -> Vec<String> {
 fn public_async_functions(source: &str) -> Vec<String> {
     source
         .lines()
-        .filter_map(|line| line.trim_start().strip_prefix("pub async fn "))
+        .filter_map(|line| line.strip_prefix("pub async fn "))
         .filter_map(|rest| rest.split(['(', '<']).next())
         .map(str::to_owned)
         .collect()

@@ -1,0 +1,187 @@
+//! Numbers are given once, by sequences that are known.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::{sync::Barrier, task::JoinSet};
+
+use super::{CALLERS, EACH};
+use crate::{
+    contract::{
+        Scene,
+        scene::{chat, message, messages_of},
+    },
+    model::{ApplicationId, Content, Sequence, Shard},
+    ports::{Lease, Numbering, Ports, Seed, Seeding, UnknownSequence},
+};
+
+/// A sequence that nobody seeded is unknown or gone, and gives nothing.
+pub async fn never_starts_by_itself(ports: Ports) {
+    let scene = Scene::new(ports);
+    scene.application().await;
+    let nowhere = ApplicationId::new(987_654_321);
+    for _ in 0..3 {
+        let numbering = open(&scene, chat(nowhere)).await;
+        assert!(
+            matches!(numbering, Numbering::Unknown(_) | Numbering::Gone),
+            "an unknown sequence answered {numbering:?}"
+        );
+    }
+}
+
+/// Concurrent callers of one sequence receive 1, 2, 3, … each once.
+pub async fn never_repeats(ports: Ports) {
+    let scene = Scene::new(ports);
+    let chat = scene.chat().await;
+    let barrier = Arc::new(Barrier::new(CALLERS));
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let (scene, barrier) = (scene.clone(), Arc::clone(&barrier));
+        callers.spawn(async move {
+            barrier.wait().await;
+            let mut numbers = Vec::new();
+            for _ in 0..EACH {
+                numbers.push(scene.create(message(chat, "hello")).await.number.get());
+            }
+            numbers
+        });
+    }
+    let numbers = callers.join_all().await.concat();
+    let distinct: BTreeSet<u64> = numbers.iter().copied().collect();
+    let expected: BTreeSet<u64> = (1..=(CALLERS * EACH) as u64).collect();
+    assert_eq!(numbers.len(), distinct.len(), "a number was given twice");
+    assert_eq!(distinct, expected);
+}
+
+/// Drawing from one leaves every other alone, also the chat 1 of another application.
+pub async fn sequences_are_independent(ports: Ports) {
+    let scene = Scene::new(ports);
+    let (one, other) = (scene.chat().await, scene.chat().await);
+    let sibling = scene.chat_of(one.application).await;
+    assert_eq!(
+        one.chat, other.chat,
+        "both are the first chat of their application"
+    );
+    for expected in 1..=3 {
+        for chat in [one, other, sibling] {
+            let created = scene.create(message(chat, "hello")).await;
+            assert_eq!(created.number.get(), expected);
+        }
+    }
+}
+
+/// A seed of a sequence that is known changes nothing.
+pub async fn seed_never_lowers(ports: Ports) {
+    let scene = Scene::new(ports);
+    let chat = scene.chat().await;
+    let created = scene.create(message(chat, "one")).await;
+    let seed = Seed {
+        sequence: messages_of(chat),
+        shard: Shard::ONLY,
+        epoch: created.epoch,
+        lease: Lease(0),
+        last: 0,
+    };
+    assert_eq!(scene.counter().seed(&seed).await.unwrap(), Seeding::Refused);
+    assert_eq!(scene.create(message(chat, "two")).await.number.get(), 2);
+}
+
+/// A seed with another lease than the one given out is refused.
+pub async fn seed_needs_its_lease(ports: Ports) {
+    let scene = Scene::new(ports);
+    let application = scene.application().await.id;
+    let Some((unknown, lease)) = unknown(&scene, application).await else {
+        return;
+    };
+    let seed = |lease, last| Seed {
+        sequence: unknown.sequence,
+        shard: unknown.shard,
+        epoch: unknown.epoch,
+        lease,
+        last,
+    };
+    let forged = seed(Lease(lease.0.wrapping_add(1)), 7);
+    assert_eq!(
+        scene.counter().seed(&forged).await.unwrap(),
+        Seeding::Refused
+    );
+    assert_eq!(
+        scene.counter().seed(&seed(lease, 41)).await.unwrap(),
+        Seeding::Seeded
+    );
+    assert_eq!(
+        scene.counter().seed(&seed(lease, 0)).await.unwrap(),
+        Seeding::Refused
+    );
+    assert_eq!(scene.create(chat(application)).await.number.get(), 42);
+}
+
+/// Right after a chat was numbered its messages are, from 1.
+pub async fn new_chat_starts_at_one(ports: Ports) {
+    let scene = Scene::new(ports);
+    for _ in 0..3 {
+        let chat = scene.chat().await;
+        // No help: the sequence is known without anybody seeding it.
+        let numbering = scene.submit(message(chat, "at once")).await;
+        assert!(
+            matches!(numbering, Numbering::Accepted { number, .. } if number.get() == 1),
+            "the first message of a new chat was answered {numbering:?}"
+        );
+    }
+}
+
+/// Once marked, a sequence numbers nothing and cannot be seeded.
+pub async fn deleted_stays_deleted(ports: Ports) {
+    let scene = Scene::new(ports);
+    let chat = scene.chat().await;
+    let created = scene.create(message(chat, "before")).await;
+    let sequence = messages_of(chat);
+    let chats = Sequence::Chats(chat.application);
+    let owner = scene
+        .counter()
+        .pending(&chats, chat.chat.into())
+        .await
+        .unwrap();
+    scene
+        .repository()
+        .delete_chat(chat, scene.now(), owner)
+        .await
+        .unwrap();
+    scene.counter().mark_deleted(&sequence).await.unwrap();
+    assert_eq!(scene.submit(message(chat, "after")).await, Numbering::Gone);
+    let seed = Seed {
+        sequence,
+        shard: Shard::ONLY,
+        epoch: created.epoch,
+        lease: Lease(0),
+        last: 100,
+    };
+    assert_eq!(scene.counter().seed(&seed).await.unwrap(), Seeding::Refused);
+    assert_eq!(scene.submit(message(chat, "after")).await, Numbering::Gone);
+}
+
+/// Submits until the shard is open.
+async fn open(scene: &Scene, content: Content) -> Numbering {
+    for _ in 0..10 {
+        match scene.submit(content.clone()).await {
+            Numbering::Closed(sighting) => {
+                let admission = scene.repository().admit(&sighting).await.unwrap();
+                scene.counter().open(&admission).await.unwrap();
+            }
+            numbering => return numbering,
+        }
+    }
+    panic!("the shard did not open in ten tries");
+}
+
+/// The lease of an application's unknown sequence; `None` where the counter knows it by itself.
+async fn unknown(scene: &Scene, application: ApplicationId) -> Option<(UnknownSequence, Lease)> {
+    match open(scene, chat(application)).await {
+        Numbering::Unknown(unknown) => {
+            let lease = unknown.lease.expect("the first caller gets the lease");
+            Some((unknown, lease))
+        }
+        Numbering::Accepted { .. } => None,
+        numbering => panic!("an application that nobody seeded was answered {numbering:?}"),
+    }
+}
