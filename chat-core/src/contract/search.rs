@@ -1,4 +1,4 @@
-//! The laws of [`SearchIndex`](crate::ports::SearchIndex).
+//! The laws of [`SearchIndex`].
 
 use std::{sync::Arc, time::Duration};
 
