@@ -12,42 +12,10 @@ use sqlx::{Row as _, SqliteConnection, SqliteExecutor, SqlitePool};
 
 use crate::{
     outbox,
-    rows::{chat, chat_columns, numbers_json, parent, signed, token},
+    parents::{application_state, chat_owners, chat_state, parent},
+    rows::{chat, chat_columns, numbers_json, signed, token},
     storing,
 };
-
-/// Selects an application's state for [`parent`], given its alias.
-macro_rules! application_state {
-    ($a:literal) => {
-        concat!(
-            "CASE WHEN ",
-            $a,
-            ".id IS NULL THEN 0 WHEN ",
-            $a,
-            ".deleted_at IS NOT NULL THEN 2 ELSE 1 END"
-        )
-    };
-}
-
-/// Selects a chat's state for [`parent`]: `a` and `c` are its application and itself, if they exist.
-macro_rules! chat_state {
-    () => {
-        "CASE WHEN a.id IS NULL THEN 0
-              WHEN a.deleted_at IS NOT NULL OR c.deleted_at IS NOT NULL THEN 2
-              WHEN c.uid IS NULL THEN 0
-              ELSE 1 END"
-    };
-}
-pub(crate) use chat_state;
-
-/// Joins `a` and `c`, the application and the chat of `?1` and `?2`, where they exist.
-macro_rules! chat_owners {
-    () => {
-        "(SELECT 1) LEFT JOIN applications AS a ON a.id = ?1
-                    LEFT JOIN chats AS c ON c.application_id = ?1 AND c.number = ?2"
-    };
-}
-pub(crate) use chat_owners;
 
 /// Reads a chat's state and, where it lives, the chat.
 pub(crate) async fn get(
@@ -79,7 +47,7 @@ macro_rules! slice {
     ($order:literal) => {
         concat!(
             "WITH owner AS (SELECT ",
-            application_state!("a"),
+            application_state!(),
             " AS state FROM (SELECT 1) LEFT JOIN applications AS a ON a.id = ?1)
              SELECT owner.state, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM owner
              UNION ALL

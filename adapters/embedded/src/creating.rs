@@ -11,10 +11,7 @@ use chat_core::{
 };
 use sqlx::{Row as _, SqliteConnection};
 
-use crate::{
-    rows::{bad_row, changes_json, number, unsigned},
-    writer::Create,
-};
+use crate::rows::{bad_row, changes_json, number, unsigned};
 
 /// How long an idempotency key is kept.
 const KEY_LIFE: Duration = Duration::from_hours(24);
@@ -39,16 +36,15 @@ type KeyName<'a> = (ApplicationId, &'a str);
 /// Numbers and stores creations within the open transaction.
 pub(crate) async fn create(
     connection: &mut SqliteConnection,
-    creates: &[Create],
+    submissions: &[&Submission],
 ) -> Result<Vec<Numbering>, sqlx::Error> {
-    if creates.is_empty() {
+    if submissions.is_empty() {
         return Ok(Vec::new());
     }
-    let submissions: Vec<&Submission> = creates.iter().map(|create| &create.submission).collect();
-    let (mut owners, indexed) = owners(connection, &submissions).await?;
-    let mut keys = used_keys(connection, &submissions).await?;
-    let mut accepted = Vec::with_capacity(creates.len());
-    let mut answers = Vec::with_capacity(creates.len());
+    let (mut owners, indexed) = owners(connection, submissions).await?;
+    let mut keys = used_keys(connection, submissions).await?;
+    let mut accepted = Vec::with_capacity(submissions.len());
+    let mut answers = Vec::with_capacity(submissions.len());
     let mut new_keys = Vec::new();
     for submission in submissions {
         let numbering = decide(submission, &mut owners, &mut keys, &mut new_keys)?;

@@ -19,6 +19,7 @@ mod error;
 mod jobs;
 mod messages;
 mod outbox;
+mod parents;
 mod queue;
 mod repository;
 mod rows;

@@ -11,11 +11,10 @@ use chat_core::{
 use sqlx::{Row as _, SqliteConnection, SqliteExecutor, SqlitePool};
 
 use crate::{
-    chats::{chat_owners, chat_state},
     outbox,
+    parents::{chat_owners, chat_state, parent},
     rows::{
-        keys_json, message, message_columns, message_key, numbers_json, parent, signed, token,
-        unsigned,
+        keys_json, message, message_columns, message_key, numbers_json, signed, token, unsigned,
     },
     storing,
 };

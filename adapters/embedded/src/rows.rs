@@ -5,7 +5,7 @@ use chat_core::{
         Application, ApplicationId, ApplicationName, ApplicationToken, Chat, ChatKey, ChatNumber,
         ChatTitle, Message, MessageBody, MessageKey, MessageNumber, Number, Sender, Timestamp, Uid,
     },
-    ports::{OutboxChange, Parent},
+    ports::OutboxChange,
 };
 use sqlx::{Row as _, sqlite::SqliteRow};
 
@@ -29,15 +29,6 @@ pub(crate) fn number(value: i64) -> Result<Number, sqlx::Error> {
 
 pub(crate) fn uid(bytes: &[u8]) -> Result<Uid, sqlx::Error> {
     Uid::from_bytes(bytes).ok_or_else(|| bad_row("a uid"))
-}
-
-/// The state of a parent, as `parent_state!` selects it.
-pub(crate) fn parent(state: i64) -> Parent {
-    match state {
-        1 => Parent::Live,
-        2 => Parent::Gone,
-        _ => Parent::Absent,
-    }
 }
 
 pub(crate) fn token(text: &str) -> Result<ApplicationToken, sqlx::Error> {

@@ -11,8 +11,8 @@ use chat_core::{
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::{
-    chats::{chat_owners, chat_state},
-    rows::{bad_row, parent, signed, unsigned},
+    parents::{application_state, chat_owners, chat_state, parent},
+    rows::{bad_row, signed, unsigned},
 };
 
 pub(crate) async fn basis(
@@ -34,7 +34,9 @@ pub(crate) async fn basis(
         Sequence::Messages(key) => Some(signed(key.chat.get())),
     };
     let row = sqlx::query(concat!(
-        "SELECT CASE WHEN a.id IS NULL THEN 0 WHEN a.deleted_at IS NOT NULL THEN 2 ELSE 1 END, ",
+        "SELECT ",
+        application_state!(),
+        ", ",
         chat_state!(),
         ", iif(?2 IS NULL, a.last_number, c.last_number), iif(?2 IS NULL, a.epoch, c.epoch) FROM ",
         chat_owners!()

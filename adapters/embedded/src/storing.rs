@@ -10,9 +10,9 @@ use chat_core::{
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::{
-    chats::{chat_owners, chat_state},
     outbox,
-    rows::{parent, signed, uid, unsigned},
+    parents::{chat_owners, chat_state, parent},
+    rows::{signed, uid, unsigned},
 };
 
 pub(crate) async fn store(

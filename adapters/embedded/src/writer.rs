@@ -42,8 +42,8 @@ enum Request {
 }
 
 /// A creation and where its answer goes.
-pub(crate) struct Create {
-    pub(crate) submission: Submission,
+struct Create {
+    submission: Submission,
     answer: oneshot::Sender<Result<Numbering, PortError>>,
 }
 
@@ -266,7 +266,8 @@ async fn transact(
             .await?;
         done.push(it);
     }
-    let numberings = creating::create(connection, creates).await?;
+    let submissions: Vec<_> = creates.iter().map(|create| &create.submission).collect();
+    let numberings = creating::create(connection, &submissions).await?;
     sqlx::query("COMMIT").execute(connection).await?;
     Ok(numberings)
 }

@@ -7,24 +7,11 @@ use poem::{
     http::{HeaderValue, header::CONTENT_TYPE},
 };
 use poem_openapi::{
-    ExtraHeader, LicenseObject, OpenApi, OpenApiService, Tags,
+    ExtraHeader, LicenseObject, OpenApi, OpenApiService,
     registry::{MetaApi, Registry},
 };
 
 use crate::{health::HealthApi, v1};
-
-/// The groups of operations in the document.
-#[derive(Tags)]
-pub(crate) enum Group {
-    /// Applications own chats; devices address them by their token.
-    Applications,
-    /// Chats of an application, numbered from 1.
-    Chats,
-    /// Messages of a chat, numbered from 1.
-    Messages,
-    /// Whether the server lives and is ready.
-    Health,
-}
 
 const DESCRIPTION: &str = "\
 Applications own chats, chats own messages. Chats and messages are numbered from 1 within their owner, \

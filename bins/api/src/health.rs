@@ -10,7 +10,7 @@ use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::{answer::Json, document::Group};
+use crate::{answer::Json, group::Group};
 
 /// How long a dependency may take to give a sign of life.
 const DEADLINE: Duration = Duration::from_secs(2);

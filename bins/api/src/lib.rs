@@ -12,6 +12,7 @@ pub mod document;
 pub mod edge;
 pub mod error;
 pub mod fields;
+mod group;
 pub mod health;
 mod healthcheck;
 pub mod key;

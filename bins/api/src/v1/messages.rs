@@ -16,8 +16,8 @@ use super::{APPLICATIONS, replayed};
 use crate::{
     answer::{Json, Moment, link},
     body::{Form, Payload},
-    document::Group,
     fields::Fields,
+    group::Group,
     key::Key,
     path::Path,
     query::{Bound, Query, Window},

@@ -1,0 +1,16 @@
+//! How the document groups its operations.
+
+use poem_openapi::Tags;
+
+/// The groups of operations in the document.
+#[derive(Tags)]
+pub(crate) enum Group {
+    /// Applications own chats; devices address them by their token.
+    Applications,
+    /// Chats of an application, numbered from 1.
+    Chats,
+    /// Messages of a chat, numbered from 1.
+    Messages,
+    /// Whether the server lives and is ready.
+    Health,
+}
