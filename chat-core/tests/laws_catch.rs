@@ -47,6 +47,7 @@ catch! {
     a_counter_that_lacks_the_application:
         counter::sequences_are_independent on lacks_the_application;
     a_counter_that_takes_any_lease: counter::seed_needs_its_lease on seeds_with_any_lease;
+    a_counter_that_seeds_over_and_over: counter::seed_never_lowers on seeds_over_and_over;
     a_counter_that_revives: counter::deleted_stays_deleted on revives;
     a_counter_that_looks_keys_up_first: counter::same_key_same_answer on looks_keys_up_first;
     a_counter_that_ignores_digests:
@@ -62,7 +63,7 @@ catch! {
     a_queue_that_hands_out_twice: queue::one_consumer_at_a_time on hands_out_twice;
     a_queue_that_loses_what_was_taken: queue::unacknowledged_comes_again on acknowledges_at_once;
     a_queue_that_buries_the_dead_with_their_work:
-        queue::dead_consumers_are_relieved on acknowledges_at_once;
+        queue::leaving_hands_over on acknowledges_at_once;
 
     a_repository_that_counts_deliveries:
         repository::storing_again_changes_nothing on counts_deliveries;

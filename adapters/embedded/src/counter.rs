@@ -9,7 +9,7 @@ use chat_core::{
         Admission, Creation, DeadLetterId, Epoch, Number, NumberRange, Sequence, Shard, Submission,
         Timestamp, Uid,
     },
-    ports::{Counter, Numbering, Pending, PendingPage, Seed, Seeding, Settlement},
+    ports::{Counter, Numbering, Pending, PendingPage, PendingPlace, Seed, Seeding, Settlement},
 };
 
 use crate::database::Database;
@@ -36,7 +36,12 @@ impl Counter for EmbeddedCounter {
         self.database.writer.create(submission.clone()).await
     }
 
-    async fn confirm(&self, _sequence: &Sequence, _number: Number) -> Result<(), PortError> {
+    async fn confirm(
+        &self,
+        _sequence: &Sequence,
+        _number: Number,
+        _uid: Uid,
+    ) -> Result<(), PortError> {
         Ok(())
     }
 
@@ -100,7 +105,7 @@ impl Counter for EmbeddedCounter {
     async fn pending_since(
         &self,
         _before: Timestamp,
-        _after: Option<(Sequence, Number)>,
+        _after: Option<PendingPlace>,
         _limit: usize,
     ) -> Result<Vec<Pending>, PortError> {
         Ok(Vec::new())

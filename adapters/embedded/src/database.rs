@@ -16,11 +16,7 @@ use sqlx::{
     },
 };
 
-use crate::{
-    config::EmbeddedConfig,
-    error::{OpenError, port_error},
-    writer::Writer,
-};
+use crate::{config::EmbeddedConfig, error::OpenError, writer::Writer};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
@@ -29,6 +25,9 @@ const READ_WAIT: Duration = Duration::from_secs(5);
 
 /// How many pages the write-ahead log may grow to before it is folded into the file: 64 MiB.
 const CHECKPOINT_PAGES: &str = "16000";
+
+/// How large the file of the write-ahead log may stay once it was folded.
+const LOG_BYTES: &str = "67108864";
 
 /// An open database, locked against other processes.
 pub(crate) struct Database {
@@ -51,6 +50,7 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(READ_WAIT)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .pragma("journal_size_limit", LOG_BYTES)
             .disable_statement_logging();
         let failed = |source| OpenError::Database {
             folder: folder.to_owned(),
@@ -85,11 +85,13 @@ impl Database {
         &self.readers
     }
 
+    /// Asks the writer, since a database that can only be read is not well.
     pub(crate) async fn check(&self) -> Result<(), PortError> {
-        let answer = sqlx::query("SELECT 1").execute(&self.readers).await;
-        answer
-            .map(drop)
-            .map_err(|error| port_error("answer a check", error))
+        self.writer
+            .write("answer a check", |connection| {
+                Box::pin(async move { sqlx::query("SELECT 1").execute(connection).await.map(drop) })
+            })
+            .await
     }
 
     pub(crate) async fn close(self: Arc<Self>) {

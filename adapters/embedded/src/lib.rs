@@ -15,6 +15,7 @@ mod config;
 mod counter;
 mod creating;
 mod database;
+mod dead_letters;
 mod error;
 mod jobs;
 mod messages;
@@ -42,7 +43,7 @@ pub use repository::EmbeddedRepository;
 pub struct Embedded {
     /// Numbers creations and stores them at once.
     pub counter: Arc<EmbeddedCounter>,
-    /// Carries work that others publish, and keeps dead letters.
+    /// Carries work that others publish.
     pub queue: Arc<EmbeddedQueue>,
     /// Keeps everything.
     pub repository: Arc<EmbeddedRepository>,

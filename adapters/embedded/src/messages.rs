@@ -192,6 +192,58 @@ pub(crate) async fn by_key(
     Ok(read.collect())
 }
 
+/// Reads the first live messages after one, with their versions.
+pub(crate) async fn scan(
+    readers: &SqlitePool,
+    after: Option<MessageKey>,
+    limit: usize,
+) -> Result<Vec<Indexable>, sqlx::Error> {
+    let (application, chat, number) = after.map_or((0, 0, 0), |after| {
+        (
+            after.application.get(),
+            after.chat.get(),
+            after.message.get(),
+        )
+    });
+    let rows = sqlx::query(concat!(
+        "SELECT m.version, ",
+        message_columns!(),
+        " FROM messages AS m
+          JOIN chats AS c ON c.application_id = m.application_id AND c.number = m.chat_number
+          JOIN applications AS a ON a.id = m.application_id
+         WHERE (m.application_id, m.chat_number, m.number) > (?1, ?2, ?3)
+           AND m.deleted_at IS NULL AND c.uid IS NOT NULL AND c.deleted_at IS NULL
+           AND a.deleted_at IS NULL
+         ORDER BY m.application_id, m.chat_number, m.number LIMIT ?4"
+    ))
+    .bind(signed(application))
+    .bind(signed(chat))
+    .bind(signed(number))
+    .bind(signed(limit as u64))
+    .fetch_all(readers)
+    .await?;
+    let read = rows.iter().map(|row| {
+        let item = message(row, 1)?;
+        Ok(Indexable {
+            key: item.key,
+            current: Some((item, unsigned(row.try_get(0)?)?)),
+        })
+    });
+    read.collect()
+}
+
+/// Adds up the counts of all live chats.
+pub(crate) async fn count(readers: &SqlitePool) -> Result<u64, sqlx::Error> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT coalesce(sum(c.messages_count), 0) FROM chats AS c
+           JOIN applications AS a ON a.id = c.application_id AND a.deleted_at IS NULL
+          WHERE c.uid IS NOT NULL AND c.deleted_at IS NULL",
+    )
+    .fetch_one(readers)
+    .await?;
+    unsigned(count)
+}
+
 pub(crate) async fn update(
     connection: &mut SqliteConnection,
     key: MessageKey,

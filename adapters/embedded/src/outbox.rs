@@ -2,7 +2,7 @@
 
 use chat_core::{
     model::{Generation, GenerationState},
-    ports::{Claim, OutboxChange, OutboxRow},
+    ports::{Claim, OutboxBacklog, OutboxChange, OutboxRow},
 };
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
@@ -61,6 +61,17 @@ pub(crate) async fn complete(
         .execute(connection)
         .await
         .map(drop)
+}
+
+pub(crate) async fn backlog(readers: &SqlitePool) -> Result<OutboxBacklog, sqlx::Error> {
+    let row = sqlx::query("SELECT count(*), min(id) FROM outbox")
+        .fetch_one(readers)
+        .await?;
+    let lowest: Option<i64> = row.try_get(1)?;
+    Ok(OutboxBacklog {
+        rows: unsigned(row.try_get(0)?)?,
+        lowest: lowest.map(unsigned).transpose()?,
+    })
 }
 
 pub(crate) async fn generations(readers: &SqlitePool) -> Result<Vec<Generation>, sqlx::Error> {

@@ -1,21 +1,19 @@
-//! Durable work in a table, and dead letters in another.
+//! Durable work in a table.
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chat_core::{
     PortError,
-    model::{
-        Creation, DeadLetter, DeadLetterId, DeadLetterReason, DecodeError, Draft, Epoch, Timestamp,
-    },
+    model::{Creation, DecodeError, Draft, Epoch, Timestamp},
     ports::{Backlog, Clock, Consumer, Delivery, Entry, Queue, Receipt},
 };
-use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Row as _, sqlite::SqliteRow};
 
 use crate::{
     database::Database,
     error::port_error,
-    rows::{bad_row, number, signed, unsigned},
+    rows::{number, signed, unsigned},
 };
 
 /// How long a consumer may hold an entry before another one takes it over.
@@ -104,6 +102,8 @@ fn delivery(row: &SqliteRow) -> Result<(i64, Delivery), sqlx::Error> {
             draft,
         }),
         Err(error) => Entry::Unreadable {
+            number: number(row.try_get(1)?).ok(),
+            epoch: Epoch::new(unsigned(row.try_get(2)?)?),
             detail: error.to_string(),
             newer: matches!(error, DecodeError::Newer(_)),
             payload,
@@ -129,51 +129,9 @@ fn ids(receipts: &[Receipt]) -> String {
     format!("[{}]", ids.join(","))
 }
 
-macro_rules! letter_columns {
-    () => {
-        "id, reason, detail, number, epoch, payload, first_failed_at, last_failed_at"
-    };
-}
-
-fn letter(row: &SqliteRow) -> Result<DeadLetter, sqlx::Error> {
-    let payload: Vec<u8> = row.try_get(5)?;
-    let given: Option<i64> = row.try_get(3)?;
-    let creation = match (given, Draft::decode(&payload)) {
-        (Some(given), Ok(draft)) => Some(Creation {
-            number: number(given)?,
-            epoch: Epoch::new(unsigned(row.try_get(4)?)?),
-            draft,
-        }),
-        _ => None,
-    };
-    Ok(DeadLetter {
-        id: DeadLetterId::new(row.try_get::<String, _>(0)?),
-        reason: DeadLetterReason::parse(row.try_get(1)?).ok_or_else(|| bad_row("a reason"))?,
-        detail: row.try_get(2)?,
-        creation,
-        payload,
-        first_failed_at: Timestamp::from_micros(row.try_get(6)?),
-        last_failed_at: Timestamp::from_micros(row.try_get(7)?),
-    })
-}
-
-async fn remove_letter(
-    connection: &mut SqliteConnection,
-    id: &DeadLetterId,
-) -> Result<Option<DeadLetter>, sqlx::Error> {
-    let row = sqlx::query(concat!(
-        "DELETE FROM dead_letters WHERE id = ?1 RETURNING ",
-        letter_columns!()
-    ))
-    .bind(id.as_str())
-    .fetch_optional(connection)
-    .await?;
-    row.as_ref().map(letter).transpose()
-}
-
 #[async_trait]
 impl Queue for EmbeddedQueue {
-    async fn publish(&self, creation: &Creation) -> Result<(), PortError> {
+    async fn publish(&self, creation: &Creation, forced: bool) -> Result<(), PortError> {
         let payload = creation.draft.encode();
         let (number, epoch) = (signed(creation.number.get()), signed(creation.epoch.get()));
         let now = self.clock.now().as_micros();
@@ -182,16 +140,33 @@ impl Queue for EmbeddedQueue {
             .write("publish a creation", move |connection| {
                 Box::pin(async move {
                     sqlx::query(
-                        "INSERT INTO queue_entries (number, epoch, payload, added_at)
-                         VALUES (?1, ?2, ?3, ?4)",
+                        "INSERT INTO queue_entries (number, epoch, payload, forced, added_at)
+                         VALUES (?1, ?2, ?3, ?4, ?5)",
                     )
                     .bind(number)
                     .bind(epoch)
                     .bind(payload)
+                    .bind(forced)
                     .bind(now)
                     .execute(connection)
                     .await
                     .map(drop)
+                })
+            })
+            .await
+    }
+
+    async fn leave(&self, consumer: &Consumer) -> Result<(), PortError> {
+        let holder = consumer.0.clone();
+        self.database
+            .writer
+            .write("leave work to others", move |connection| {
+                Box::pin(async move {
+                    sqlx::query("UPDATE queue_entries SET holder = NULL WHERE holder = ?1")
+                        .bind(holder)
+                        .execute(connection)
+                        .await
+                        .map(drop)
                 })
             })
             .await
@@ -262,107 +237,6 @@ impl Queue for EmbeddedQueue {
             .await
     }
 
-    async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), PortError> {
-        let letter = letter.clone();
-        self.database
-            .writer
-            .write("keep a dead letter", move |connection| {
-                Box::pin(async move {
-                    let creation = letter.creation.as_ref();
-                    sqlx::query(
-                        "INSERT INTO dead_letters
-                                (id, reason, detail, number, epoch, payload,
-                                 first_failed_at, last_failed_at)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                         ON CONFLICT (id) DO UPDATE
-                            SET reason = excluded.reason, detail = excluded.detail,
-                                last_failed_at = excluded.last_failed_at",
-                    )
-                    .bind(letter.id.as_str())
-                    .bind(letter.reason.as_str())
-                    .bind(&letter.detail)
-                    .bind(creation.map(|creation| signed(creation.number.get())))
-                    .bind(creation.map_or(0, |creation| signed(creation.epoch.get())))
-                    .bind(&letter.payload)
-                    .bind(letter.first_failed_at.as_micros())
-                    .bind(letter.last_failed_at.as_micros())
-                    .execute(connection)
-                    .await
-                    .map(drop)
-                })
-            })
-            .await
-    }
-
-    async fn dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
-        let row = sqlx::query(concat!(
-            "SELECT ",
-            letter_columns!(),
-            " FROM dead_letters WHERE id = ?1"
-        ))
-        .bind(id.as_str())
-        .fetch_optional(self.database.readers())
-        .await;
-        row.and_then(|row| row.as_ref().map(letter).transpose())
-            .map_err(|error| port_error("read a dead letter", error))
-    }
-
-    async fn dead_letters(
-        &self,
-        after: Option<DeadLetterId>,
-        limit: usize,
-    ) -> Result<Vec<DeadLetter>, PortError> {
-        let rows = sqlx::query(concat!(
-            "SELECT ",
-            letter_columns!(),
-            " FROM dead_letters WHERE id > ?1 ORDER BY id LIMIT ?2"
-        ))
-        .bind(after.map_or_else(String::new, |after| after.as_str().to_owned()))
-        .bind(signed(limit as u64))
-        .fetch_all(self.database.readers())
-        .await;
-        rows.and_then(|rows| rows.iter().map(letter).collect())
-            .map_err(|error| port_error("list dead letters", error))
-    }
-
-    async fn replay(&self, id: &DeadLetterId, force: bool) -> Result<bool, PortError> {
-        let id = id.clone();
-        let now = self.clock.now().as_micros();
-        self.database
-            .writer
-            .write("replay a dead letter", move |connection| {
-                Box::pin(async move {
-                    let Some(letter) = remove_letter(connection, &id).await? else {
-                        return Ok(false);
-                    };
-                    let creation = letter.creation.as_ref();
-                    sqlx::query(
-                        "INSERT INTO queue_entries (number, epoch, payload, forced, added_at)
-                         VALUES (?1, ?2, ?3, ?4, ?5)",
-                    )
-                    .bind(creation.map_or(1, |creation| signed(creation.number.get())))
-                    .bind(creation.map_or(0, |creation| signed(creation.epoch.get())))
-                    .bind(&letter.payload)
-                    .bind(force)
-                    .bind(now)
-                    .execute(connection)
-                    .await?;
-                    Ok(true)
-                })
-            })
-            .await
-    }
-
-    async fn drop_dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
-        let id = id.clone();
-        self.database
-            .writer
-            .write("drop a dead letter", move |connection| {
-                Box::pin(async move { remove_letter(connection, &id).await })
-            })
-            .await
-    }
-
     async fn backlog(&self) -> Result<Backlog, PortError> {
         let read = async {
             let row = sqlx::query(
@@ -376,7 +250,9 @@ impl Queue for EmbeddedQueue {
             Ok(Backlog {
                 entries: unsigned(row.try_get(0)?)?,
                 bytes: unsigned(row.try_get(1)?)?,
-                oldest: oldest.map_or(Duration::ZERO, |at| now.since(Timestamp::from_micros(at))),
+                oldest: Some(
+                    oldest.map_or(Duration::ZERO, |at| now.since(Timestamp::from_micros(at))),
+                ),
             })
         };
         read.await

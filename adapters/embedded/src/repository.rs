@@ -7,19 +7,20 @@ use chat_core::{
     PortError,
     model::{
         Admission, Application, ApplicationId, ApplicationName, ApplicationToken, Chat, ChatKey,
-        ChatTitle, Creation, Epoch, Generation, Job, JobName, JobProgress, Message, MessageBody,
-        MessageKey, NewApplication, Number, NumberRange, Sequence, Shard, Sighting, Timestamp,
+        ChatTitle, Creation, DeadLetter, DeadLetterId, Epoch, Generation, Job, JobName,
+        JobProgress, Message, MessageBody, MessageKey, NewApplication, Number, NumberRange,
+        Sequence, Shard, Sighting, Timestamp,
     },
     ports::{
-        AddApplication, Audit, Basis, Claim, Deletion, Indexable, JobClaim, Lookup, OutboxRow,
-        Repository, Slice, StoreBatch, StoreReport, Tokened,
+        AddApplication, Audit, Basis, Claim, Deletion, Indexable, JobClaim, Lookup, OutboxBacklog,
+        OutboxChange, OutboxRow, Repository, Slice, StoreBatch, StoreReport, Tokened,
     },
 };
 use sqlx::SqlitePool;
 
 use crate::{
-    applications, chats, database::Database, error::port_error, jobs, messages, outbox, shards,
-    storing, upkeep,
+    applications, chats, database::Database, dead_letters, error::port_error, jobs, messages,
+    outbox, shards, storing, upkeep,
 };
 
 /// Keeps everything in one SQLite file.
@@ -264,6 +265,65 @@ impl Repository for EmbeddedRepository {
         ))
     }
 
+    async fn outbox_backlog(&self) -> Result<OutboxBacklog, PortError> {
+        outbox::backlog(self.readers())
+            .await
+            .map_err(|error| port_error("measure the outbox", error))
+    }
+
+    async fn note_changes(&self, changes: &[OutboxChange]) -> Result<(), PortError> {
+        let changes = changes.to_vec();
+        write!(self, "note changes", |connection| outbox::note(
+            connection, &changes
+        ))
+    }
+
+    async fn scan_messages(
+        &self,
+        after: Option<MessageKey>,
+        limit: usize,
+    ) -> Result<Vec<Indexable>, PortError> {
+        messages::scan(self.readers(), after, limit)
+            .await
+            .map_err(|error| port_error("scan messages", error))
+    }
+
+    async fn count_messages(&self) -> Result<u64, PortError> {
+        messages::count(self.readers())
+            .await
+            .map_err(|error| port_error("count messages", error))
+    }
+
+    async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), PortError> {
+        let letter = letter.clone();
+        write!(self, "keep a dead letter", |connection| dead_letters::add(
+            connection, &letter
+        ))
+    }
+
+    async fn dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
+        dead_letters::get(self.readers(), id)
+            .await
+            .map_err(|error| port_error("read a dead letter", error))
+    }
+
+    async fn dead_letters(
+        &self,
+        after: Option<DeadLetterId>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, PortError> {
+        dead_letters::list(self.readers(), after, limit)
+            .await
+            .map_err(|error| port_error("list dead letters", error))
+    }
+
+    async fn remove_dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
+        let id = id.clone();
+        write!(self, "remove a dead letter", |connection| {
+            dead_letters::remove(connection, &id)
+        })
+    }
+
     async fn generations(&self) -> Result<Vec<Generation>, PortError> {
         outbox::generations(self.readers())
             .await
@@ -318,9 +378,16 @@ impl Repository for EmbeddedRepository {
         after: Option<ApplicationId>,
         limit: usize,
     ) -> Result<Audit<ApplicationId>, PortError> {
-        write!(self, "audit applications", |connection| {
-            upkeep::audit_applications(connection, after, limit)
-        })
+        let (audit, wrong) = upkeep::compare_applications(self.readers(), after, limit)
+            .await
+            .map_err(|error| port_error("audit applications", error))?;
+        if wrong.is_empty() {
+            return Ok(audit);
+        }
+        let repaired = write!(self, "repair applications", |connection| {
+            upkeep::repair_applications(connection, &wrong)
+        })?;
+        Ok(Audit { repaired, ..audit })
     }
 
     async fn audit_chats(
@@ -328,9 +395,16 @@ impl Repository for EmbeddedRepository {
         after: Option<ChatKey>,
         limit: usize,
     ) -> Result<Audit<ChatKey>, PortError> {
-        write!(self, "audit chats", |connection| upkeep::audit_chats(
-            connection, after, limit
-        ))
+        let (audit, wrong) = upkeep::compare_chats(self.readers(), after, limit)
+            .await
+            .map_err(|error| port_error("audit chats", error))?;
+        if wrong.is_empty() {
+            return Ok(audit);
+        }
+        let repaired = write!(self, "repair chats", |connection| upkeep::repair_chats(
+            connection, &wrong
+        ))?;
+        Ok(Audit { repaired, ..audit })
     }
 
     async fn purge_below_deleted(&self, limit: usize) -> Result<u64, PortError> {

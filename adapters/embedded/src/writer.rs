@@ -1,12 +1,19 @@
 //! The one task that writes: what waits is committed together.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use chat_core::{PortError, PortErrorKind, model::Submission, ports::Numbering};
+use chat_core::{
+    PortError, PortErrorKind,
+    model::{Content, Submission},
+    ports::Numbering,
+};
 use futures_util::future::BoxFuture;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::JoinHandle,
     time::timeout,
 };
@@ -19,6 +26,9 @@ use crate::{
 /// How many requests may wait for the writer.
 const WAITING: usize = 4_096;
 
+/// How many KiB of creations may wait for the writer, so that large ones cannot fill the memory.
+const WAITING_KIB: usize = 8 * 1_024;
+
 /// How many requests are committed together at most.
 const TOGETHER: usize = 512;
 
@@ -28,6 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Hands requests to the writing task.
 pub(crate) struct Writer {
     requests: mpsc::Sender<Request>,
+    room: Arc<Semaphore>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -45,6 +56,8 @@ enum Request {
 struct Create {
     submission: Submission,
     answer: oneshot::Sender<Result<Numbering, PortError>>,
+    /// Its part of what may wait, given back once it is answered.
+    _room: OwnedSemaphorePermit,
 }
 
 /// Does its writes, and gives what is to be told to the caller once the commit has succeeded or not.
@@ -82,19 +95,25 @@ impl Writer {
         let task = tokio::spawn(run(connection, waiting));
         Self {
             requests,
+            room: Arc::new(Semaphore::new(WAITING_KIB)),
             task: Mutex::new(Some(task)),
         }
     }
 
     /// Numbers and stores a submission.
     pub(crate) async fn create(&self, submission: Submission) -> Result<Numbering, PortError> {
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(kibibytes(&submission)) else {
+            return Ok(FULL);
+        };
         let (answer, told) = oneshot::channel();
-        let request = Request::Create(Create { submission, answer });
-        match self.requests.try_send(request) {
+        let create = Create {
+            submission,
+            answer,
+            _room: room,
+        };
+        match self.requests.try_send(Request::Create(create)) {
             Ok(()) => awaited("number a creation", told).await,
-            Err(mpsc::error::TrySendError::Full(_)) => Ok(Numbering::Overloaded {
-                retry_after: Duration::from_secs(1),
-            }),
+            Err(mpsc::error::TrySendError::Full(_)) => Ok(FULL),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(closed("number a creation")),
         }
     }
@@ -153,15 +172,36 @@ impl Writer {
     }
 }
 
+/// The answer while too much is waiting.
+const FULL: Numbering = Numbering::Overloaded {
+    retry_after: Duration::from_secs(1),
+};
+
+/// The size of what the client decides, and 1 for the rest.
+fn kibibytes(submission: &Submission) -> u32 {
+    let bytes = match &submission.draft.content {
+        Content::Chat { .. } => 0,
+        Content::Message { body, .. } => body.as_str().len(),
+    };
+    u32::try_from(bytes / 1_024)
+        .unwrap_or(u32::MAX)
+        .saturating_add(1)
+}
+
 async fn awaited<T>(
     operation: &'static str,
     told: oneshot::Receiver<Result<T, PortError>>,
 ) -> Result<T, PortError> {
     match timeout(PATIENCE, told).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Err(closed(operation)),
+        Ok(Err(_)) => Err(given_up(operation)),
         Err(_) => Err(too_late(operation)),
     }
+}
+
+fn given_up(operation: &'static str) -> PortError {
+    let what = "the transaction that it was to be part of failed";
+    writer_error(PortErrorKind::Unavailable, operation, what.to_owned())
 }
 
 fn closed(operation: &'static str) -> PortError {
@@ -209,9 +249,11 @@ async fn run(mut connection: SqliteConnection, mut waiting: mpsc::Receiver<Reque
 /// goes first, since creations cannot undo one another.
 async fn commit_together(
     connection: &mut SqliteConnection,
-    creates: Vec<Create>,
+    mut creates: Vec<Create>,
     works: Vec<Work>,
 ) {
+    // Whoever has given up is told nothing, and creates nothing.
+    creates.retain(|create| !create.answer.is_closed());
     let mut done = Vec::with_capacity(works.len());
     match transact(connection, &creates, works, &mut done).await {
         Ok(numberings) => {
@@ -222,52 +264,73 @@ async fn commit_together(
                 (done.tell)(Ok(()));
             }
         }
-        Err(error) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "a transaction of the embedded database failed"
-            );
-            // SQLite may have ended the transaction itself; then there is nothing to undo.
-            if let Err(error) = sqlx::query("ROLLBACK").execute(connection).await {
-                tracing::debug!(error = &error as &dyn std::error::Error, "nothing to undo");
-            }
-            let failure = Failure::of(&error);
-            for create in creates {
-                drop(create.answer.send(Err(failure.told("number a creation"))));
-            }
+        Err(failure) => {
+            tracing::error!(error = failure.what, "a transaction of the database failed");
             for done in done {
                 (done.tell)(Err(failure.clone()));
+            }
+            if failure.kind.is_retryable() || creates.len() < 2 {
+                for create in creates {
+                    drop(create.answer.send(Err(failure.told("number a creation"))));
+                }
+                return;
+            }
+            // One of them is at fault, and the others must not suffer from it.
+            for create in creates {
+                let alone = std::slice::from_ref(&create);
+                let answer = transact(connection, alone, Vec::new(), &mut Vec::new()).await;
+                let answer = match answer.as_deref() {
+                    Ok([numbering]) => Ok(numbering.clone()),
+                    Ok(_) => Err(given_up("number a creation")),
+                    Err(failure) => Err(failure.told("number a creation")),
+                };
+                drop(create.answer.send(answer));
             }
         }
     }
 }
 
+/// Runs one transaction to its commit, or undoes all of it.
 async fn transact(
     connection: &mut SqliteConnection,
     creates: &[Create],
     works: Vec<Work>,
     done: &mut Vec<Done>,
-) -> Result<Vec<Numbering>, sqlx::Error> {
-    sqlx::query("BEGIN IMMEDIATE")
-        .execute(&mut *connection)
-        .await?;
+) -> Result<Vec<Numbering>, Failure> {
+    let outcome = statements(connection, creates, works, done).await;
+    if outcome.is_err()
+        // SQLite may have ended the transaction itself; then there is nothing to undo.
+        && let Err(error) = sqlx::query("ROLLBACK").execute(connection).await
+    {
+        tracing::debug!(error = &error as &dyn std::error::Error, "nothing to undo");
+    }
+    outcome
+}
+
+async fn statements(
+    connection: &mut SqliteConnection,
+    creates: &[Create],
+    works: Vec<Work>,
+    done: &mut Vec<Done>,
+) -> Result<Vec<Numbering>, Failure> {
+    run_sql(connection, "BEGIN IMMEDIATE").await?;
+    // Work that is not run after a failure is dropped, which its caller is told as given up.
     for work in works {
-        sqlx::query("SAVEPOINT work")
-            .execute(&mut *connection)
-            .await?;
-        let it = work(connection).await;
-        if !it.succeeded {
-            sqlx::query("ROLLBACK TO work")
-                .execute(&mut *connection)
-                .await?;
+        run_sql(connection, "SAVEPOINT work").await?;
+        done.push(work(connection).await);
+        if done.last().is_some_and(|it| !it.succeeded) {
+            run_sql(connection, "ROLLBACK TO work").await?;
         }
-        sqlx::query("RELEASE work")
-            .execute(&mut *connection)
-            .await?;
-        done.push(it);
+        run_sql(connection, "RELEASE work").await?;
     }
     let submissions: Vec<_> = creates.iter().map(|create| &create.submission).collect();
-    let numberings = creating::create(connection, &submissions).await?;
-    sqlx::query("COMMIT").execute(connection).await?;
+    let numberings = creating::create(connection, &submissions).await;
+    let numberings = numberings.map_err(|error| Failure::of(&error))?;
+    run_sql(connection, "COMMIT").await?;
     Ok(numberings)
+}
+
+async fn run_sql(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), Failure> {
+    let run = sqlx::query(sql).execute(connection).await;
+    run.map(drop).map_err(|error| Failure::of(&error))
 }

@@ -52,6 +52,13 @@ pub async fn persist(persister: Arc<Persister>, consumer: Consumer, end: Cancell
         };
         rest(pause, &end).await;
     }
+    if let Err(error) = persister.leave(&consumer).await {
+        let error = &error as &dyn Error;
+        tracing::warn!(
+            error,
+            "others will take over in time what this process held"
+        );
+    }
 }
 
 /// Audits at once and then every `interval`, until `end`, which may cut a round short.

@@ -10,8 +10,8 @@ use tokio::{sync::Barrier, task::JoinSet};
 
 use super::scene::{Scene, chat, message, number};
 use crate::{
-    model::{ApplicationId, ChatKey, Creation, DeadLetter, DeadLetterId, DeadLetterReason, Number},
-    ports::{Backlog, Consumer, Delivery, Entry, Ports, Receipt},
+    model::{ApplicationId, ChatKey, Creation, Number},
+    ports::{Consumer, Delivery, Entry, Ports, Receipt},
 };
 
 /// Mounts the laws of the queue as tests; see [the module](crate::contract).
@@ -28,19 +28,15 @@ macro_rules! __queue_contract {
                 acknowledged_is_gone,
                 given_back_comes_again,
                 unacknowledged_comes_again,
-                dead_consumers_are_relieved,
+                leaving_hands_over,
                 backlog_counts_bytes,
-                dead_letter_is_kept_once,
-                replayed_letter_comes_again,
-                dropped_letter_is_gone,
-                letters_are_paged,
                 receive_ends_in_time,
             ]
         );
     };
 }
 
-/// What was published comes with its number, epoch and content.
+/// What was published comes with its number, epoch, content and force.
 pub async fn published_is_received(ports: Ports) {
     let scene = Scene::new(ports);
     let sent = [
@@ -48,12 +44,15 @@ pub async fn published_is_received(ports: Ports) {
         scene.creation(message(a_chat(), "\u{1F680} \"quoted\"\n"), 7),
     ];
     for creation in &sent {
-        scene.queue().publish(creation).await.unwrap();
+        scene.queue().publish(creation, false).await.unwrap();
     }
-    let mut received = receive(&scene, "one", 2).await;
+    let forced = scene.creation(message(a_chat(), "old, and wanted"), 9);
+    scene.queue().publish(&forced, true).await.unwrap();
+    let mut received = receive(&scene, "one", 3).await;
     received.sort_by_key(|(creation, _)| creation.number);
-    let creations: Vec<_> = received.into_iter().map(|(creation, _)| creation).collect();
-    assert_eq!(creations, sent);
+    for ((creation, delivery), expected) in received.iter().zip(sent.iter().chain([&forced])) {
+        assert_eq!((creation, delivery.forced), (expected, expected == &forced));
+    }
 }
 
 /// Concurrent consumers receive different entries.
@@ -149,127 +148,50 @@ pub async fn unacknowledged_comes_again(ports: Ports) {
     assert_eq!(numbers(&again), numbers(&held));
 }
 
-/// Entries of a consumer that stays away go to another in time.
-pub async fn dead_consumers_are_relieved(ports: Ports) {
+/// What a consumer held that left comes to another at once.
+pub async fn leaving_hands_over(ports: Ports) {
     let scene = Scene::new(ports);
-    publish(&scene, 1..=1).await;
-    let (sent, _) = receive(&scene, "dead", 1).await.remove(0);
-    assert!(
-        take(&scene, "alive", 1, Duration::ZERO).await.is_empty(),
-        "taken from the living"
-    );
-    let taken = scene.eventually("taking over", async || {
-        take(&scene, "alive", 1, Duration::ZERO).await.pop()
-    });
-    assert_eq!(creation(&taken.await), sent);
+    publish(&scene, 1..=3).await;
+    let (sent, _) = receive(&scene, "leaving", 1).await.remove(0);
+    let (kept, _) = receive(&scene, "staying", 1).await.remove(0);
+    let left = Consumer("leaving".to_owned());
+    scene.queue().leave(&left).await.unwrap();
+    let taken = receive(&scene, "another", 2).await;
+    let taken: Vec<_> = taken.into_iter().map(|(creation, _)| creation).collect();
+    assert!(taken.contains(&sent), "what was left did not come again");
+    assert!(!taken.contains(&kept), "taken from one who stayed");
 }
 
-/// The backlog tells entries and bytes, and is zero once all is done.
+/// The backlog tells entries and bytes, and is empty once all is done.
 pub async fn backlog_counts_bytes(ports: Ports) {
     let scene = Scene::new(ports);
-    assert_eq!(scene.queue().backlog().await.unwrap(), Backlog::default());
+    let backlog = async || scene.queue().backlog().await.unwrap();
+    let empty = backlog().await;
+    assert_eq!((empty.entries, empty.bytes), (0, 0));
     publish(&scene, 1..=2).await;
-    let small = scene.queue().backlog().await.unwrap();
+    let small = backlog().await;
     assert_eq!(small.entries, 2);
     let large = scene.creation(message(a_chat(), &"x".repeat(10_000)), 3);
-    scene.queue().publish(&large).await.unwrap();
-    let grown = scene.queue().backlog().await.unwrap();
+    scene.queue().publish(&large, false).await.unwrap();
+    let grown = backlog().await;
     assert!(
         grown.bytes >= small.bytes + 10_000,
         "{small:?} then {grown:?}"
     );
-    let received = receive(&scene, "one", 3).await;
-    assert_eq!(
-        scene.queue().backlog().await.unwrap().entries,
-        3,
-        "what is held still waits"
+    scene.ports.clock.sleep(Duration::from_millis(20)).await;
+    let age = backlog().await.oldest;
+    assert!(
+        age.is_none_or(|age| age >= Duration::from_millis(20)),
+        "{age:?}"
     );
+    let received = receive(&scene, "one", 3).await;
     let receipts: Vec<_> = received
         .into_iter()
         .map(|(_, delivery)| delivery.receipt)
         .collect();
     scene.queue().acknowledge(&receipts).await.unwrap();
-    assert_eq!(scene.queue().backlog().await.unwrap(), Backlog::default());
-}
-
-/// Adding the same letter again keeps its first failure and updates its last.
-pub async fn dead_letter_is_kept_once(ports: Ports) {
-    let scene = Scene::new(ports);
-    let first = letter(&scene, 1);
-    scene.queue().add_dead_letter(&first).await.unwrap();
-    let later = DeadLetter {
-        detail: "once more".to_owned(),
-        first_failed_at: first.first_failed_at.plus(Duration::from_mins(1)),
-        last_failed_at: first.last_failed_at.plus(Duration::from_mins(1)),
-        ..first.clone()
-    };
-    scene.queue().add_dead_letter(&later).await.unwrap();
-    let kept = scene.queue().dead_letters(None, 10).await.unwrap();
-    let expected = DeadLetter {
-        first_failed_at: first.first_failed_at,
-        ..later
-    };
-    assert_eq!(kept, std::slice::from_ref(&expected));
-    assert_eq!(
-        scene.queue().dead_letter(&expected.id).await.unwrap(),
-        Some(expected)
-    );
-}
-
-/// A replayed letter is received again, forced if asked, and is no letter any more.
-pub async fn replayed_letter_comes_again(ports: Ports) {
-    let scene = Scene::new(ports);
-    for (of, force) in [(1, false), (2, true)] {
-        let letter = letter(&scene, of);
-        scene.queue().add_dead_letter(&letter).await.unwrap();
-        assert!(scene.queue().replay(&letter.id, force).await.unwrap());
-        let (creation, delivery) = receive(&scene, "one", 1).await.remove(0);
-        assert_eq!(
-            (Some(creation), delivery.forced),
-            (letter.creation.clone(), force)
-        );
-        scene
-            .queue()
-            .acknowledge(&[delivery.receipt])
-            .await
-            .unwrap();
-        assert!(!scene.queue().replay(&letter.id, force).await.unwrap());
-        assert_eq!(scene.queue().dead_letter(&letter.id).await.unwrap(), None);
-    }
-}
-
-/// A dropped letter is handed back once, then it is unknown.
-pub async fn dropped_letter_is_gone(ports: Ports) {
-    let scene = Scene::new(ports);
-    let letter = letter(&scene, 1);
-    scene.queue().add_dead_letter(&letter).await.unwrap();
-    let dropped = scene.queue().drop_dead_letter(&letter.id).await.unwrap();
-    assert_eq!(dropped.as_ref(), Some(&letter));
-    assert_eq!(
-        scene.queue().drop_dead_letter(&letter.id).await.unwrap(),
-        None
-    );
-    assert!(take(&scene, "one", 1, Duration::ZERO).await.is_empty());
-}
-
-/// Letters are listed by id, after a given one.
-pub async fn letters_are_paged(ports: Ports) {
-    let scene = Scene::new(ports);
-    let mut letters: Vec<_> = (1..=7).map(|of| letter(&scene, of)).collect();
-    for letter in &letters {
-        scene.queue().add_dead_letter(letter).await.unwrap();
-    }
-    letters.sort_by(|one, other| one.id.cmp(&other.id));
-    let mut paged = Vec::new();
-    loop {
-        let after = paged.last().map(|letter: &DeadLetter| letter.id.clone());
-        let page = scene.queue().dead_letters(after, 3).await.unwrap();
-        if page.is_empty() {
-            break;
-        }
-        paged.extend(page);
-    }
-    assert_eq!(paged, letters);
+    let done = backlog().await;
+    assert_eq!((done.entries, done.bytes), (0, 0));
 }
 
 /// With nothing to do, `receive` answers nothing within its wait.
@@ -298,7 +220,7 @@ fn a_chat() -> ChatKey {
 async fn publish(scene: &Scene, numbers: impl Iterator<Item = u64>) {
     for of in numbers {
         let creation = scene.creation(message(a_chat(), &format!("message {of}")), of);
-        scene.queue().publish(&creation).await.unwrap();
+        scene.queue().publish(&creation, false).await.unwrap();
     }
 }
 
@@ -321,18 +243,5 @@ fn creation(delivery: &Delivery) -> Creation {
     match &delivery.entry {
         Entry::Creation(creation) => creation.clone(),
         Entry::Unreadable { detail, .. } => panic!("an entry came back unreadable: {detail}"),
-    }
-}
-
-fn letter(scene: &Scene, of: u64) -> DeadLetter {
-    let creation = scene.creation(message(a_chat(), "refused"), of);
-    DeadLetter {
-        id: DeadLetterId::of_creation(creation.draft.uid),
-        reason: DeadLetterReason::Refused,
-        detail: "the law says so".to_owned(),
-        payload: creation.draft.encode(),
-        creation: Some(creation),
-        first_failed_at: scene.now(),
-        last_failed_at: scene.now(),
     }
 }

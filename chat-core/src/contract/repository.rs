@@ -1,13 +1,16 @@
 //! The laws of [`Repository`](crate::ports::Repository).
 
+mod letters;
 mod notes;
 mod numbers;
 mod rows;
 mod things;
 
+pub use letters::{dead_letter_is_kept_once, letters_are_paged, removed_letter_is_gone};
 pub use notes::{
-    audit_repairs_nothing_that_is_right, changes_leave_outbox_rows, one_holder_has_the_job,
-    outbox_rows_are_claimed_once, purging_frees_no_number,
+    audit_repairs_nothing_that_is_right, changes_leave_outbox_rows, noted_changes_come_out,
+    one_holder_has_the_job, outbox_rows_are_claimed_once, purging_frees_no_number,
+    scan_finds_every_live_message,
 };
 pub use numbers::{
     admission_is_remembered, basis_is_the_highest_number, basis_leaps_in_a_new_epoch,
@@ -55,9 +58,14 @@ macro_rules! __repository_contract {
                 shard_count_is_fixed_once,
                 changes_leave_outbox_rows,
                 outbox_rows_are_claimed_once,
+                noted_changes_come_out,
+                scan_finds_every_live_message,
                 one_holder_has_the_job,
                 audit_repairs_nothing_that_is_right,
                 purging_frees_no_number,
+                dead_letter_is_kept_once,
+                removed_letter_is_gone,
+                letters_are_paged,
             ]
         );
     };

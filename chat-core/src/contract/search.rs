@@ -23,6 +23,7 @@ macro_rules! __search_contract {
                 nothing_outside_the_chat,
                 older_version_stands_back,
                 deleted_is_gone,
+                deleted_parent_takes_all,
                 hits_are_paged,
                 generations_are_apart,
                 missing_generation_is_an_error,
@@ -103,6 +104,31 @@ pub async fn deleted_is_gone(index: Index) {
     delete(&index, &generation, message_key(chat(1, 1), 1), 2).await;
     put(&index, &generation, document(chat(1, 1), 1, 1, "going")).await;
     assert!(found(&index, chat(1, 1), "going").await.is_empty());
+}
+
+/// After the deletion of a chat or an application no document of it is found, and no other is touched.
+pub async fn deleted_parent_takes_all(index: Index) {
+    let generation = serving(&index).await;
+    let places = [(1, 1), (1, 2), (2, 1), (3, 1)];
+    for (application, number) in places {
+        let document = document(
+            chat(application, number),
+            10 * application + number,
+            1,
+            "here",
+        );
+        put(&index, &generation, document).await;
+    }
+    let changes = [
+        IndexChange::DeleteChat(chat(1, 1)),
+        IndexChange::DeleteApplication(ApplicationId::new(2)),
+    ];
+    apply(&index, &generation, &changes).await;
+    let mut left = Vec::new();
+    for (application, number) in places {
+        left.extend(found(&index, chat(application, number), "here").await);
+    }
+    assert_eq!(left, [12, 31]);
 }
 
 /// Paging through many hits shows each once.

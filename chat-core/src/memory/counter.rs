@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use state::{Known, State, Used};
+use state::{Known, State, Used, place};
 
 use super::{
     clock::ManualClock,
@@ -23,7 +23,8 @@ use crate::{
         Sequence, Shard, Submission, Timestamp, Uid,
     },
     ports::{
-        Clock, Counter, Numbering, Pending, PendingPage, Placement, Seed, Seeding, Settlement,
+        Clock, Counter, Numbering, Pending, PendingPage, PendingPlace, Placement, Seed, Seeding,
+        Settlement,
     },
 };
 
@@ -201,11 +202,7 @@ impl MemoryCounter {
             return refusal;
         }
         let bytes = draft.encode().len();
-        let waiting = state.pending.get(&sequence).map_or(0, BTreeMap::len);
-        if waiting >= self.limits.pending
-            || state.bytes + bytes > self.limits.bytes
-            || (key.is_some() && state.keys.len() >= self.limits.keys)
-        {
+        if !self.has_room(&mut state, &sequence, bytes, key.is_some(), now) {
             return Numbering::Overloaded {
                 retry_after: Duration::from_secs(1),
             };
@@ -239,6 +236,7 @@ impl MemoryCounter {
         let position = state.tick();
         let confirmed = self.queue.is_some();
         let pending = Pending {
+            place: place(&sequence, number),
             creation: creation.clone(),
             confirmed,
             dead_letter: None,
@@ -255,7 +253,7 @@ impl MemoryCounter {
                     major: position,
                     minor: 0,
                 };
-                queue.push(&creation, Some((Shard::ONLY, position)));
+                queue.push(&creation, Some((Shard::ONLY, position)), false);
                 Placement::Enqueued
             }
             None => Placement::Remembered,
@@ -265,6 +263,26 @@ impl MemoryCounter {
             epoch,
             placement,
         }
+    }
+
+    /// Says whether a creation of `bytes` is within the limits; keys that are over make room.
+    fn has_room(
+        &self,
+        state: &mut State,
+        sequence: &Sequence,
+        bytes: usize,
+        keyed: bool,
+        now: Timestamp,
+    ) -> bool {
+        if keyed && state.keys.len() >= self.limits.keys {
+            state
+                .keys
+                .retain(|_, used| now < used.created_at.plus(KEY_LIFE));
+        }
+        let waiting = state.pending.get(sequence).map_or(0, BTreeMap::len);
+        waiting < self.limits.pending
+            && state.bytes + bytes <= self.limits.bytes
+            && !(keyed && state.keys.len() >= self.limits.keys)
     }
 
     fn plant(&self, seed: &Seed) -> Seeding {
@@ -341,11 +359,18 @@ impl Counter for MemoryCounter {
         Ok(self.pace.around(|| self.submit(submission)).await)
     }
 
-    async fn confirm(&self, sequence: &Sequence, number: Number) -> Result<(), PortError> {
+    async fn confirm(
+        &self,
+        sequence: &Sequence,
+        number: Number,
+        uid: Uid,
+    ) -> Result<(), PortError> {
         let confirm = || {
             let mut state = self.lock();
             let pending = state.pending.get_mut(sequence);
-            if let Some(pending) = pending.and_then(|pending| pending.get_mut(&number)) {
+            if let Some(pending) = pending.and_then(|pending| pending.get_mut(&number))
+                && pending.creation.draft.uid == uid
+            {
                 pending.confirmed = true;
             }
         };
@@ -440,21 +465,15 @@ impl Counter for MemoryCounter {
     async fn pending_since(
         &self,
         before: Timestamp,
-        after: Option<(Sequence, Number)>,
+        after: Option<PendingPlace>,
         limit: usize,
     ) -> Result<Vec<Pending>, PortError> {
         let list = || {
             let state = self.lock();
-            let all = state.pending.iter().flat_map(|(sequence, pending)| {
-                pending
-                    .iter()
-                    .map(|(number, pending)| ((*sequence, *number), pending))
-            });
-            all.filter(|(place, _)| after.is_none_or(|after| *place > after))
-                .filter(|(_, pending)| pending.creation.draft.created_at < before)
-                .map(|(_, pending)| pending.clone())
-                .take(limit)
-                .collect()
+            let all = state.pending.values().flat_map(BTreeMap::values);
+            let rest = all.filter(|it| after.as_ref().is_none_or(|after| it.place > *after));
+            let old = rest.filter(|it| it.creation.draft.created_at < before);
+            old.take(limit).cloned().collect()
         };
         Ok(self.pace.around(list).await)
     }

@@ -11,17 +11,14 @@ use async_trait::async_trait;
 use super::{clock::ManualClock, pace::Pace};
 use crate::{
     PortError,
-    model::{
-        Creation, DeadLetter, DeadLetterId, DecodeError, Draft, Epoch, Number, Position, Shard,
-        Timestamp,
-    },
+    model::{Creation, DecodeError, Draft, Epoch, Number, Position, Shard, Timestamp},
     ports::{Backlog, Clock, Consumer, Delivery, Entry, Queue, Receipt},
 };
 
 /// How long a consumer may hold an entry before another one takes it over.
 const TAKEOVER: Duration = Duration::from_secs(30);
 
-/// Carries work in memory.
+/// Carries work in memory; a consumer that holds an entry for 30 s is taken for dead.
 #[derive(Debug)]
 pub struct MemoryQueue {
     pace: Pace,
@@ -32,7 +29,6 @@ pub struct MemoryQueue {
 #[derive(Debug, Default)]
 struct State {
     work: Work,
-    letters: BTreeMap<DeadLetterId, DeadLetter>,
 }
 
 /// The entries, as a counter of the same technology loses and restores them.
@@ -66,7 +62,7 @@ impl MemoryQueue {
 
     /// Adds bytes that may be anything, as a foreign or newer program might.
     pub fn publish_bytes(&self, payload: Vec<u8>) {
-        self.add(Number::FIRST, Epoch::FIRST, payload, None);
+        self.add(Number::FIRST, Epoch::FIRST, payload, None, false);
     }
 
     /// Hands everything that is held to whoever asks next, as if all its holders had died long ago.
@@ -88,12 +84,18 @@ impl MemoryQueue {
         self.len() == 0
     }
 
-    pub(super) fn push(&self, creation: &Creation, position: Option<(Shard, Position)>) {
+    pub(super) fn push(
+        &self,
+        creation: &Creation,
+        position: Option<(Shard, Position)>,
+        forced: bool,
+    ) {
         self.add(
             creation.number,
             creation.epoch,
             creation.draft.encode(),
             position,
+            forced,
         );
     }
 
@@ -127,6 +129,7 @@ impl MemoryQueue {
         epoch: Epoch,
         payload: Vec<u8>,
         position: Option<(Shard, Position)>,
+        forced: bool,
     ) {
         let added_at = self.clock.now();
         let held = Held {
@@ -135,7 +138,7 @@ impl MemoryQueue {
             payload,
             added_at,
             position,
-            forced: false,
+            forced,
             attempts: 0,
             holder: None,
         };
@@ -188,6 +191,8 @@ impl Held {
                 draft,
             }),
             Err(error) => Entry::Unreadable {
+                number: Some(self.number),
+                epoch: self.epoch,
                 payload: self.payload.clone(),
                 detail: error.to_string(),
                 newer: matches!(error, DecodeError::Newer(_)),
@@ -198,8 +203,18 @@ impl Held {
 
 #[async_trait]
 impl Queue for MemoryQueue {
-    async fn publish(&self, creation: &Creation) -> Result<(), PortError> {
-        self.pace.around(|| self.push(creation, None)).await;
+    async fn publish(&self, creation: &Creation, forced: bool) -> Result<(), PortError> {
+        self.pace.around(|| self.push(creation, None, forced)).await;
+        Ok(())
+    }
+
+    async fn leave(&self, consumer: &Consumer) -> Result<(), PortError> {
+        let leave = || {
+            for held in self.lock().work.entries.values_mut() {
+                held.holder = held.holder.take().filter(|(holder, _)| holder != consumer);
+            }
+        };
+        self.pace.around(leave).await;
         Ok(())
     }
 
@@ -235,71 +250,6 @@ impl Queue for MemoryQueue {
         Ok(())
     }
 
-    async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), PortError> {
-        let add = || {
-            let mut state = self.lock();
-            let known = state
-                .letters
-                .get(&letter.id)
-                .map(|known| known.first_failed_at);
-            let first_failed_at = known.unwrap_or(letter.first_failed_at);
-            let letter = DeadLetter {
-                first_failed_at,
-                ..letter.clone()
-            };
-            state.letters.insert(letter.id.clone(), letter);
-        };
-        self.pace.around(add).await;
-        Ok(())
-    }
-
-    async fn dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
-        Ok(self
-            .pace
-            .around(|| self.lock().letters.get(id).cloned())
-            .await)
-    }
-
-    async fn dead_letters(
-        &self,
-        after: Option<DeadLetterId>,
-        limit: usize,
-    ) -> Result<Vec<DeadLetter>, PortError> {
-        let list = || {
-            let state = self.lock();
-            let all = state.letters.values();
-            let rest = all.filter(|letter| after.as_ref().is_none_or(|after| letter.id > *after));
-            rest.take(limit).cloned().collect()
-        };
-        Ok(self.pace.around(list).await)
-    }
-
-    async fn replay(&self, id: &DeadLetterId, force: bool) -> Result<bool, PortError> {
-        let replay = || {
-            let mut state = self.lock();
-            let Some(letter) = state.letters.remove(id) else {
-                return false;
-            };
-            let creation = letter.creation.as_ref();
-            state.work.insert(Held {
-                number: creation.map_or(Number::FIRST, |creation| creation.number),
-                epoch: creation.map_or(Epoch::NONE, |creation| creation.epoch),
-                payload: letter.payload,
-                added_at: letter.last_failed_at,
-                position: None,
-                forced: force,
-                attempts: 0,
-                holder: None,
-            });
-            true
-        };
-        Ok(self.pace.around(replay).await)
-    }
-
-    async fn drop_dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
-        Ok(self.pace.around(|| self.lock().letters.remove(id)).await)
-    }
-
     async fn backlog(&self) -> Result<Backlog, PortError> {
         let now = self.clock.now();
         let sum = || {
@@ -309,7 +259,7 @@ impl Queue for MemoryQueue {
             Backlog {
                 entries: entries.len() as u64,
                 bytes: entries.map(|held| held.payload.len() as u64).sum(),
-                oldest: oldest.unwrap_or_default(),
+                oldest: Some(oldest.unwrap_or_default()),
             }
         };
         Ok(self.pace.around(sum).await)

@@ -4,21 +4,18 @@ use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
 
-use super::{
-    pace::Pace,
-    tables::{ApplicationRow, Tables},
-};
+use super::{pace::Pace, tables::Tables};
 use crate::{
     PortError,
     model::{
         Admission, Application, ApplicationId, ApplicationName, ApplicationToken, Chat, ChatKey,
-        ChatTitle, Creation, Epoch, Generation, GenerationState, Job, JobName, JobProgress,
-        Message, MessageBody, MessageKey, NewApplication, Number, NumberRange, Sequence, Shard,
-        ShardRecord, Sighting, Timestamp,
+        ChatTitle, Creation, DeadLetter, DeadLetterId, Epoch, Generation, GenerationState, Job,
+        JobName, JobProgress, Message, MessageBody, MessageKey, NewApplication, Number,
+        NumberRange, Sequence, Shard, ShardRecord, Sighting, Timestamp,
     },
     ports::{
-        AddApplication, Audit, Basis, Claim, Deletion, Indexable, JobClaim, Lookup, OutboxChange,
-        OutboxRow, Parent, Repository, Slice, StoreBatch, StoreReport, Tokened,
+        AddApplication, Audit, Basis, Claim, Deletion, Indexable, JobClaim, Lookup, OutboxBacklog,
+        OutboxChange, OutboxRow, Parent, Repository, Slice, StoreBatch, StoreReport, Tokened,
     },
 };
 
@@ -57,30 +54,7 @@ fn with_token<T>(tables: &Tables, application: ApplicationId, item: T) -> Option
 #[async_trait]
 impl Repository for MemoryRepository {
     async fn add_application(&self, new: &NewApplication) -> Result<AddApplication, PortError> {
-        self.act(|tables| {
-            if tables.tokens.contains_key(&new.token) {
-                return AddApplication::TokenTaken;
-            }
-            let id = ApplicationId::new(tables.next_id());
-            let application = Application {
-                id,
-                token: new.token.clone(),
-                name: new.name.clone(),
-                chats_count: 0,
-                created_at: new.created_at,
-                updated_at: new.created_at,
-            };
-            tables.tokens.insert(new.token.clone(), id);
-            let row = ApplicationRow {
-                application: application.clone(),
-                last_number: 0,
-                epoch: Epoch::NONE,
-                deleted: false,
-            };
-            tables.applications.insert(id, row);
-            AddApplication::Added(application)
-        })
-        .await
+        self.act(|tables| tables.add_application(new)).await
     }
 
     async fn application_id(
@@ -258,19 +232,8 @@ impl Repository for MemoryRepository {
     }
 
     async fn messages_by_key(&self, keys: &[MessageKey]) -> Result<Vec<Indexable>, PortError> {
-        self.act(|tables| {
-            let read = |key: &MessageKey| {
-                let live = tables.chat_state(key.chat_key()) == Parent::Live;
-                let message = tables.message(*key).found().filter(|_| live);
-                let version = tables.messages.get(key).map(|row| row.version);
-                Indexable {
-                    key: *key,
-                    current: message.zip(version),
-                }
-            };
-            keys.iter().map(read).collect()
-        })
-        .await
+        self.act(|tables| keys.iter().map(|key| tables.indexable(*key)).collect())
+            .await
     }
 
     async fn store(&self, batch: &StoreBatch) -> Result<StoreReport, PortError> {
@@ -333,24 +296,7 @@ impl Repository for MemoryRepository {
     }
 
     async fn claim_outbox(&self, claim: &Claim, limit: usize) -> Result<Vec<OutboxRow>, PortError> {
-        self.act(|tables| {
-            let free = tables
-                .outbox
-                .iter_mut()
-                .filter(|(_, note)| match &note.claimed {
-                    Some((_, until)) => *until <= claim.now,
-                    None => true,
-                });
-            let take = |(id, note): (&u64, &mut super::tables::Note)| {
-                note.claimed = Some((claim.holder.clone(), claim.until));
-                OutboxRow {
-                    id: *id,
-                    changes: note.changes.clone(),
-                }
-            };
-            free.take(limit).map(take).collect()
-        })
-        .await
+        self.act(|tables| tables.claim_outbox(claim, limit)).await
     }
 
     async fn complete_outbox(&self, claim: &Claim, rows: &[u64]) -> Result<(), PortError> {
@@ -363,6 +309,55 @@ impl Repository for MemoryRepository {
             }
         })
         .await
+    }
+
+    async fn outbox_backlog(&self) -> Result<OutboxBacklog, PortError> {
+        self.act(|tables| OutboxBacklog {
+            rows: tables.outbox.len() as u64,
+            lowest: tables.outbox.keys().next().copied(),
+        })
+        .await
+    }
+
+    async fn note_changes(&self, changes: &[OutboxChange]) -> Result<(), PortError> {
+        self.act(|tables| tables.note(changes.to_vec())).await
+    }
+
+    async fn scan_messages(
+        &self,
+        after: Option<MessageKey>,
+        limit: usize,
+    ) -> Result<Vec<Indexable>, PortError> {
+        self.act(|tables| tables.scan(after, limit)).await
+    }
+
+    async fn count_messages(&self) -> Result<u64, PortError> {
+        self.act(|tables| tables.count_messages()).await
+    }
+
+    async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), PortError> {
+        self.act(|tables| tables.add_letter(letter)).await
+    }
+
+    async fn dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
+        self.act(|tables| tables.letters.get(id).cloned()).await
+    }
+
+    async fn dead_letters(
+        &self,
+        after: Option<DeadLetterId>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, PortError> {
+        self.act(|tables| {
+            let all = tables.letters.values();
+            let rest = all.filter(|letter| after.as_ref().is_none_or(|after| letter.id > *after));
+            rest.take(limit).cloned().collect()
+        })
+        .await
+    }
+
+    async fn remove_dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
+        self.act(|tables| tables.letters.remove(id)).await
     }
 
     async fn generations(&self) -> Result<Vec<Generation>, PortError> {

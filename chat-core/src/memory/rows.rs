@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::tables::Tables;
+use super::tables::{ApplicationRow, Tables};
 use crate::{
     model::{
-        ApplicationId, Chat, ChatKey, ChatTitle, Creation, Message, MessageBody, MessageKey,
-        Number, NumberRange, Order, Timestamp,
+        Application, ApplicationId, Chat, ChatKey, ChatTitle, Creation, DeadLetter, Epoch, Message,
+        MessageBody, MessageKey, NewApplication, Number, NumberRange, Order, Timestamp,
     },
-    ports::{Deletion, Lookup, OutboxChange, Parent, Slice},
+    ports::{AddApplication, Deletion, Indexable, Lookup, OutboxChange, Parent, Slice},
 };
 
 /// The rows of a slice: those of `rows` in the range's order.
@@ -20,6 +20,30 @@ fn cut<T>(rows: impl DoubleEndedIterator<Item = T>, range: &NumberRange, limit: 
 }
 
 impl Tables {
+    pub(super) fn add_application(&mut self, new: &NewApplication) -> AddApplication {
+        if self.tokens.contains_key(&new.token) {
+            return AddApplication::TokenTaken;
+        }
+        let id = ApplicationId::new(self.next_id());
+        let application = Application {
+            id,
+            token: new.token.clone(),
+            name: new.name.clone(),
+            chats_count: 0,
+            created_at: new.created_at,
+            updated_at: new.created_at,
+        };
+        self.tokens.insert(new.token.clone(), id);
+        let row = ApplicationRow {
+            application: application.clone(),
+            last_number: 0,
+            epoch: Epoch::NONE,
+            deleted: false,
+        };
+        self.applications.insert(id, row);
+        AddApplication::Added(application)
+    }
+
     pub(super) fn chats(
         &self,
         application: ApplicationId,
@@ -191,5 +215,47 @@ impl Tables {
         }
         self.note(vec![OutboxChange::Message(key)]);
         Deletion::Deleted
+    }
+
+    /// A message with its version, if it and all above it live.
+    pub(super) fn indexable(&self, key: MessageKey) -> Indexable {
+        let live = self.chat_state(key.chat_key()) == Parent::Live;
+        let message = self.message(key).found().filter(|_| live);
+        let version = self.messages.get(&key).map(|row| row.version);
+        Indexable {
+            key,
+            current: message.zip(version),
+        }
+    }
+
+    pub(super) fn scan(&self, after: Option<MessageKey>, limit: usize) -> Vec<Indexable> {
+        let rest = self
+            .messages
+            .keys()
+            .filter(|key| after.is_none_or(|after| **key > after));
+        let read = rest.map(|key| self.indexable(*key));
+        read.filter(|it| it.current.is_some()).take(limit).collect()
+    }
+
+    pub(super) fn count_messages(&self) -> u64 {
+        let live = self
+            .chats
+            .iter()
+            .filter(|(key, _)| self.chat_state(**key) == Parent::Live);
+        live.map(|(_, row)| row.chat.messages_count).sum()
+    }
+
+    /// Keeps a letter; one that is known keeps its first failure.
+    pub(super) fn add_letter(&mut self, letter: &DeadLetter) {
+        let known = self
+            .letters
+            .get(&letter.id)
+            .map(|known| known.first_failed_at);
+        let first_failed_at = known.unwrap_or(letter.first_failed_at);
+        let letter = DeadLetter {
+            first_failed_at,
+            ..letter.clone()
+        };
+        self.letters.insert(letter.id.clone(), letter);
     }
 }

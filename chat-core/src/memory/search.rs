@@ -91,6 +91,14 @@ impl SearchIndex for MemorySearchIndex {
                         (document.key, document.version, Some(document.clone()))
                     }
                     IndexChange::Delete { key, version } => (*key, *version, None),
+                    IndexChange::DeleteChat(chat) => {
+                        documents.retain(|key, _| key.chat_key() != *chat);
+                        continue;
+                    }
+                    IndexChange::DeleteApplication(application) => {
+                        documents.retain(|key, _| key.application != *application);
+                        continue;
+                    }
                 };
                 if documents
                     .get(&key)

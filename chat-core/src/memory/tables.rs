@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     model::{
-        Application, ApplicationId, ApplicationToken, Chat, ChatKey, Content, Creation, Epoch,
-        Generation, Job, JobName, Message, MessageKey, Sequence, Shard, ShardRecord, Timestamp,
-        Uid,
+        Application, ApplicationId, ApplicationToken, Chat, ChatKey, Content, Creation, DeadLetter,
+        DeadLetterId, Epoch, Generation, Job, JobName, Message, MessageKey, Sequence, Shard,
+        ShardRecord, Timestamp, Uid,
     },
     ports::{Basis, Lookup, OutboxChange, Parent, StoreOutcome},
 };
@@ -22,6 +22,7 @@ pub(super) struct Tables {
     pub(super) outbox: BTreeMap<u64, Note>,
     pub(super) generations: BTreeMap<u64, Generation>,
     pub(super) jobs: BTreeMap<JobName, Job>,
+    pub(super) letters: BTreeMap<DeadLetterId, DeadLetter>,
     /// Ids of applications, outbox rows and generations are taken from it.
     pub(super) last_id: u64,
 }

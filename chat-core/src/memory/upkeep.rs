@@ -1,9 +1,9 @@
-//! Audits, purges and jobs of the tables in memory.
+//! Audits, purges, claims and jobs of the tables in memory.
 
-use super::tables::Tables;
+use super::tables::{Note, Tables};
 use crate::{
     model::{ApplicationId, ChatKey, Job, JobName, JobProgress, JobState},
-    ports::{Audit, Claim, JobClaim, Parent},
+    ports::{Audit, Claim, JobClaim, OutboxRow, Parent},
 };
 
 impl Tables {
@@ -126,5 +126,23 @@ impl Tables {
         };
         self.jobs.insert(name, job);
         JobClaim::Claimed(known)
+    }
+
+    pub(super) fn claim_outbox(&mut self, claim: &Claim, limit: usize) -> Vec<OutboxRow> {
+        let free = self
+            .outbox
+            .iter_mut()
+            .filter(|(_, note)| match &note.claimed {
+                Some((_, until)) => *until <= claim.now,
+                None => true,
+            });
+        let take = |(id, note): (&u64, &mut Note)| {
+            note.claimed = Some((claim.holder.clone(), claim.until));
+            OutboxRow {
+                id: *id,
+                changes: note.changes.clone(),
+            }
+        };
+        free.take(limit).map(take).collect()
     }
 }

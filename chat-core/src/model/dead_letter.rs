@@ -1,6 +1,6 @@
 //! Dead letters: work that was accepted and cannot be done as it is.
 
-use super::{Creation, Timestamp, Uid};
+use super::{Creation, Draft, Epoch, Number, Timestamp, Uid};
 
 /// Names a dead letter; opaque to its readers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,14 +35,29 @@ pub struct DeadLetter {
     pub reason: DeadLetterReason,
     /// The failure in words, for the operator.
     pub detail: String,
-    /// The creation that it holds, if it could be read.
-    pub creation: Option<Creation>,
+    /// The number that the entry was given, where that is known.
+    pub number: Option<Number>,
+    /// The epoch that gave the number.
+    pub epoch: Epoch,
     /// The entry as it came.
     pub payload: Vec<u8>,
     /// When it failed first.
     pub first_failed_at: Timestamp,
     /// When it failed last.
     pub last_failed_at: Timestamp,
+}
+
+impl DeadLetter {
+    /// The creation that it holds, if this program can read it.
+    #[must_use]
+    pub fn creation(&self) -> Option<Creation> {
+        let draft = Draft::decode(&self.payload).ok()?;
+        Some(Creation {
+            number: self.number?,
+            epoch: self.epoch,
+            draft,
+        })
+    }
 }
 
 /// Why work was set aside.

@@ -85,7 +85,8 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// One run of the counter's server: another one after each restart.
+/// One run of the counter's server: another one after each restart, and after each time that it took
+/// its data from another server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incarnation(pub String);
 
@@ -167,7 +168,13 @@ impl ShardRecord {
                     _ if same_sighting => record.epoch,
                     Some(seen) if seen == record.epoch && (same_run || kept_all) => record.epoch,
                     // Another process was admitted for this run and is about to install its epoch.
-                    Some(seen) if seen < record.epoch && same_run => record.epoch,
+                    Some(seen)
+                        if seen < record.epoch
+                            && same_run
+                            && sighting.position >= record.position =>
+                    {
+                        record.epoch
+                    }
                     Some(seen) => record.epoch.max(seen).next(),
                     None => record.epoch.next(),
                 }

@@ -71,7 +71,8 @@ pub trait Counter: Send + Sync {
     /// # Errors
     ///
     /// Fails when the backend does; the creation is then published once more, which is harmless.
-    async fn confirm(&self, sequence: &Sequence, number: Number) -> Result<(), PortError>;
+    async fn confirm(&self, sequence: &Sequence, number: Number, uid: Uid)
+    -> Result<(), PortError>;
 
     /// Makes an unknown sequence known, unless the lease was handed on or it is known by now.
     ///
@@ -164,7 +165,7 @@ pub trait Counter: Send + Sync {
 
     /// Lists creations that are pending since before `before`, for the audit.
     ///
-    /// `after` is the last one that the caller has seen.
+    /// `after` is the place of the last one that the caller has seen; the order is the backend's own.
     ///
     /// # Errors
     ///
@@ -172,7 +173,7 @@ pub trait Counter: Send + Sync {
     async fn pending_since(
         &self,
         before: Timestamp,
-        after: Option<(Sequence, Number)>,
+        after: Option<PendingPlace>,
         limit: usize,
     ) -> Result<Vec<Pending>, PortError>;
 
@@ -289,9 +290,15 @@ pub struct PendingPage {
     pub creations: Vec<Creation>,
 }
 
+/// A place in the list of pending creations, opaque to everybody but its counter.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PendingPlace(pub String);
+
 /// One pending creation as the audit sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
+    /// Where it stands in the list.
+    pub place: PendingPlace,
     /// The creation.
     pub creation: Creation,
     /// Whether the queue is known to have had it.

@@ -15,13 +15,14 @@ mod tokens;
 
 pub use clock::Clock;
 pub use counter::{
-    Counter, Lease, Numbering, Pending, PendingPage, Placement, Seed, Seeding, Settlement,
-    UnknownSequence,
+    Counter, Lease, Numbering, Pending, PendingPage, PendingPlace, Placement, Seed, Seeding,
+    Settlement, UnknownSequence,
 };
 pub use queue::{Backlog, Consumer, Delivery, Entry, Queue, Receipt};
 pub use repository::{
-    AddApplication, Audit, Basis, Claim, Deletion, Indexable, JobClaim, Lookup, OutboxChange,
-    OutboxRow, Parent, Repository, Slice, StoreBatch, StoreOutcome, StoreReport, Tokened,
+    AddApplication, Audit, Basis, Claim, Deletion, Indexable, JobClaim, Lookup, OutboxBacklog,
+    OutboxChange, OutboxRow, Parent, Repository, Slice, StoreBatch, StoreOutcome, StoreReport,
+    Tokened,
 };
 pub use search::{Applied, IndexChange, IndexDocument, SearchHit, SearchIndex, SearchQuery};
 pub use tokens::Tokens;

@@ -6,43 +6,46 @@ use async_trait::async_trait;
 
 use crate::{
     PortError,
-    model::{Creation, DeadLetter, DeadLetterId, Position, Shard},
+    model::{Creation, Epoch, Number, Position, Shard},
 };
 
 /// Carries accepted creations to whoever stores them, at least once.
 ///
 /// An entry stays until it is acknowledged: a consumer that dies leaves its entries to the others.
-/// What cannot be done is kept apart as a dead letter until an operator decides about it.
 /// Methods take batches, since a worker handles hundreds of entries at a time.
 ///
 /// # Contract
 ///
 /// Every adapter passes `chat_core::contract::queue`, one test per law:
 ///
-/// 1. `published_is_received`: what was published comes with its number, epoch and content.
+/// 1. `published_is_received`: what was published comes with its number, epoch, content and force.
 /// 2. `one_consumer_at_a_time`: concurrent consumers receive different entries.
 /// 3. `acknowledged_is_gone`: an acknowledged entry never comes again.
 /// 4. `given_back_comes_again`: an entry that was given back comes to somebody, with a higher attempt.
 /// 5. `unacknowledged_comes_again`: a consumer that starts again under its name receives what it
 ///    held, before anything new.
-/// 6. `dead_consumers_are_relieved`: entries of a consumer that stays away go to another in time.
-/// 7. `backlog_counts_bytes`: the backlog tells entries and bytes, and is zero once all is done.
-/// 8. `dead_letter_is_kept_once`: adding the same letter again keeps its first failure and updates
-///    its last.
-/// 9. `replayed_letter_comes_again`: a replayed letter is received again, forced if asked, and is no
-///    letter any more.
-/// 10. `dropped_letter_is_gone`: a dropped letter is handed back once, then it is unknown.
-/// 11. `letters_are_paged`: letters are listed by id, after a given one.
-/// 12. `receive_ends_in_time`: with nothing to do, `receive` answers nothing within its wait.
+/// 6. `leaving_hands_over`: what a consumer held that left comes to another at once. One that dies is
+///    relieved as its backend notices; each adapter says when.
+/// 7. `backlog_counts_bytes`: the backlog tells entries and bytes, and is empty once all is done.
+/// 8. `receive_ends_in_time`: with nothing to do, `receive` answers nothing within its wait.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Adds a creation, and answers once the backend will keep it.
     ///
+    /// A `forced` one is stored although it is old; an operator asks for that.
+    ///
     /// # Errors
     ///
     /// Fails when the backend does; the creation may have been added.
-    async fn publish(&self, creation: &Creation) -> Result<(), PortError>;
+    async fn publish(&self, creation: &Creation, forced: bool) -> Result<(), PortError>;
+
+    /// Says that a consumer will not come again, so that others need not wait for what it holds.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does; its entries then come after a while.
+    async fn leave(&self, consumer: &Consumer) -> Result<(), PortError>;
 
     /// Takes up to `most` entries, the consumer's own unacknowledged ones first.
     ///
@@ -71,47 +74,6 @@ pub trait Queue: Send + Sync {
     ///
     /// Fails when the backend does; the entries then come again later.
     async fn give_back(&self, receipts: &[Receipt]) -> Result<(), PortError>;
-
-    /// Keeps a dead letter, or brings the one of its id up to date.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
-    async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), PortError>;
-
-    /// Reads one dead letter.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
-    async fn dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError>;
-
-    /// Lists up to `limit` dead letters by id, those after `after`.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
-    async fn dead_letters(
-        &self,
-        after: Option<DeadLetterId>,
-        limit: usize,
-    ) -> Result<Vec<DeadLetter>, PortError>;
-
-    /// Puts a dead letter's entry back to work and removes the letter; `false` if there is none.
-    ///
-    /// A `force`d entry is stored although it is old.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
-    async fn replay(&self, id: &DeadLetterId, force: bool) -> Result<bool, PortError>;
-
-    /// Removes a dead letter and hands it out; `None` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
-    async fn drop_dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError>;
 
     /// Tells how much is waiting.
     ///
@@ -158,6 +120,10 @@ pub enum Entry {
     Creation(Creation),
     /// Bytes that this program cannot read.
     Unreadable {
+        /// The number that it was given, where the entry tells it.
+        number: Option<Number>,
+        /// The epoch that gave the number.
+        epoch: Epoch,
         /// The bytes as they came.
         payload: Vec<u8>,
         /// What is wrong with them.
@@ -168,12 +134,12 @@ pub enum Entry {
 }
 
 /// How much is waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backlog {
-    /// Entries that are not acknowledged.
+    /// Entries that are not acknowledged; a backend that cannot tell leaves out those in hand.
     pub entries: u64,
     /// Their size, as far as the backend tells.
     pub bytes: u64,
-    /// How long the oldest of them is waiting.
-    pub oldest: Duration,
+    /// How long the oldest of them is waiting; `None` where the backend cannot tell.
+    pub oldest: Option<Duration>,
 }

@@ -6,8 +6,9 @@ use crate::{
     PortError,
     model::{
         Admission, Application, ApplicationId, ApplicationName, ApplicationToken, Chat, ChatKey,
-        ChatTitle, Creation, Epoch, Generation, Job, JobName, JobProgress, Message, MessageBody,
-        MessageKey, NewApplication, Number, NumberRange, Sequence, Shard, Sighting, Timestamp,
+        ChatTitle, Creation, DeadLetter, DeadLetterId, Epoch, Generation, Job, JobName,
+        JobProgress, Message, MessageBody, MessageKey, NewApplication, Number, NumberRange,
+        Sequence, Shard, Sighting, Timestamp,
     },
 };
 
@@ -16,7 +17,7 @@ mod outbox;
 mod storing;
 
 pub use lookup::{AddApplication, Deletion, Lookup, Parent, Slice, Tokened};
-pub use outbox::{Claim, Indexable, JobClaim, OutboxChange, OutboxRow};
+pub use outbox::{Claim, Indexable, JobClaim, OutboxBacklog, OutboxChange, OutboxRow};
 pub use storing::{Audit, Basis, StoreBatch, StoreOutcome, StoreReport};
 
 /// Keeps everything that was created, and counts it.
@@ -72,9 +73,20 @@ pub use storing::{Audit, Basis, StoreBatch, StoreOutcome, StoreReport};
 /// 22. `changes_leave_outbox_rows`: while an index generation exists each store, update and deletion
 ///     leaves an outbox row; without one none does.
 /// 23. `outbox_rows_are_claimed_once`: concurrent claims share no row, and an expired claim is free.
-/// 24. `one_holder_has_the_job`: a job is held by one until its lease ends.
-/// 25. `audit_repairs_nothing_that_is_right`: an audit of sound counts changes none.
-/// 26. `purging_frees_no_number`: what was purged is absent, its number stays given.
+/// 24. `noted_changes_come_out`: what was noted by hand is claimed like any change, and the backlog
+///     tells how much there is and how far it goes back.
+/// 25. `scan_finds_every_live_message`: a scan shows each live message once, with its version, and
+///     their count is right.
+/// 26. `one_holder_has_the_job`: a job is held by one until its lease ends.
+/// 27. `audit_repairs_nothing_that_is_right`: an audit of sound counts changes none.
+/// 28. `purging_frees_no_number`: what was purged is absent, its number stays given.
+///
+/// Dead letters, which are kept here whatever the queue is:
+///
+/// 29. `dead_letter_is_kept_once`: adding the same letter again keeps its first failure and updates
+///     its last.
+/// 30. `removed_letter_is_gone`: a removed letter is handed out once, then it is unknown.
+/// 31. `letters_are_paged`: letters are listed by id, after a given one.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Repository: Send + Sync {
@@ -307,6 +319,70 @@ pub trait Repository: Send + Sync {
     ///
     /// Fails when the backend does.
     async fn complete_outbox(&self, claim: &Claim, rows: &[u64]) -> Result<(), PortError>;
+
+    /// Tells how far behind the outbox is.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn outbox_backlog(&self) -> Result<OutboxBacklog, PortError>;
+
+    /// Leaves outbox rows without a change, so that something is indexed once more.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn note_changes(&self, changes: &[OutboxChange]) -> Result<(), PortError>;
+
+    /// Reads the first `limit` live messages after one, with their versions, for a rebuild.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn scan_messages(
+        &self,
+        after: Option<MessageKey>,
+        limit: usize,
+    ) -> Result<Vec<Indexable>, PortError>;
+
+    /// Counts the messages of live chats by the chats' counts, for the progress of a rebuild.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn count_messages(&self) -> Result<u64, PortError>;
+
+    /// Keeps a dead letter, or brings the one of its id up to date.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), PortError>;
+
+    /// Reads one dead letter.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError>;
+
+    /// Lists up to `limit` dead letters by id, those after `after`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn dead_letters(
+        &self,
+        after: Option<DeadLetterId>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, PortError>;
+
+    /// Removes a dead letter and hands it out; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does.
+    async fn remove_dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError>;
 
     /// Lists the index generations, the lowest number first.
     ///

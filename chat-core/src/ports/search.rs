@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::{
     PortError,
-    model::{ChatKey, Generation, MessageBody, MessageKey, Timestamp},
+    model::{ApplicationId, ChatKey, Generation, MessageBody, MessageKey, Timestamp},
     text::Word,
 };
 
@@ -25,9 +25,11 @@ use crate::{
 /// 4. `older_version_stands_back`: applying an older version, or a deletion older than the document,
 ///    changes nothing and counts as done.
 /// 5. `deleted_is_gone`: a deleted document is not found.
-/// 6. `hits_are_paged`: paging through many hits shows each once.
-/// 7. `generations_are_apart`: what one generation holds is not found until it serves.
-/// 8. `missing_generation_is_an_error`: a write to a generation that is gone fails, it is never made
+/// 6. `deleted_parent_takes_all`: after the deletion of a chat or an application no document of it is
+///    found, and no other is touched.
+/// 7. `hits_are_paged`: paging through many hits shows each once.
+/// 8. `generations_are_apart`: what one generation holds is not found until it serves.
+/// 9. `missing_generation_is_an_error`: a write to a generation that is gone fails, it is never made
 ///    anew by guessing.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
@@ -91,6 +93,10 @@ pub enum IndexChange {
         /// The version that it is gone with.
         version: u64,
     },
+    /// A chat is gone for good, with every message in it.
+    DeleteChat(ChatKey),
+    /// An application is gone for good, with every message below it.
+    DeleteApplication(ApplicationId),
 }
 
 /// What the index keeps of a message.

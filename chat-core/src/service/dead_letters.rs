@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ServiceError;
 use crate::{
     PortError,
-    model::{Content, Creation, DeadLetter, DeadLetterId, Limit, MessageKey, Page},
+    model::{Creation, DeadLetter, DeadLetterId, DeadLetterReason, Limit, Page, Sequence},
     ports::{Clock, Counter, Lookup, Ports, Queue, Repository, Settlement},
 };
 
@@ -37,7 +37,7 @@ impl DeadLetters {
         after: Option<DeadLetterId>,
         limit: Limit,
     ) -> Result<Page<DeadLetter, DeadLetterId>, ServiceError> {
-        let letters = self.queue.dead_letters(after, limit.get() + 1).await?;
+        let letters = self.repository.dead_letters(after, limit.get() + 1).await?;
         Ok(Page::cut(letters, limit, |last| last.id.clone()))
     }
 
@@ -45,23 +45,23 @@ impl DeadLetters {
     ///
     /// # Errors
     ///
-    /// Fails with [`ServiceError::NotFound`], or when a backend does.
+    /// Fails with [`ServiceError::NotFound`] also where this program cannot read the entry, or when a
+    /// backend does.
     pub async fn replay(&self, id: &DeadLetterId, force: bool) -> Result<(), ServiceError> {
-        let letter = self
-            .queue
-            .dead_letter(id)
+        let letter = self.repository.dead_letter(id).await?;
+        let creation = letter.and_then(|letter| letter.creation());
+        let creation = creation.ok_or(ServiceError::NotFound)?;
+        // In this order a crash in between leaves the letter, and an entry more, which is harmless.
+        self.queue.publish(&creation, force).await?;
+        let (sequence, uid) = (creation.sequence(), creation.draft.uid);
+        self.counter
+            .set_aside(&sequence, creation.number, uid, None)
+            .await?;
+        self.repository
+            .remove_dead_letter(id)
             .await?
-            .ok_or(ServiceError::NotFound)?;
-        if !self.queue.replay(id, force).await? {
-            return Err(ServiceError::NotFound);
-        }
-        if let Some(creation) = letter.creation {
-            let uid = creation.draft.uid;
-            self.counter
-                .set_aside(&creation.sequence(), creation.number, uid, None)
-                .await?;
-        }
-        Ok(())
+            .map(drop)
+            .ok_or(ServiceError::NotFound)
     }
 
     /// Gives a dead letter up: what it would have created counts as deleted.
@@ -71,56 +71,50 @@ impl DeadLetters {
     /// Fails with [`ServiceError::NotFound`], or when a backend does.
     pub async fn drop_letter(&self, id: &DeadLetterId) -> Result<(), ServiceError> {
         let letter = self
-            .queue
+            .repository
             .dead_letter(id)
             .await?
             .ok_or(ServiceError::NotFound)?;
-        if let Some(creation) = letter.creation {
-            self.bury(creation).await?;
+        if let Some(creation) = letter.creation() {
+            // The number of a repeat belongs to somebody else, whose row and chat stay as they are.
+            if letter.reason != DeadLetterReason::NumberTaken {
+                self.bury(&creation).await?;
+            }
+            let settlement = Settlement {
+                sequence: creation.sequence(),
+                number: creation.number,
+                uid: creation.draft.uid,
+                receipt: None,
+            };
+            self.counter.settle(&[settlement], &[]).await?;
         }
-        self.queue
-            .drop_dead_letter(id)
+        self.repository
+            .remove_dead_letter(id)
             .await?
             .map(drop)
             .ok_or(ServiceError::NotFound)
     }
 
-    /// Leaves a tombstone where the creation would have stood, and settles it.
-    async fn bury(&self, creation: Creation) -> Result<(), PortError> {
-        let settlement = Settlement {
-            sequence: creation.sequence(),
-            number: creation.number,
-            uid: creation.draft.uid,
-            receipt: None,
-        };
+    /// Leaves a tombstone where the creation would have stood; once more is harmless.
+    async fn bury(&self, creation: &Creation) -> Result<(), PortError> {
         let now = self.clock.now();
-        match &creation.draft.content {
-            Content::Chat { .. } => {
-                let key = creation
-                    .as_chat()
-                    .expect("a chat's content makes a chat")
-                    .key;
-                // A row that is there belongs to somebody else, and stays.
-                if self.repository.chat(key).await? == Lookup::Absent {
-                    self.repository
-                        .delete_chat(key, now, Some(creation))
-                        .await?;
-                }
+        let pending = Some(creation.clone());
+        if let Some(chat) = creation.as_chat() {
+            if self.repository.chat(chat.key).await? == Lookup::Absent {
+                self.repository.delete_chat(chat.key, now, pending).await?;
             }
-            Content::Message { chat, .. } => {
-                let message = creation.number.into();
-                let key = MessageKey {
-                    application: chat.application,
-                    chat: chat.chat,
-                    message,
-                };
-                if self.repository.message(key).await? == Lookup::Absent {
-                    self.repository
-                        .delete_message(key, now, Some(creation))
-                        .await?;
-                }
+            if self.repository.chat(chat.key).await? == Lookup::Gone {
+                self.counter
+                    .mark_deleted(&Sequence::Messages(chat.key))
+                    .await?;
             }
+        } else if let Some(message) = creation.as_message()
+            && self.repository.message(message.key).await? == Lookup::Absent
+        {
+            self.repository
+                .delete_message(message.key, now, pending)
+                .await?;
         }
-        self.counter.settle(&[settlement], &[]).await.map(drop)
+        Ok(())
     }
 }

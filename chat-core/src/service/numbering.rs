@@ -128,10 +128,10 @@ impl Numberer {
     /// A failure is no failure of the create: the creation is pending, and the audit looks after what
     /// is not confirmed.
     async fn publish(&self, creation: &Creation) {
-        let published = match self.queue.publish(creation).await {
+        let published = match self.queue.publish(creation, false).await {
             Ok(()) => {
                 self.counter
-                    .confirm(&creation.sequence(), creation.number)
+                    .confirm(&creation.sequence(), creation.number, creation.draft.uid)
                     .await
             }
             Err(error) => Err(error),

@@ -1,16 +1,20 @@
 //! Storing: from the queue into the repository.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::Policy;
 use crate::{
-    PortError,
+    PortError, PortErrorKind,
     model::{
         Creation, DeadLetter, DeadLetterId, DeadLetterReason, Epoch, Position, Shard, Timestamp,
     },
     ports::{
         Clock, Consumer, Counter, Delivery, Entry, Ports, Queue, Receipt, Repository, Settlement,
-        StoreBatch, StoreOutcome,
+        StoreBatch, StoreOutcome, StoreReport,
     },
 };
 
@@ -21,8 +25,9 @@ const ATTEMPTS_TOGETHER: u32 = 3;
 ///
 /// The order is: commit, settle, acknowledge; so a crash anywhere leaves work that comes again and is
 /// found done.
-/// A batch that the repository refuses is split until the entry that is at fault is alone; only that
-/// one is set aside, and stays readable under its number.
+/// A batch that the repository refuses as input is split until the entry that is at fault is alone;
+/// only that one is set aside, and stays readable under its number. Every other failure speaks of a
+/// backend, and all is given back.
 pub struct Persister {
     counter: Arc<dyn Counter>,
     queue: Arc<dyn Queue>,
@@ -108,6 +113,15 @@ impl Persister {
         Ok(report)
     }
 
+    /// Leaves what the consumer still holds to others; for the end of a process.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the queue does; others then take over in time.
+    pub async fn leave(&self, consumer: &Consumer) -> Result<(), PortError> {
+        self.queue.leave(consumer).await
+    }
+
     /// Stores creations that were found pending and are in no queue any more.
     ///
     /// # Errors
@@ -148,6 +162,8 @@ impl Persister {
                 position,
             })),
             Entry::Unreadable {
+                number,
+                epoch,
                 payload,
                 detail,
                 newer,
@@ -162,12 +178,13 @@ impl Persister {
                     id: DeadLetterId::new(format!("entry-{}", receipt.0)),
                     reason,
                     detail,
-                    creation: None,
+                    number,
+                    epoch,
                     payload,
                     first_failed_at: now,
                     last_failed_at: now,
                 };
-                self.queue.add_dead_letter(&letter).await?;
+                self.repository.add_dead_letter(&letter).await?;
                 self.queue.acknowledge(&[receipt]).await?;
                 tracing::error!(
                     letter = letter.id.as_str(),
@@ -186,9 +203,9 @@ impl Persister {
             if items.is_empty() {
                 continue;
             }
-            match self.store(&items, report).await {
-                Ok(()) => {}
-                Err(error) if error.is_retryable() => {
+            match self.repository.store(&self.batch_of(&items)).await {
+                Ok(stored) => self.conclude(&items, &stored, report).await?,
+                Err(error) if error.kind != PortErrorKind::Rejected => {
                     let receipts = receipts(items.iter().chain(batches.iter().flatten()));
                     self.queue.give_back(&receipts).await?;
                     return Err(error);
@@ -208,17 +225,25 @@ impl Persister {
         Ok(())
     }
 
-    /// Stores a batch in one transaction and does what its outcomes ask for.
-    async fn store(&self, items: &[Item], report: &mut Persisted) -> Result<(), PortError> {
-        let batch = StoreBatch {
+    fn batch_of(&self, items: &[Item]) -> StoreBatch {
+        StoreBatch {
             creations: items
                 .iter()
                 .map(|item| (item.creation.clone(), item.forced))
                 .collect(),
             not_before: self.clock.now().minus(self.late),
             positions: furthest(items),
-        };
-        let stored = self.repository.store(&batch).await?;
+        }
+    }
+
+    /// Does what the outcomes of a stored batch ask for.
+    async fn conclude(
+        &self,
+        items: &[Item],
+        stored: &StoreReport,
+        report: &mut Persisted,
+    ) -> Result<(), PortError> {
+        let mut gone = BTreeSet::new();
         let mut done = Vec::new();
         let mut taken = Vec::new();
         let mut late = Vec::new();
@@ -226,12 +251,15 @@ impl Persister {
             match outcome {
                 StoreOutcome::Stored | StoreOutcome::Present => done.push(item.clone()),
                 StoreOutcome::ParentDeleted(sequence) => {
-                    self.counter.mark_deleted(sequence).await?;
+                    gone.insert(*sequence);
                     done.push(item.clone());
                 }
                 StoreOutcome::NumberTaken => taken.push(item.clone()),
                 StoreOutcome::TooOld => late.push(item.clone()),
             }
+        }
+        for sequence in &gone {
+            self.counter.mark_deleted(sequence).await?;
         }
         let repeat = "its number belongs to another creation";
         self.set_aside(&taken, DeadLetterReason::NumberTaken, repeat)
@@ -293,13 +321,14 @@ impl Persister {
                 id: DeadLetterId::of_creation(uid),
                 reason,
                 detail: detail.to_owned(),
-                creation: Some(creation.clone()),
+                number: Some(creation.number),
+                epoch: creation.epoch,
                 payload: creation.draft.encode(),
                 first_failed_at: now,
                 last_failed_at: now,
             };
             // Each step may be done twice after a crash; none may be missing once it is acknowledged.
-            self.queue.add_dead_letter(&letter).await?;
+            self.repository.add_dead_letter(&letter).await?;
             let (sequence, number) = (creation.sequence(), creation.number);
             self.counter
                 .set_aside(&sequence, number, uid, Some(letter.id.clone()))

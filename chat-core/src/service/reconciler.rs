@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Persister, Policy};
 use crate::{
     PortError,
-    model::{JobName, JobProgress, JobState, Number, Sequence, Timestamp},
+    model::{JobName, JobProgress, JobState, Sequence, Timestamp},
     ports::{Claim, Clock, Counter, JobClaim, Pending, Ports, Queue, Repository},
 };
 
@@ -93,8 +93,12 @@ impl Reconciler {
     /// Storing is idempotent, so an entry that turns up after all is found done.
     async fn rescue(&self) -> Result<u64, PortError> {
         let now = self.clock.now();
-        let oldest_entry = now.minus(self.queue.backlog().await?.oldest);
-        let mut after: Option<(Sequence, Number)> = None;
+        // Where the queue cannot tell, only what is not known to have reached it is stored here.
+        let backlog = self.queue.backlog().await?;
+        let oldest_entry = backlog
+            .oldest
+            .map_or(Timestamp::MIN, |oldest| now.minus(oldest));
+        let mut after = None;
         let mut stored = 0;
         loop {
             let since = now.minus(self.patience);
@@ -102,7 +106,7 @@ impl Reconciler {
             let Some(last) = waiting.last() else {
                 return Ok(stored);
             };
-            after = Some((last.creation.sequence(), last.creation.number));
+            after = Some(last.place.clone());
             let stranded: Vec<_> = waiting
                 .into_iter()
                 .filter(|pending| is_out_of_the_queue(pending, oldest_entry))

@@ -282,7 +282,7 @@ impl World {
                 "a chat or application does not count its rows: {chats:?}"
             ));
         }
-        let letters = complete(self.ports.queue.dead_letters(None, 10)).unwrap();
+        let letters = complete(self.ports.repository.dead_letters(None, 10)).unwrap();
         if let Some(letter) = letters
             .iter()
             .find(|it| it.reason == DeadLetterReason::NumberTaken)

@@ -175,6 +175,41 @@ pub(crate) fn seeds_with_any_lease(ports: Ports) -> Ports {
     })
 }
 
+/// Takes the same lease as often as it is shown, and what it is told for the truth.
+struct SeedsOverAndOver(Arc<dyn Counter>, Mutex<HashMap<Sequence, (u64, u64)>>);
+
+#[async_trait]
+impl CounterShim for SeedsOverAndOver {
+    fn inner(&self) -> &dyn Counter {
+        &*self.0
+    }
+
+    async fn create(&self, submission: &Submission) -> Result<Numbering, PortError> {
+        let sequence = submission.draft.sequence();
+        let mut numbering = self.0.create(submission).await?;
+        if let Numbering::Accepted { number, .. } = &mut numbering
+            && let Some((told, given)) = self.1.lock().unwrap().get_mut(&sequence)
+        {
+            *given += 1;
+            *number = Number::try_new(*told + *given).unwrap();
+        }
+        Ok(numbering)
+    }
+
+    async fn seed(&self, seed: &Seed) -> Result<Seeding, PortError> {
+        self.0.seed(seed).await?;
+        self.1.lock().unwrap().insert(seed.sequence, (seed.last, 0));
+        Ok(Seeding::Seeded)
+    }
+}
+
+/// A counter that a seeder can set back.
+pub(crate) fn seeds_over_and_over(ports: Ports) -> Ports {
+    with_counter(ports, |inner| {
+        Arc::new(Weak(SeedsOverAndOver(inner, Mutex::default())))
+    })
+}
+
 /// Forgets that sequences are deleted.
 struct Revives(Arc<dyn Counter>);
 

@@ -38,7 +38,7 @@ macro_rules! shim {
 
 shim!(CounterShim, Counter {
     async fn create(&self, submission: &Submission) -> Numbering;
-    async fn confirm(&self, sequence: &Sequence, number: Number) -> ();
+    async fn confirm(&self, sequence: &Sequence, number: Number, uid: Uid) -> ();
     async fn seed(&self, seed: &Seed) -> Seeding;
     async fn open(&self, admission: &Admission) -> bool;
     async fn close(&self, shard: Shard, epoch: Epoch) -> ();
@@ -52,22 +52,18 @@ shim!(CounterShim, Counter {
         &self, sequence: &Sequence, number: Number, uid: Uid, letter: Option<DeadLetterId>,
     ) -> ();
     async fn pending_since(
-        &self, before: Timestamp, after: Option<(Sequence, Number)>, limit: usize,
+        &self, before: Timestamp, after: Option<PendingPlace>, limit: usize,
     ) -> Vec<Pending>;
     async fn check(&self) -> ();
     fn settle_acknowledges(&self) -> bool;
 });
 
 shim!(QueueShim, Queue {
-    async fn publish(&self, creation: &Creation) -> ();
+    async fn publish(&self, creation: &Creation, forced: bool) -> ();
+    async fn leave(&self, consumer: &Consumer) -> ();
     async fn receive(&self, consumer: &Consumer, most: usize, wait: Duration) -> Vec<Delivery>;
     async fn acknowledge(&self, receipts: &[Receipt]) -> ();
     async fn give_back(&self, receipts: &[Receipt]) -> ();
-    async fn add_dead_letter(&self, letter: &DeadLetter) -> ();
-    async fn dead_letter(&self, id: &DeadLetterId) -> Option<DeadLetter>;
-    async fn dead_letters(&self, after: Option<DeadLetterId>, limit: usize) -> Vec<DeadLetter>;
-    async fn replay(&self, id: &DeadLetterId, force: bool) -> bool;
-    async fn drop_dead_letter(&self, id: &DeadLetterId) -> Option<DeadLetter>;
     async fn backlog(&self) -> Backlog;
     async fn check(&self) -> ();
 });
@@ -109,6 +105,14 @@ shim!(RepositoryShim, Repository {
     async fn fix_shards(&self, count: u16) -> u16;
     async fn claim_outbox(&self, claim: &Claim, limit: usize) -> Vec<OutboxRow>;
     async fn complete_outbox(&self, claim: &Claim, rows: &[u64]) -> ();
+    async fn outbox_backlog(&self) -> OutboxBacklog;
+    async fn note_changes(&self, changes: &[OutboxChange]) -> ();
+    async fn scan_messages(&self, after: Option<MessageKey>, limit: usize) -> Vec<Indexable>;
+    async fn count_messages(&self) -> u64;
+    async fn add_dead_letter(&self, letter: &DeadLetter) -> ();
+    async fn dead_letter(&self, id: &DeadLetterId) -> Option<DeadLetter>;
+    async fn dead_letters(&self, after: Option<DeadLetterId>, limit: usize) -> Vec<DeadLetter>;
+    async fn remove_dead_letter(&self, id: &DeadLetterId) -> Option<DeadLetter>;
     async fn generations(&self) -> Vec<Generation>;
     async fn add_generation(&self) -> Generation;
     async fn serve_generation(&self, number: u64) -> ();

@@ -73,17 +73,34 @@ pub async fn sequences_are_independent(ports: Ports) {
 /// A seed of a sequence that is known changes nothing.
 pub async fn seed_never_lowers(ports: Ports) {
     let scene = Scene::new(ports);
-    let chat = scene.chat().await;
-    let created = scene.create(message(chat, "one")).await;
-    let seed = Seed {
-        sequence: messages_of(chat),
-        shard: Shard::ONLY,
-        epoch: created.epoch,
-        lease: Lease(0),
-        last: 0,
+    let application = scene.application().await.id;
+    let Some((unknown, lease)) = unknown(&scene, application).await else {
+        return;
     };
-    assert_eq!(scene.counter().seed(&seed).await.unwrap(), Seeding::Refused);
-    assert_eq!(scene.create(message(chat, "two")).await.number.get(), 2);
+    let UnknownSequence {
+        sequence,
+        shard,
+        epoch,
+        ..
+    } = unknown;
+    let seed = |last| Seed {
+        sequence,
+        shard,
+        epoch,
+        lease,
+        last,
+    };
+    assert_eq!(
+        scene.counter().seed(&seed(5)).await.unwrap(),
+        Seeding::Seeded
+    );
+    assert_eq!(scene.create(chat(application)).await.number.get(), 6);
+    // The same seeder once more, and with less: it had stalled after the first time.
+    assert_eq!(
+        scene.counter().seed(&seed(0)).await.unwrap(),
+        Seeding::Refused
+    );
+    assert_eq!(scene.create(chat(application)).await.number.get(), 7);
 }
 
 /// A seed with another lease than the one given out is refused.

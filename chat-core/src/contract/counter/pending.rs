@@ -194,7 +194,7 @@ pub async fn unconfirmed_are_listed(ports: Ports) {
     assert_eq!(listed(&scene, &created).await.unwrap().confirmed, confirmed);
     scene
         .counter()
-        .confirm(&created.sequence(), number)
+        .confirm(&created.sequence(), number, created.draft.uid)
         .await
         .unwrap();
     assert!(listed(&scene, &created).await.unwrap().confirmed);

@@ -10,7 +10,7 @@ use crate::{
         scene::{body, message, message_key},
     },
     model::{GenerationState, JobName, JobProgress, JobState, NumberRange},
-    ports::{Claim, JobClaim, Lookup, OutboxChange, Ports},
+    ports::{Claim, JobClaim, Lookup, OutboxBacklog, OutboxChange, Ports},
 };
 
 /// While an index generation exists each store, update and deletion leaves an outbox row; without
@@ -147,6 +147,78 @@ pub async fn outbox_rows_are_claimed_once(ports: Ports) {
             .unwrap()
             .is_empty()
     );
+}
+
+/// What was noted by hand is claimed like any change, and the backlog tells how much there is and how
+/// far it goes back.
+pub async fn noted_changes_come_out(ports: Ports) {
+    let scene = Scene::new(ports);
+    let repository = scene.repository();
+    let key = scene.stored_chat().await;
+    let again = OutboxChange::Message(message_key(key, 1));
+    repository.note_changes(&[again]).await.unwrap();
+    assert_eq!(
+        repository.outbox_backlog().await.unwrap(),
+        OutboxBacklog::default()
+    );
+    repository.add_generation().await.unwrap();
+    repository.note_changes(&[again]).await.unwrap();
+    scene.stored_messages(key, &[2]).await;
+    let backlog = repository.outbox_backlog().await.unwrap();
+    assert_eq!(backlog.rows, 2);
+    let claim = claim(&scene, "the law");
+    let rows = repository.claim_outbox(&claim, 1).await.unwrap();
+    assert_eq!(
+        (backlog.lowest, &rows[0].changes),
+        (Some(rows[0].id), &vec![again])
+    );
+    repository
+        .complete_outbox(&claim, &[rows[0].id])
+        .await
+        .unwrap();
+    let later = repository.outbox_backlog().await.unwrap();
+    assert!(
+        later.rows == 1 && later.lowest > backlog.lowest,
+        "{later:?}"
+    );
+}
+
+/// A scan shows each live message once, with its version, and their count is right.
+pub async fn scan_finds_every_live_message(ports: Ports) {
+    let scene = Scene::new(ports);
+    let repository = scene.repository();
+    let mut expected = Vec::new();
+    for _ in 0..3 {
+        let key = scene.stored_chat().await;
+        scene.stored_messages(key, &[1, 2, 3]).await;
+        let (one, two) = (message_key(key, 1), message_key(key, 2));
+        repository
+            .update_message(one, &body("new"), scene.now(), None)
+            .await
+            .unwrap();
+        repository
+            .delete_message(two, scene.now(), None)
+            .await
+            .unwrap();
+        expected.extend([(one, 2), (message_key(key, 3), 1)]);
+    }
+    let gone = scene.stored_chat().await;
+    scene.stored_messages(gone, &[1]).await;
+    repository
+        .delete_chat(gone, scene.now(), None)
+        .await
+        .unwrap();
+    let mut scanned = Vec::new();
+    loop {
+        let after = scanned.last().map(|(key, _)| *key);
+        let some = repository.scan_messages(after, 2).await.unwrap();
+        if some.is_empty() {
+            break;
+        }
+        scanned.extend(some.into_iter().map(|it| (it.key, it.current.unwrap().1)));
+    }
+    assert_eq!(scanned, expected);
+    assert_eq!(repository.count_messages().await.unwrap(), 6);
 }
 
 /// A job is held by one until its lease ends.

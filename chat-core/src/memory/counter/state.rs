@@ -10,7 +10,7 @@ use crate::{
         ApplicationId, ChatKey, Digest, Epoch, EpochMark, IdempotencyKey, Incarnation, Number,
         NumberRange, Order, Position, Sequence, Shard, Sighting, Timestamp,
     },
-    ports::{Lease, Numbering, Pending, PendingPage, Settlement, UnknownSequence},
+    ports::{Lease, Numbering, Pending, PendingPage, PendingPlace, Settlement, UnknownSequence},
 };
 
 /// How long a lease is not handed on.
@@ -198,4 +198,19 @@ impl State {
             creations,
         }
     }
+}
+
+/// Where a pending creation stands: places sort as sequences and numbers do.
+pub(super) fn place(sequence: &Sequence, number: Number) -> PendingPlace {
+    let number = number.get();
+    PendingPlace(match sequence {
+        Sequence::Chats(application) => format!("chats {:020} {number:020}", application.get()),
+        Sequence::Messages(ChatKey { application, chat }) => {
+            format!(
+                "messages {:020} {:020} {number:020}",
+                application.get(),
+                chat.get()
+            )
+        }
+    })
 }

@@ -22,6 +22,15 @@ pub struct OutboxRow {
     pub changes: Vec<OutboxChange>,
 }
 
+/// How far behind the outbox is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OutboxBacklog {
+    /// Rows that are not completed.
+    pub rows: u64,
+    /// The lowest id among them: everything noted before it was carried out.
+    pub lowest: Option<u64>,
+}
+
 /// One thing that changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OutboxChange {
