@@ -54,6 +54,9 @@ catch! {
         counter::key_of_another_request_is_refused on ignores_digests;
     a_counter_that_shares_keys: counter::keys_belong_to_an_application on shares_keys;
     a_counter_that_uses_keys_up: counter::refused_create_keeps_its_key_free on uses_keys_up;
+    a_counter_that_forgets_keys: counter::key_outlives_its_chat on forgets_keys;
+    a_counter_that_reads_keys_of_the_dead:
+        counter::deleted_application_answers_no_key on looks_keys_up_first;
     a_counter_that_settles_by_number: counter::settling_spares_another_uid on settles_by_number;
     a_counter_that_settles_in_any_epoch:
         counter::older_epoch_does_not_settle on settles_in_any_epoch;

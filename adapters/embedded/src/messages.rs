@@ -8,7 +8,7 @@ use chat_core::{
     },
     ports::{Deletion, Indexable, Lookup, OutboxChange, Parent, Slice, Tokened},
 };
-use sqlx::{Row as _, SqliteConnection, SqliteExecutor, SqlitePool};
+use sqlx::{Row as _, SqliteConnection, SqliteExecutor, SqlitePool, sqlite::SqliteRow};
 
 use crate::{
     outbox,
@@ -121,11 +121,45 @@ pub(crate) async fn slice(
     Ok(slice)
 }
 
+/// Reads the first live messages of the system after one.
 pub(crate) async fn list(
     readers: &SqlitePool,
     after: Option<MessageKey>,
     limit: usize,
 ) -> Result<Vec<Tokened<Message>>, sqlx::Error> {
+    let rows = live_after(readers, after, limit).await?;
+    let listed = rows.iter().map(|row| {
+        Ok(Tokened {
+            token: token(row.try_get(0)?)?,
+            item: message(row, 2)?,
+        })
+    });
+    listed.collect()
+}
+
+/// Reads the first live messages of the system after one, with their versions.
+pub(crate) async fn scan(
+    readers: &SqlitePool,
+    after: Option<MessageKey>,
+    limit: usize,
+) -> Result<Vec<Indexable>, sqlx::Error> {
+    let rows = live_after(readers, after, limit).await?;
+    let scanned = rows.iter().map(|row| {
+        let item = message(row, 2)?;
+        Ok(Indexable {
+            key: item.key,
+            current: Some((item, unsigned(row.try_get(1)?)?)),
+        })
+    });
+    scanned.collect()
+}
+
+/// Selects token, version and message of what lives after a key, in the order of keys.
+async fn live_after(
+    readers: &SqlitePool,
+    after: Option<MessageKey>,
+    limit: usize,
+) -> Result<Vec<SqliteRow>, sqlx::Error> {
     let (application, chat, number) = after.map_or((0, 0, 0), |after| {
         (
             after.application.get(),
@@ -133,8 +167,8 @@ pub(crate) async fn list(
             after.message.get(),
         )
     });
-    let rows = sqlx::query(concat!(
-        "SELECT a.token, ",
+    sqlx::query(concat!(
+        "SELECT a.token, m.version, ",
         message_columns!(),
         " FROM messages AS m
           JOIN chats AS c ON c.application_id = m.application_id AND c.number = m.chat_number
@@ -149,14 +183,7 @@ pub(crate) async fn list(
     .bind(signed(number))
     .bind(signed(limit as u64))
     .fetch_all(readers)
-    .await?;
-    let listed = rows.iter().map(|row| {
-        Ok(Tokened {
-            token: token(row.try_get(0)?)?,
-            item: message(row, 1)?,
-        })
-    });
-    listed.collect()
+    .await
 }
 
 /// Reads live messages with their versions, in the order asked for.
@@ -190,46 +217,6 @@ pub(crate) async fn by_key(
         current: found.get(key).cloned(),
     });
     Ok(read.collect())
-}
-
-/// Reads the first live messages after one, with their versions.
-pub(crate) async fn scan(
-    readers: &SqlitePool,
-    after: Option<MessageKey>,
-    limit: usize,
-) -> Result<Vec<Indexable>, sqlx::Error> {
-    let (application, chat, number) = after.map_or((0, 0, 0), |after| {
-        (
-            after.application.get(),
-            after.chat.get(),
-            after.message.get(),
-        )
-    });
-    let rows = sqlx::query(concat!(
-        "SELECT m.version, ",
-        message_columns!(),
-        " FROM messages AS m
-          JOIN chats AS c ON c.application_id = m.application_id AND c.number = m.chat_number
-          JOIN applications AS a ON a.id = m.application_id
-         WHERE (m.application_id, m.chat_number, m.number) > (?1, ?2, ?3)
-           AND m.deleted_at IS NULL AND c.uid IS NOT NULL AND c.deleted_at IS NULL
-           AND a.deleted_at IS NULL
-         ORDER BY m.application_id, m.chat_number, m.number LIMIT ?4"
-    ))
-    .bind(signed(application))
-    .bind(signed(chat))
-    .bind(signed(number))
-    .bind(signed(limit as u64))
-    .fetch_all(readers)
-    .await?;
-    let read = rows.iter().map(|row| {
-        let item = message(row, 1)?;
-        Ok(Indexable {
-            key: item.key,
-            current: Some((item, unsigned(row.try_get(0)?)?)),
-        })
-    });
-    read.collect()
 }
 
 /// Adds up the counts of all live chats.

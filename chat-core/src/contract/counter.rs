@@ -5,8 +5,8 @@ mod numbering;
 mod pending;
 
 pub use keys::{
-    key_of_another_request_is_refused, keys_belong_to_an_application,
-    refused_create_keeps_its_key_free, same_key_same_answer,
+    deleted_application_answers_no_key, key_of_another_request_is_refused, key_outlives_its_chat,
+    keys_belong_to_an_application, refused_create_keeps_its_key_free, same_key_same_answer,
 };
 pub use numbering::{
     deleted_stays_deleted, never_repeats, never_starts_by_itself, new_chat_starts_at_one,
@@ -44,6 +44,8 @@ macro_rules! __counter_contract {
                 key_of_another_request_is_refused,
                 keys_belong_to_an_application,
                 refused_create_keeps_its_key_free,
+                key_outlives_its_chat,
+                deleted_application_answers_no_key,
                 accepted_is_pending_until_settled,
                 settling_twice_is_harmless,
                 settling_spares_another_uid,

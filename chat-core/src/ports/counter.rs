@@ -43,16 +43,18 @@ use crate::{
 /// 9. `key_of_another_request_is_refused`: the same key with another content numbers nothing.
 /// 10. `keys_belong_to_an_application`: another application may use the same key.
 /// 11. `refused_create_keeps_its_key_free`: a create that was not accepted leaves no key behind.
-/// 12. `accepted_is_pending_until_settled`: what was accepted is read by number and by range, in
+/// 12. `key_outlives_its_chat`: a key answers also after what it created lies below a deleted chat.
+/// 13. `deleted_application_answers_no_key`: below a deleted application no key answers anything.
+/// 14. `accepted_is_pending_until_settled`: what was accepted is read by number and by range, in
 ///     both orders, until it is settled.
-/// 13. `settling_twice_is_harmless`: settling what is settled, or was never there, changes nothing.
-/// 14. `settling_spares_another_uid`: settling one uid leaves another creation of that number.
-/// 15. `pending_page_tells_what_was_issued`: a page carries the last issued number of its moment.
-/// 16. `older_epoch_does_not_settle`: a counter whose epoch is behind the one given keeps everything
+/// 15. `settling_twice_is_harmless`: settling what is settled, or was never there, changes nothing.
+/// 16. `settling_spares_another_uid`: settling one uid leaves another creation of that number.
+/// 17. `pending_page_tells_what_was_issued`: a page carries the last issued number of its moment.
+/// 18. `older_epoch_does_not_settle`: a counter whose epoch is behind the one given keeps everything
 ///     pending, and says so.
-/// 17. `set_aside_stays_pending`: a creation with a dead letter can be read and is not handed out
+/// 19. `set_aside_stays_pending`: a creation with a dead letter can be read and is not handed out
 ///     for publishing.
-/// 18. `unconfirmed_are_listed`: what was accepted and not confirmed is listed once it is old enough.
+/// 20. `unconfirmed_are_listed`: what was accepted and not confirmed is listed once it is old enough.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Counter: Send + Sync {

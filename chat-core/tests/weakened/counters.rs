@@ -324,6 +324,29 @@ pub(crate) fn uses_keys_up(ports: Ports) -> Ports {
     with_key_flaw(ports, KeyFlaw::UsedUp)
 }
 
+/// Knows no keys.
+struct ForgetsKeys(Arc<dyn Counter>);
+
+#[async_trait]
+impl CounterShim for ForgetsKeys {
+    fn inner(&self) -> &dyn Counter {
+        &*self.0
+    }
+
+    async fn create(&self, submission: &Submission) -> Result<Numbering, PortError> {
+        let bare = Submission {
+            key: None,
+            ..submission.clone()
+        };
+        self.0.create(&bare).await
+    }
+}
+
+/// A counter that keeps no keys.
+pub(crate) fn forgets_keys(ports: Ports) -> Ports {
+    with_counter(ports, |inner| Arc::new(Weak(ForgetsKeys(inner))))
+}
+
 /// Settles whatever has the number.
 struct SettlesByNumber(Arc<dyn Counter>);
 

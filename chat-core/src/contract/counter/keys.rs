@@ -11,6 +11,7 @@ use crate::{
         Scene,
         scene::{message, number},
     },
+    model::Sequence,
     ports::Ports,
     service::ServiceError,
 };
@@ -93,4 +94,61 @@ pub async fn refused_create_keeps_its_key_free(ports: Ports) {
         .await
         .unwrap();
     assert!(!replayed);
+}
+
+/// A key answers also after what it created lies below a deleted chat.
+pub async fn key_outlives_its_chat(ports: Ports) {
+    let scene = Scene::new(ports);
+    let key = scene.chat().await;
+    let (first, _) = scene
+        .create_with_key(message(key, "kept"), "key")
+        .await
+        .unwrap();
+    let chats = Sequence::Chats(key.application);
+    let owner = scene
+        .counter()
+        .pending(&chats, key.chat.into())
+        .await
+        .unwrap();
+    scene
+        .repository()
+        .delete_chat(key, scene.now(), owner)
+        .await
+        .unwrap();
+    scene
+        .counter()
+        .mark_deleted(&Sequence::Messages(key))
+        .await
+        .unwrap();
+    let (again, replayed) = scene
+        .create_with_key(message(key, "kept"), "key")
+        .await
+        .unwrap();
+    assert_eq!((again.number, replayed), (first.number, true));
+    let other = scene
+        .create_with_key(message(key, "kept"), "another-key")
+        .await;
+    assert!(matches!(other, Err(ServiceError::NotFound)), "{other:?}");
+}
+
+/// Below a deleted application no key answers anything.
+pub async fn deleted_application_answers_no_key(ports: Ports) {
+    let scene = Scene::new(ports);
+    let key = scene.chat().await;
+    scene
+        .create_with_key(message(key, "kept"), "key")
+        .await
+        .unwrap();
+    scene
+        .repository()
+        .delete_application(key.application, scene.now())
+        .await
+        .unwrap();
+    scene
+        .counter()
+        .mark_deleted(&Sequence::Chats(key.application))
+        .await
+        .unwrap();
+    let again = scene.create_with_key(message(key, "kept"), "key").await;
+    assert!(matches!(again, Err(ServiceError::NotFound)), "{again:?}");
 }
