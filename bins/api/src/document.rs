@@ -18,7 +18,7 @@ Applications own chats, chats own messages. Chats and messages are numbered from
 without gaps; creating one answers its number at once, and from then on it is kept and can be read.\n\n\
 Every answer carries the header `X-Request-Id`, yours (1 to 128 visible ASCII characters) or a new one. \
 Every error is `application/problem+json` with a stable `code`. Lists are read page by page: follow \
-`next` until it is null.";
+`next` until it is null; a page of large texts is shorter than its limit.";
 
 /// What the document describes; it routes nothing.
 struct Described;

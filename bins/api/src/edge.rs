@@ -55,12 +55,8 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => refuse(&error, text(&id)),
             Err(panic) => {
-                let message = panic_message(&*panic);
-                tracing::error!(
-                    request.id = text(&id),
-                    message,
-                    "a request ended in a panic"
-                );
+                let panic = panic_message(&*panic);
+                tracing::error!(request.id = text(&id), panic, "a request ended in a panic");
                 Problem::internal().answer(text(&id))
             }
         };

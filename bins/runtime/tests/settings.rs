@@ -86,10 +86,14 @@ fn the_embedded_set_lies_in_the_folder_that_the_urls_name() {
         "--queue-url=sqlite:/x",
     ];
     let folder = PathBuf::from("/x");
-    assert_eq!(
-        settings(&urls).unwrap().backend,
-        Backend::Embedded { folder }
-    );
+    // The others lie where the repository does, unless they are named themselves.
+    for named in [&urls[..], &urls[..1]] {
+        let folder = folder.clone();
+        assert_eq!(
+            settings(named).unwrap().backend,
+            Backend::Embedded { folder }
+        );
+    }
 }
 
 #[test]

@@ -22,6 +22,12 @@ impl Limit {
     pub fn get(self) -> usize {
         usize::from(self.0)
     }
+
+    /// The limit, or `most` where that is lower.
+    #[must_use]
+    pub fn at_most(self, most: usize) -> Self {
+        u16::try_from(most).map_or(self, |most| Self(self.0.min(most)))
+    }
 }
 
 impl Default for Limit {

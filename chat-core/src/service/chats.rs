@@ -235,6 +235,10 @@ impl Stored for StoredChats<'_> {
         chat.key.chat.into()
     }
 
+    fn bytes(chat: &Chat) -> usize {
+        chat.title.as_ref().map_or(0, |it| it.as_str().len())
+    }
+
     fn pending(creation: &Creation) -> Option<Chat> {
         creation.as_chat()
     }

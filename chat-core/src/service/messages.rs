@@ -249,6 +249,11 @@ impl Stored for StoredMessages<'_> {
         message.key.message.into()
     }
 
+    fn bytes(message: &Message) -> usize {
+        let sender = message.sender.as_ref().map_or(0, |it| it.as_str().len());
+        message.body.as_str().len() + sender
+    }
+
     fn pending(creation: &Creation) -> Option<Message> {
         creation.as_message()
     }

@@ -11,6 +11,10 @@ use crate::{
     ports::{Counter, Parent, Slice},
 };
 
+/// How many bytes of text a page has at most, one item aside, so that a page of the largest texts
+/// cannot fill the memory: 1 MiB.
+const PAGE_BYTES: usize = 1 << 20;
+
 /// The stored side of a list.
 #[async_trait]
 pub(super) trait Stored: Send + Sync {
@@ -22,6 +26,9 @@ pub(super) trait Stored: Send + Sync {
 
     /// An item's number.
     fn number(item: &Self::Item) -> Number;
+
+    /// How many bytes of text an item has.
+    fn bytes(item: &Self::Item) -> usize;
 
     /// A pending creation as an item.
     fn pending(creation: &Creation) -> Option<Self::Item>;
@@ -55,6 +62,7 @@ pub(super) trait Stored: Send + Sync {
 /// Rows above the last number that was issued before the pending were read wait for the next page,
 /// since a lower number could still be on its way.
 /// A source that gave all that it was asked for ends the round at its own last number.
+/// A page of large texts is shorter than its limit, and says that there is more.
 pub(super) async fn page<S: Stored>(
     counter: &Arc<dyn Counter>,
     stored: &S,
@@ -76,9 +84,20 @@ pub(super) async fn page<S: Stored>(
             break;
         }
     }
+    let limit = limit.at_most(fitting::<S>(&items));
     Ok(Page::cut(items, limit, |last| {
         asked.beyond(S::number(last))
     }))
+}
+
+/// How many of the items a page has room for, at least one.
+fn fitting<S: Stored>(items: &[S::Item]) -> usize {
+    let mut bytes = 0;
+    let fits = |item: &&S::Item| {
+        bytes += S::bytes(item);
+        bytes <= PAGE_BYTES
+    };
+    items.iter().take_while(fits).count().max(1)
 }
 
 /// What one round of reading gave.

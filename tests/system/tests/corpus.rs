@@ -43,6 +43,8 @@ async fn the_whole_corpus_comes_back_byte_for_byte_also_after_a_restart() -> Res
     assert_eq!(loaded.messages, MESSAGES as u64);
     let rate = u128::from(loaded.messages) * 1000 / took.as_millis();
     println!("{MESSAGES} messages in {took:.1?}: {rate} a second");
+    // Half of what is promised on an idle machine, since others may share this one.
+    assert!(rate >= 4_000, "only {rate} messages a second");
 
     let verified = verify(&api, &application, &corpus, &loaded.chats).await?;
     assert!(verified.is_same(), "{verified}");

@@ -28,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The same while the program ends.
 const LAST_PATIENCE: Duration = Duration::from_millis(500);
 
+/// How many bytes of a request's head, or of what comes next, a connection holds.
+const MOST_BUFFERED: usize = 64 * 1_024;
+
 /// Serves a connection until one of both sides ends it.
 pub(super) async fn serve<E>(stream: TcpStream, endpoint: Arc<E>, shutdown: Shutdown)
 where
@@ -60,7 +63,11 @@ where
             Ok::<_, Infallible>(hyper::Response::from(response))
         }
     });
-    let mut connection = pin!(http1::Builder::new().serve_connection(io, service));
+    let mut connection = pin!(
+        http1::Builder::new()
+            .max_buf_size(MOST_BUFFERED)
+            .serve_connection(io, service)
+    );
     let mut asked_to_end = pin!(shutdown.soft.cancelled());
     let mut look = pin!(sleep(PATIENCE));
     let (mut is_ending, mut steps) = (false, 0);

@@ -36,7 +36,10 @@ impl Backend {
             match Url::read(given, name, schemes)? {
                 Url::Live(scheme) => live.push((name, scheme)),
                 Url::Sqlite(named) => {
-                    let named = named.unwrap_or_else(|| data.clone());
+                    // What is not named lies where the repository does.
+                    let named = named
+                        .or_else(|| folder.clone())
+                        .unwrap_or_else(|| data.clone());
                     let other = folder.replace(named.clone());
                     if other.is_some_and(|other| other != named) {
                         return Err(given.refuse(name, "in the same folder as CHAT_REPOSITORY_URL"));
