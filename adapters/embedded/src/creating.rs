@@ -4,8 +4,8 @@ use std::{collections::HashMap, time::Duration};
 
 use chat_core::{
     model::{
-        ApplicationId, ChatKey, Content, Creation, Digest, Epoch, MessageKey, MessageNumber,
-        Number, Sequence, Submission, Timestamp,
+        ApplicationId, ChatKey, Content, Digest, Draft, Epoch, MessageKey, MessageNumber, Number,
+        Sequence, Submission, Timestamp,
     },
     ports::{Numbering, OutboxChange, Placement},
 };
@@ -49,11 +49,7 @@ pub(crate) async fn create(
     for submission in submissions {
         let numbering = decide(submission, &mut owners, &mut keys, &mut new_keys)?;
         if let Numbering::Accepted { number, epoch, .. } = numbering {
-            accepted.push(Creation {
-                number,
-                epoch,
-                draft: submission.draft.clone(),
-            });
+            accepted.push((number, epoch, &submission.draft));
         }
         answers.push(numbering);
     }
@@ -265,12 +261,15 @@ const KEEP_KEYS: &str = "
            SELECT application_id, key FROM idempotency_keys
             WHERE created_at <= ? ORDER BY created_at LIMIT 1000);";
 
+/// A draft that was given a number; it stays with its caller, since a body can be large.
+type Accepted<'a> = (Number, Epoch, &'a Draft);
+
 /// A key that an accepted creation used.
 type NewKey<'a> = (KeyName<'a>, Digest, Number, Timestamp);
 
 async fn insert(
     connection: &mut SqliteConnection,
-    accepted: &[Creation],
+    accepted: &[Accepted<'_>],
     new_keys: &[NewKey<'_>],
     owners: &HashMap<Sequence, Owner>,
     indexed: bool,
@@ -281,12 +280,7 @@ async fn insert(
     let mut chats = Vec::new();
     let mut messages = Vec::new();
     let mut changes = Vec::new();
-    for Creation {
-        number,
-        epoch,
-        draft,
-    } in accepted
-    {
+    for (number, epoch, draft) in accepted {
         let (uid, at) = (draft.uid, draft.created_at);
         match &draft.content {
             Content::Chat { application, title } => {

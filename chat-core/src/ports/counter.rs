@@ -321,3 +321,16 @@ pub struct Settlement {
     /// The delivery that it came with, to be acknowledged in the same step where the counter can.
     pub receipt: Option<Receipt>,
 }
+
+impl Settlement {
+    /// The settlement of a creation and, where it came with one, of its delivery.
+    #[must_use]
+    pub fn of(creation: &Creation, receipt: Option<Receipt>) -> Self {
+        Self {
+            sequence: creation.sequence(),
+            number: creation.number,
+            uid: creation.draft.uid,
+            receipt,
+        }
+    }
+}

@@ -80,12 +80,7 @@ impl DeadLetters {
             if letter.reason != DeadLetterReason::NumberTaken {
                 self.bury(&creation).await?;
             }
-            let settlement = Settlement {
-                sequence: creation.sequence(),
-                number: creation.number,
-                uid: creation.draft.uid,
-                receipt: None,
-            };
+            let settlement = Settlement::of(&creation, None);
             self.counter.settle(&[settlement], &[]).await?;
         }
         self.repository

@@ -282,11 +282,9 @@ impl Persister {
         let acknowledges = self.counter.settle_acknowledges();
         let settlements: Vec<Settlement> = items
             .iter()
-            .map(|item| Settlement {
-                sequence: item.creation.sequence(),
-                number: item.creation.number,
-                uid: item.creation.draft.uid,
-                receipt: item.receipt.clone().filter(|_| acknowledges),
+            .map(|item| {
+                let receipt = item.receipt.clone().filter(|_| acknowledges);
+                Settlement::of(&item.creation, receipt)
             })
             .collect();
         let behind = self.counter.settle(&settlements, epochs).await?;

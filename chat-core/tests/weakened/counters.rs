@@ -124,13 +124,11 @@ pub(crate) fn lacks_the_application(ports: Ports) -> Ports {
     })
 }
 
-/// Takes every seed for its own.
+/// Takes every seed for its own, and gives a lease also to those who should wait.
 struct SeedsWithAnyLease {
     inner: Arc<dyn Counter>,
     /// The lease that is really out.
     leases: Mutex<HashMap<Sequence, Lease>>,
-    /// Also answers a lease to those who should wait.
-    generous: bool,
 }
 
 #[async_trait]
@@ -145,8 +143,7 @@ impl CounterShim for SeedsWithAnyLease {
             let mut leases = self.leases.lock().unwrap();
             match unknown.lease {
                 Some(lease) => drop(leases.insert(unknown.sequence, lease)),
-                None if self.generous => unknown.lease = Some(Lease(0)),
-                None => {}
+                None => unknown.lease = Some(Lease(0)),
             }
         }
         Ok(numbering)
@@ -167,11 +164,7 @@ impl CounterShim for SeedsWithAnyLease {
 pub(crate) fn seeds_with_any_lease(ports: Ports) -> Ports {
     with_counter(ports, |inner| {
         let leases = Mutex::default();
-        Arc::new(Weak(SeedsWithAnyLease {
-            inner,
-            leases,
-            generous: true,
-        }))
+        Arc::new(Weak(SeedsWithAnyLease { inner, leases }))
     })
 }
 

@@ -91,12 +91,7 @@ impl QueueShim for SettlesWhenReceived {
         let deliveries = self.0.receive(consumer, most, wait).await?;
         for delivery in &deliveries {
             if let Entry::Creation(creation) = &delivery.entry {
-                let settlement = Settlement {
-                    sequence: creation.sequence(),
-                    number: creation.number,
-                    uid: creation.draft.uid,
-                    receipt: None,
-                };
+                let settlement = Settlement::of(creation, None);
                 self.1.settle(&[settlement], &[]).await?;
             }
         }

@@ -107,7 +107,7 @@ pub async fn older_epoch_does_not_settle(ports: Ports) {
         .collect();
     let behind = scene
         .counter()
-        .settle(&[settlement(&created)], &newer)
+        .settle(&[Settlement::of(&created, None)], &newer)
         .await
         .unwrap();
     assert!(behind.iter().all(|(_, epoch)| *epoch == created.epoch) && !behind.is_empty());
@@ -120,7 +120,7 @@ pub async fn older_epoch_does_not_settle(ports: Ports) {
         .collect();
     let behind = scene
         .counter()
-        .settle(&[settlement(&created)], &same)
+        .settle(&[Settlement::of(&created, None)], &same)
         .await
         .unwrap();
     assert!(behind.is_empty());
@@ -217,19 +217,10 @@ async fn is_pending(scene: &Scene, creation: &Creation) -> bool {
     pending.is_some_and(|pending| pending.draft.uid == creation.draft.uid)
 }
 
-fn settlement(creation: &Creation) -> Settlement {
-    Settlement {
-        sequence: creation.sequence(),
-        number: creation.number,
-        uid: creation.draft.uid,
-        receipt: None,
-    }
-}
-
 async fn settle(scene: &Scene, creation: &Creation) {
     scene
         .counter()
-        .settle(&[settlement(creation)], &[])
+        .settle(&[Settlement::of(creation, None)], &[])
         .await
         .unwrap();
 }
