@@ -2,18 +2,21 @@
 
 use std::{borrow::Cow, fmt};
 
-use chat_core::model::Timestamp;
+use chat_core::model::{Page, Timestamp};
 use poem::{
     Body, IntoResponse, Response,
     http::{HeaderValue, header::CONTENT_TYPE},
 };
 use poem_openapi::{
+    ApiResponse, Object,
     payload::Payload,
     registry::{MetaSchema, MetaSchemaRef, Registry},
-    types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
+    types::{Example, ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
 };
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+
+use crate::nullable::Nullable;
 
 /// What most answers need at least, so that a buffer is not grown step by step.
 const USUAL_BYTES: usize = 256;
@@ -103,8 +106,70 @@ impl ParseFromJSON for Moment {
     }
 }
 
-/// The Link header that names the next page.
-#[must_use]
-pub fn link(next: Option<&String>) -> Option<String> {
-    next.map(|next| format!("<{next}>; rel=\"next\""))
+/// A page of a list.
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "Page", example)]
+pub struct PageView<Item: ParseFromJSON + ToJSON> {
+    /// The items, in the list's order.
+    pub items: Vec<Item>,
+    /// The address of the next page; null on the last.
+    pub next: Nullable<String>,
+}
+
+impl<Item: ParseFromJSON + ToJSON + Example> Example for PageView<Item> {
+    fn example() -> Self {
+        Self {
+            items: vec![Item::example()],
+            next: None.into(),
+        }
+    }
+}
+
+impl<Item: ParseFromJSON + ToJSON> PageView<Item> {
+    /// Shows a page; `address` makes the address of the next one.
+    #[must_use]
+    pub fn new<Own: Into<Item>, Next>(
+        page: Page<Own, Next>,
+        address: impl FnOnce(Next) -> String,
+    ) -> Self {
+        Self {
+            items: page.items.into_iter().map(Into::into).collect(),
+            next: page.next.map(address).into(),
+        }
+    }
+
+    /// The Link header that names the next page.
+    #[must_use]
+    pub fn link(&self) -> Option<String> {
+        let next = self.next.as_ref()?;
+        Some(format!("<{next}>; rel=\"next\""))
+    }
+}
+
+/// A page as it is answered.
+#[derive(ApiResponse)]
+pub enum Listed<Item: ParseFromJSON + ToJSON + Serialize + Example> {
+    /// A page.
+    #[oai(status = 200)]
+    Listed(
+        Json<PageView<Item>>,
+        /// The address of the next page, as `rel="next"`.
+        #[oai(header = "Link")]
+        Option<String>,
+    ),
+}
+
+impl<Item: ParseFromJSON + ToJSON + Serialize + Example> From<PageView<Item>> for Listed<Item> {
+    fn from(page: PageView<Item>) -> Self {
+        let link = page.link();
+        Self::Listed(Json(page), link)
+    }
+}
+
+/// The answer to a deletion.
+#[derive(ApiResponse)]
+pub enum Deleted {
+    /// It is deleted.
+    #[oai(status = 204)]
+    Deleted,
 }

@@ -31,12 +31,6 @@ pub const MOST_BYTES: usize = 256 * 1024;
 /// How long a body may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(30);
 
-/// How much more is read of a body that is refused, so that its sender gets to see the answer.
-const DRAINED_BYTES: usize = 4 * MOST_BYTES;
-
-/// How long it is drained.
-const DRAINING: Duration = Duration::from_secs(2);
-
 /// A body: its type documents it, its fields are judged one by one.
 pub trait Form: Type {
     /// The names of the fields.
@@ -63,15 +57,9 @@ impl<F: Form> Payload<F> {
         request: &Request,
         body: BoxBody<Bytes, std::io::Error>,
     ) -> Result<Self, Problem> {
-        let mut arriving = Arriving(body);
-        let json = match arriving.whole(request.headers(), F::MAY_BE_EMPTY).await {
-            Ok(json) => json,
-            Err(problem) => {
-                arriving.drain().await;
-                return Err(problem);
-            }
-        };
-        Self::judge(request.headers(), &json)
+        let headers = request.headers();
+        let json = Arriving(body).whole(headers, F::MAY_BE_EMPTY).await?;
+        Self::judge(headers, &json)
     }
 
     fn judge(headers: &HeaderMap, json: &[u8]) -> Result<Self, Problem> {
@@ -114,7 +102,7 @@ struct Arriving(BoxBody<Bytes, std::io::Error>);
 
 impl Arriving {
     /// Reads the whole body once it is clear that it is JSON of a size that is taken.
-    async fn whole(&mut self, headers: &HeaderMap, may_be_empty: bool) -> Result<Bytes, Problem> {
+    async fn whole(mut self, headers: &HeaderMap, may_be_empty: bool) -> Result<Bytes, Problem> {
         let is_json = is_json(headers);
         if !is_json && !may_be_empty {
             return Err(Problem::unsupported_media_type());
@@ -172,20 +160,6 @@ impl Arriving {
             }
         }
         Ok(None)
-    }
-
-    /// Reads on for a while: closing a connection with unread data in it can undo the answer.
-    async fn drain(&mut self) {
-        let draining = async {
-            let mut drained = 0;
-            while drained < DRAINED_BYTES
-                && let Ok(Some(piece)) = self.piece().await
-            {
-                drained += piece.len();
-            }
-        };
-        // A sender that is slower than that loses the answer.
-        let _ = timeout(DRAINING, draining).await;
     }
 }
 

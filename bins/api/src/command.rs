@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use chat_runtime::{
     duties,
     lifecycle::Shutdown,
+    metrics::Work,
     program::{CommandLine, block_on, print},
     settings::{Settings, reference},
     telemetry,
@@ -13,7 +14,11 @@ use chat_runtime::{
 };
 use tokio::net::TcpListener;
 
-use crate::{Dependencies, build, document, healthcheck, server};
+use crate::{
+    Dependencies, build, document, healthcheck,
+    metrics::Metrics,
+    server::{self, Room},
+};
 
 /// The arguments of `api` alone.
 #[derive(clap::Args)]
@@ -67,20 +72,25 @@ async fn serve(settings: Settings) -> Result<()> {
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener
         .with_context(|| format!("listening on {}, which CHAT_LISTEN sets", settings.listen))?;
+    let work = Work::default();
     if wiring.is_embedded() {
-        duties::begin(&wiring.services, "api", settings.audit_interval, &shutdown);
+        let interval = settings.audit_interval;
+        duties::begin(&wiring.services, "api", interval, &work, &shutdown);
     }
+    let metrics = Arc::new(Metrics::new(&work));
     let dependencies = Dependencies {
         services: wiring.services.clone(),
         ports: wiring.ports.clone(),
         admin: settings.admin,
+        metrics: Arc::clone(&metrics),
     };
     let address = listener
         .local_addr()
         .context("asking for the address listened on")?;
     tracing::info!("the Swagger UI is at http://{address}/docs");
     let endpoint = Arc::new(build(dependencies));
-    server::serve(listener, endpoint, settings.max_connections, &shutdown).await;
+    let room = Room::new(settings.max_connections, metrics.connections());
+    server::serve(listener, endpoint, room, &shutdown).await;
     shutdown.finish().await;
     if shutdown.unless_hard(wiring.close()).await.is_some() {
         tracing::info!("ended in good order");

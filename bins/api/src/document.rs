@@ -10,8 +10,9 @@ use poem_openapi::{
     ExtraHeader, LicenseObject, OpenApi, OpenApiService,
     registry::{MetaApi, Registry},
 };
+use serde_json::Value;
 
-use crate::{health::HealthApi, v1};
+use crate::{health::HealthApi, metrics::MetricsApi, v1};
 
 const DESCRIPTION: &str = "\
 Applications own chats, chats own messages. Chats and messages are numbered from 1 within their owner, \
@@ -25,11 +26,11 @@ struct Described;
 
 impl OpenApi for Described {
     fn meta() -> Vec<MetaApi> {
-        <(v1::Api, HealthApi)>::meta()
+        <(v1::Api, HealthApi, MetricsApi)>::meta()
     }
 
     fn register(registry: &mut Registry) {
-        <(v1::Api, HealthApi)>::register(registry);
+        <(v1::Api, HealthApi, MetricsApi)>::register(registry);
     }
 
     fn add_routes(
@@ -50,10 +51,43 @@ fn service() -> OpenApiService<Described, ()> {
         .extra_response_header::<String, _>(request_id)
 }
 
+/// The paths that it describes.
+pub(crate) fn paths() -> Vec<String> {
+    let apis = Described::meta().into_iter();
+    let paths = apis.flat_map(|api| api.paths).map(|path| path.path);
+    paths.collect()
+}
+
 /// The document as JSON.
+///
+/// # Panics
+///
+/// Never: a document that was made of JSON can be written as JSON.
 #[must_use]
 pub fn json() -> String {
-    service().spec()
+    let made = service().spec();
+    let mut document = serde_json::from_str(&made).expect("the document is JSON");
+    complete(&mut document);
+    serde_json::to_string_pretty(&document).expect("a document of JSON can be written")
+}
+
+/// Says what the document's maker cannot say.
+fn complete(document: &mut Value) {
+    // No other field is taken.
+    for name in v1::forms() {
+        document["components"]["schemas"][&*name]["additionalProperties"] = false.into();
+    }
+    // The token in the path is all that is needed, where no key is asked for.
+    let paths = document["paths"].as_object_mut();
+    let operations = paths
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, path)| path.as_object_mut());
+    for (_, operation) in operations.flatten() {
+        if operation.get("security").is_none() {
+            operation["security"] = Value::Array(Vec::new());
+        }
+    }
 }
 
 /// Serves the document.
@@ -63,7 +97,9 @@ pub(crate) fn endpoint() -> BoxEndpoint<'static> {
 
 /// Serves the Swagger UI, which brings all that it needs with it.
 pub(crate) fn swagger_ui() -> BoxEndpoint<'static> {
-    constant(service().swagger_ui_html(), "text/html; charset=utf-8")
+    let service = service();
+    let page = service.swagger_ui_html().replace(&service.spec(), &json());
+    constant(page, "text/html; charset=utf-8")
 }
 
 /// Always answers the same text.

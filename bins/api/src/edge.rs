@@ -9,7 +9,10 @@ use poem::{
     http::{HeaderName, HeaderValue, StatusCode},
 };
 
-use crate::error::{Code, Problem};
+use crate::{
+    error::{Code, Problem},
+    metrics::Metrics,
+};
 
 /// The header that carries a request's id, both ways.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -21,12 +24,17 @@ const LONGEST_ID: usize = 128;
 pub struct Edge<E> {
     inner: E,
     tokens: Arc<dyn Tokens>,
+    metrics: Arc<Metrics>,
 }
 
 impl<E> Edge<E> {
     /// Wraps the routes.
-    pub fn new(inner: E, tokens: Arc<dyn Tokens>) -> Self {
-        Self { inner, tokens }
+    pub fn new(inner: E, tokens: Arc<dyn Tokens>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            inner,
+            tokens,
+            metrics,
+        }
     }
 
     /// The client's own id where it can be one, or a new one.
@@ -48,16 +56,26 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
 
     async fn call(&self, request: Request) -> Result<Response> {
         let id = self.request_id(&request);
+        let serving = self.metrics.begin(request.method());
         let served = AssertUnwindSafe(self.inner.call(request))
             .catch_unwind()
             .await;
         let mut response = match served {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => refuse(&error, text(&id)),
+            Ok(Ok(response)) => {
+                serving.end(response.data(), response.status());
+                response
+            }
+            Ok(Err(error)) => {
+                let response = refuse(&error, text(&id));
+                serving.end(error.data(), response.status());
+                response
+            }
             Err(panic) => {
                 let panic = panic_message(&*panic);
                 tracing::error!(request.id = text(&id), panic, "a request ended in a panic");
-                Problem::internal().answer(text(&id))
+                let response = Problem::internal().answer(text(&id));
+                serving.end(None, response.status());
+                response
             }
         };
         response.headers_mut().insert(X_REQUEST_ID, id);

@@ -17,8 +17,8 @@ use serde::Serialize;
 /// The content type of every problem.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
-/// The most faults that one answer lists.
-const MOST_FAULTS: usize = 100;
+/// What a cursor must be, whatever it is a cursor of.
+pub(crate) const FROM_NEXT: &str = "must be taken from `next`";
 
 /// The pause that is asked for where a backend does not say how long it needs.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -204,8 +204,7 @@ impl Problem {
 
     /// These fields, parameters or headers are at fault.
     #[must_use]
-    pub fn invalid(mut faults: Vec<Fault>) -> Self {
-        faults.truncate(MOST_FAULTS);
+    pub fn invalid(faults: Vec<Fault>) -> Self {
         Self {
             faults,
             ..Self::new(Code::Invalid, "what `errors` lists is not valid")
@@ -225,11 +224,11 @@ impl Problem {
         self.code
     }
 
-    /// Turns "not found" into a fault of `field`, for things that a parameter names.
+    /// Turns "not found" into a fault of the parameter `cursor`, for lists that it alone addresses.
     #[must_use]
-    pub fn blamed_on(self, field: &'static str) -> Self {
+    pub fn of_cursor(self) -> Self {
         match self.code {
-            Code::NotFound => Self::invalid(vec![Fault::new(field, "must be taken from `next`")]),
+            Code::NotFound => Self::invalid(vec![Fault::new("cursor", FROM_NEXT)]),
             _ => self,
         }
     }
@@ -290,8 +289,8 @@ impl From<ServiceError> for Problem {
                 }
             }
             ServiceError::Port(error) if error.is_retryable() => {
-                let detail = "something that the server stands on is down; a create may have happened, \
-                              and a retry with the same Idempotency-Key finds it";
+                let detail = "something that the server stands on is down; what was asked for may have \
+                              happened, so a create is best repeated with the same Idempotency-Key";
                 let problem = Self::new(Code::Unavailable, detail);
                 Self {
                     retry_after: Some(PAUSE),

@@ -11,6 +11,10 @@ pub(crate) enum Group {
     Chats,
     /// Messages of a chat, numbered from 1.
     Messages,
+    /// Messages found by their words.
+    Search,
+    /// What operators may do: everything across the system, dead letters, the search index.
+    Admin,
     /// Whether the server lives and is ready.
     Health,
 }

@@ -1,48 +1,45 @@
 //! Whether the server lives, and whether what it stands on does.
 
-use std::{future::Future, sync::Arc, time::Duration};
-
-use chat_core::{
-    PortError,
-    ports::{Counter, Ports, Queue, Repository},
-};
-use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Example};
 use serde::Serialize;
-use tokio::time::timeout;
 
-use crate::{answer::Json, group::Group};
-
-/// How long a dependency may take to give a sign of life.
-const DEADLINE: Duration = Duration::from_secs(2);
+use crate::{
+    answer::Json,
+    group::Group,
+    nullable::Nullable,
+    vitals::{Signs, Vitals},
+};
 
 /// Serves the state of the server.
 pub struct HealthApi {
-    repository: Arc<dyn Repository>,
-    counter: Arc<dyn Counter>,
-    queue: Arc<dyn Queue>,
+    vitals: Vitals,
 }
 
 impl HealthApi {
-    /// Serves the state of these ports.
-    #[must_use]
-    pub fn new(ports: &Ports) -> Self {
-        Self {
-            repository: Arc::clone(&ports.repository),
-            counter: Arc::clone(&ports.counter),
-            queue: Arc::clone(&ports.queue),
-        }
+    pub(crate) fn new(vitals: Vitals) -> Self {
+        Self { vitals }
     }
 }
 
 /// That the server lives.
 #[derive(Debug, Serialize, Object)]
+#[oai(example)]
 struct Liveness {
     /// Always `live`.
     status: String,
 }
 
+impl Example for Liveness {
+    fn example() -> Self {
+        Self {
+            status: "live".to_owned(),
+        }
+    }
+}
+
 /// Whether the server can do its work.
 #[derive(Debug, Serialize, Object)]
+#[oai(example)]
 struct Readiness {
     /// The whole.
     status: ReadinessStatus,
@@ -72,6 +69,8 @@ struct Dependencies {
     counter: Dependency,
     /// What carries creations to where they are stored.
     queue: Dependency,
+    /// What finds messages.
+    search: Dependency,
 }
 
 /// The state of one thing that the server stands on.
@@ -80,8 +79,7 @@ struct Dependency {
     /// Whether it works.
     status: DependencyStatus,
     /// What is wrong with it.
-    #[oai(nullable)]
-    detail: Option<String>,
+    detail: Nullable<String>,
 }
 
 /// Whether something works.
@@ -95,6 +93,67 @@ enum DependencyStatus {
     Down,
 }
 
+impl From<Result<(), String>> for Dependency {
+    fn from(sign: Result<(), String>) -> Self {
+        let (status, detail) = match sign {
+            Ok(()) => (DependencyStatus::Up, None),
+            Err(detail) => (DependencyStatus::Down, Some(detail)),
+        };
+        Self {
+            status,
+            detail: detail.into(),
+        }
+    }
+}
+
+impl Dependency {
+    fn is_up(&self) -> bool {
+        self.status == DependencyStatus::Up
+    }
+}
+
+impl From<Signs> for Readiness {
+    fn from(signs: Signs) -> Self {
+        let dependencies = Dependencies {
+            repository: signs.repository.into(),
+            counter: signs.counter.into(),
+            queue: signs.queue.into(),
+            search: signs.search.into(),
+        };
+        let Dependencies {
+            repository,
+            counter,
+            queue,
+            search,
+        } = &dependencies;
+        let status = if ![repository, counter, queue]
+            .into_iter()
+            .all(Dependency::is_up)
+        {
+            ReadinessStatus::Down
+        } else if !search.is_up() {
+            ReadinessStatus::Degraded
+        } else {
+            ReadinessStatus::Ready
+        };
+        Self {
+            status,
+            dependencies,
+        }
+    }
+}
+
+impl Example for Readiness {
+    fn example() -> Self {
+        Self::from(Signs {
+            repository: Ok(()),
+            counter: Ok(()),
+            queue: Ok(()),
+            search: Err("no answer in time".to_owned()),
+        })
+    }
+}
+
 #[derive(ApiResponse)]
 enum Live {
     /// The server lives.
@@ -104,7 +163,7 @@ enum Live {
 
 #[derive(ApiResponse)]
 enum Ready {
-    /// The server can do its work.
+    /// The server can do its work, or all but search.
     #[oai(status = 200)]
     Ready(Json<Readiness>),
     /// The server cannot do its work.
@@ -118,58 +177,17 @@ impl HealthApi {
     #[expect(clippy::unused_async, reason = "the macro awaits every operation")]
     #[oai(path = "/live", method = "get", operation_id = "getLiveness")]
     async fn live(&self) -> Live {
-        Live::Live(Json(Liveness {
-            status: "live".to_owned(),
-        }))
+        Live::Live(Json(Liveness::example()))
     }
 
     /// Tells whether the server can do its work
     #[oai(path = "/ready", method = "get", operation_id = "getReadiness")]
     async fn ready(&self) -> Ready {
-        let (repository, counter, queue) = tokio::join!(
-            look(self.repository.check()),
-            look(self.counter.check()),
-            look(self.queue.check())
-        );
-        let dependencies = Dependencies {
-            repository,
-            counter,
-            queue,
-        };
-        let Dependencies {
-            repository,
-            counter,
-            queue,
-        } = &dependencies;
-        if [repository, counter, queue]
-            .iter()
-            .all(|one| one.status == DependencyStatus::Up)
-        {
-            Ready::Ready(Json(Readiness {
-                status: ReadinessStatus::Ready,
-                dependencies,
-            }))
+        let readiness = Readiness::from(self.vitals.look().await);
+        if readiness.status == ReadinessStatus::Down {
+            Ready::Down(Json(readiness))
         } else {
-            Ready::Down(Json(Readiness {
-                status: ReadinessStatus::Down,
-                dependencies,
-            }))
+            Ready::Ready(Json(readiness))
         }
     }
-}
-
-/// Waits for a sign of life, for a while.
-async fn look(check: impl Future<Output = Result<(), PortError>>) -> Dependency {
-    let detail = match timeout(DEADLINE, check).await {
-        Ok(Ok(())) => None,
-        // Without the error's source, which is the driver's own.
-        Ok(Err(error)) => Some(error.to_string()),
-        Err(_) => Some("no answer in time".to_owned()),
-    };
-    let status = if detail.is_none() {
-        DependencyStatus::Up
-    } else {
-        DependencyStatus::Down
-    };
-    Dependency { status, detail }
 }

@@ -1,8 +1,8 @@
 //! The HTTP API of the chat backend: from requests to the services of `chat-core` and back.
 //!
 //! A request comes in by [`server`], passes the [`edge`] (its id, its failures), finds its resource in
-//! [`routes`], is read and judged ([`path`], [`query`], [`body`], [`key`], [`admin`]), is served in a
-//! handler of [`v1`] or [`health`], and becomes an [`answer`] or a problem ([`error`], [`refusal`]).
+//! [`routes`], is read and judged ([`path`], [`query`], [`window`], [`body`], [`key`], [`admin`]), is served in a
+//! handler of [`v1`], [`health`] or [`metrics`](mod@metrics), and becomes an [`answer`] or a problem ([`error`], [`refusal`]).
 
 pub mod admin;
 pub mod answer;
@@ -16,16 +16,23 @@ mod group;
 pub mod health;
 mod healthcheck;
 pub mod key;
+pub mod metrics;
+pub mod nullable;
 pub mod path;
 pub mod query;
 pub mod refusal;
 pub mod routes;
 pub mod server;
 pub mod v1;
+pub mod vitals;
+pub mod window;
+
+use std::sync::Arc;
 
 use chat_core::{ports::Ports, service::Services};
 use chat_runtime::settings::Admin;
 pub use command::run;
+use metrics::Metrics;
 use poem::{Endpoint, Response};
 
 /// What the API stands on.
@@ -36,11 +43,14 @@ pub struct Dependencies {
     pub ports: Ports,
     /// Who may use the admin endpoints.
     pub admin: Admin,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Builds the whole API, ready to be called in a test or served by [`server::serve`].
 #[must_use]
 pub fn build(dependencies: Dependencies) -> impl Endpoint<Output = Response> + 'static {
-    let tokens = dependencies.ports.tokens.clone();
-    edge::Edge::new(routes::routes(dependencies), tokens)
+    let tokens = Arc::clone(&dependencies.ports.tokens);
+    let metrics = Arc::clone(&dependencies.metrics);
+    edge::Edge::new(routes::routes(dependencies), tokens, metrics)
 }

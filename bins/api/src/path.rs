@@ -1,6 +1,6 @@
 //! Parts of the path, which are judged last.
 
-use chat_core::model::{ApplicationToken, ChatNumber, MessageNumber, Number};
+use chat_core::model::{ApplicationToken, ChatNumber, DeadLetterId, MessageNumber, Number};
 use poem::{Request, RequestBody, Result};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -66,6 +66,16 @@ impl Part for MessageNumber {
 
     fn schema() -> MetaSchema {
         number()
+    }
+}
+
+impl Part for DeadLetterId {
+    fn read(text: &str) -> Option<Self> {
+        Some(Self::new(text))
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema::new("string")
     }
 }
 

@@ -1,26 +1,93 @@
-//! Parameters of lists.
+//! Parameters of the query: read when the request comes, judged together.
 
-use std::fmt::Write as _;
+use std::marker::PhantomData;
 
-use chat_core::model::{ApplicationToken, Cursor, Limit, NumberRange, Order};
+use chat_core::{
+    model::{
+        ApplicationToken, ChatNumber, Cursor, DeadLetterId, Limit, MessageNumber, Order, SearchText,
+    },
+    service::Search,
+};
 use poem::{Request, RequestBody, Result};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     registry::{MetaParamIn, MetaSchema, MetaSchemaRef},
 };
 
-use crate::error::{Fault, Problem};
+use crate::error::{FROM_NEXT, Fault, Problem};
 
-/// A parameter of the query; what is wrong with it is told together with the others.
-pub struct Query<T>(Result<Option<T>, Fault>);
+/// A parameter of the query, as it came.
+pub struct Query<T> {
+    name: &'static str,
+    given: Given,
+    kind: PhantomData<fn() -> T>,
+}
+
+/// What the query says about one parameter.
+enum Given {
+    Nothing,
+    Once(String),
+    Repeatedly,
+}
 
 impl<T> Query<T> {
+    /// Says whether the parameter is there, whatever its value.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        !matches!(self.given, Given::Nothing)
+    }
+
+    /// The same parameter, to be judged as something else.
+    #[must_use]
+    pub fn as_other<U>(self) -> Query<U> {
+        Query {
+            name: self.name,
+            given: self.given,
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<T: Parameter> Query<T> {
+    /// The value of a parameter that is the only one of its request.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it is at fault.
+    pub fn alone(self) -> Result<Option<T>, Problem> {
+        let mut faults = Faults::default();
+        let value = self.judge(&mut faults);
+        faults.none_or_refuse()?;
+        Ok(value)
+    }
+
     /// The parameter's value, or nothing while its fault is added to `faults`.
-    fn judge(self, faults: &mut Vec<Fault>) -> Option<T> {
-        self.0.unwrap_or_else(|fault| {
-            faults.push(fault);
-            None
-        })
+    pub(crate) fn judge(self, faults: &mut Faults) -> Option<T> {
+        let blame = match self.given {
+            Given::Nothing => return None,
+            Given::Once(text) => match T::read(text) {
+                Some(value) => return Some(value),
+                None => T::WANTED,
+            },
+            Given::Repeatedly => "must be given once",
+        };
+        faults.0.push(Fault::new(self.name, blame));
+        None
+    }
+}
+
+/// What is wrong with the parameters of a request.
+#[derive(Default)]
+pub(crate) struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// Lets a request pass whose parameters are all right.
+    pub(crate) fn none_or_refuse(self) -> Result<(), Problem> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Problem::invalid(self.0))
+        }
     }
 }
 
@@ -30,7 +97,7 @@ pub trait Parameter: Sized + Send {
     const WANTED: &'static str;
 
     /// Reads it; `None` where it is something else.
-    fn read(text: &str) -> Option<Self>;
+    fn read(text: String) -> Option<Self>;
 
     /// Describes it.
     fn schema() -> MetaSchema;
@@ -38,19 +105,20 @@ pub trait Parameter: Sized + Send {
 
 /// A number that a list begins after, or ends before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bound(u64);
+pub struct Bound(pub u64);
 
 impl Parameter for Bound {
     const WANTED: &'static str = "must be a whole number from 0 to 18446744073709551615";
 
-    fn read(text: &str) -> Option<Self> {
-        whole_number(text).map(Self)
+    fn read(text: String) -> Option<Self> {
+        whole_number(&text).map(Self)
     }
 
     fn schema() -> MetaSchema {
         MetaSchema {
             minimum: Some(0.0),
-            ..MetaSchema::new_with_format("integer", "uint64")
+            example: Some(0.into()),
+            ..MetaSchema::new_with_format("integer", "int64")
         }
     }
 }
@@ -58,27 +126,60 @@ impl Parameter for Bound {
 impl Parameter for Limit {
     const WANTED: &'static str = "must be a whole number from 1 to 1000";
 
-    fn read(text: &str) -> Option<Self> {
-        whole_number(text).and_then(Self::try_new)
+    fn read(text: String) -> Option<Self> {
+        whole_number(&text).and_then(Self::try_new)
     }
 
     fn schema() -> MetaSchema {
-        let (minimum, maximum) = (Some(1.0), Some(1_000.0));
-        let default = Some(Self::default().get().into());
-        MetaSchema {
-            minimum,
-            maximum,
-            default,
-            ..MetaSchema::new("integer")
-        }
+        limit(Self::default(), 1_000.0)
+    }
+}
+
+/// How many hits a page of a search has at most: 1 to 100, 20 unless said otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HitLimit(pub Limit);
+
+impl HitLimit {
+    /// Checks a limit; `None` outside its bounds.
+    #[must_use]
+    pub fn try_new(limit: u64) -> Option<Self> {
+        let limit = Limit::try_new(limit)?;
+        (limit.get() <= Search::MAX_HITS).then_some(Self(limit))
+    }
+}
+
+impl Default for HitLimit {
+    fn default() -> Self {
+        Self(Limit::default().at_most(20))
+    }
+}
+
+impl Parameter for HitLimit {
+    const WANTED: &'static str = "must be a whole number from 1 to 100";
+
+    fn read(text: String) -> Option<Self> {
+        whole_number(&text).and_then(Self::try_new)
+    }
+
+    fn schema() -> MetaSchema {
+        limit(Self::default().0, 100.0)
+    }
+}
+
+fn limit(default: Limit, maximum: f64) -> MetaSchema {
+    MetaSchema {
+        minimum: Some(1.0),
+        maximum: Some(maximum),
+        default: Some(default.get().into()),
+        ..MetaSchema::new("integer")
     }
 }
 
 impl Parameter for Order {
     const WANTED: &'static str = "must be asc or desc";
 
-    fn read(text: &str) -> Option<Self> {
-        match text {
+    fn read(text: String) -> Option<Self> {
+        match text.as_str() {
             "asc" => Some(Self::Ascending),
             "desc" => Some(Self::Descending),
             _ => None,
@@ -95,25 +196,94 @@ impl Parameter for Order {
     }
 }
 
-impl Parameter for Cursor {
-    const WANTED: &'static str = "must be taken from `next`";
+impl Parameter for SearchText {
+    const WANTED: &'static str = "must have at most 1024 characters, and no U+0000";
 
-    fn read(text: &str) -> Option<Self> {
-        let application = ApplicationToken::parse(text)?;
-        Some(Self {
+    fn read(text: String) -> Option<Self> {
+        Self::parse(text).ok()
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            max_length: Some(Self::MAX),
+            pattern: Some("^[^\\x00]*$".to_owned()),
+            example: Some("where is my order".into()),
+            ..MetaSchema::new("string")
+        }
+    }
+}
+
+impl Parameter for Cursor {
+    const WANTED: &'static str = FROM_NEXT;
+
+    fn read(text: String) -> Option<Self> {
+        let mut parts = text.split('-');
+        let application = ApplicationToken::parse(parts.next()?)?;
+        let chat = parts.next().map(ChatNumber::parse).transpose().ok()?;
+        let message = parts.next().map(MessageNumber::parse).transpose().ok()?;
+        parts.next().is_none().then_some(Self {
             application,
-            chat: None,
-            message: None,
+            chat,
+            message,
         })
     }
 
     fn schema() -> MetaSchema {
-        MetaSchema::new("string")
+        opaque()
     }
 }
 
+/// A place among the messages of one chat.
+impl Parameter for MessageNumber {
+    const WANTED: &'static str = FROM_NEXT;
+
+    fn read(text: String) -> Option<Self> {
+        Self::parse(&text).ok()
+    }
+
+    fn schema() -> MetaSchema {
+        opaque()
+    }
+}
+
+/// A place among dead letters.
+impl Parameter for DeadLetterId {
+    const WANTED: &'static str = FROM_NEXT;
+
+    fn read(text: String) -> Option<Self> {
+        (!text.is_empty()).then(|| Self::new(text))
+    }
+
+    fn schema() -> MetaSchema {
+        opaque()
+    }
+}
+
+/// A switch that is off unless said otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct YesOrNo(pub bool);
+
+impl Parameter for YesOrNo {
+    const WANTED: &'static str = "must be true or false";
+
+    fn read(text: String) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            default: Some(false.into()),
+            ..MetaSchema::new("boolean")
+        }
+    }
+}
+
+fn opaque() -> MetaSchema {
+    MetaSchema::new("string")
+}
+
 /// Reads digits alone: no sign, no space.
-fn whole_number(text: &str) -> Option<u64> {
+pub(crate) fn whole_number(text: &str) -> Option<u64> {
     text.bytes()
         .all(|byte| byte.is_ascii_digit())
         .then(|| text.parse().ok())
@@ -139,135 +309,26 @@ impl<'a, T: Parameter> ApiExtractor<'a> for Query<T> {
         _: &mut RequestBody,
         options: ExtractParamOptions<String>,
     ) -> Result<Self> {
-        if request.uri().query().is_none() {
-            return Ok(Self(Ok(None)));
-        }
-        let all: Vec<(String, String)> = request.params().unwrap_or_default();
-        let mut own = all.iter().filter(|(name, _)| name == options.name);
-        let value = own.next();
-        if own.next().is_some() {
-            return Ok(Self(Err(Fault::new(options.name, "must be given once"))));
-        }
-        let fault = || Fault::new(options.name, T::WANTED);
-        Ok(Self(
-            value
-                .map(|(_, text)| T::read(text).ok_or_else(fault))
-                .transpose(),
-        ))
-    }
-}
-
-/// The part of a list that a page is cut from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    after: Option<u64>,
-    before: Option<u64>,
-    /// How many items at most.
-    pub limit: Limit,
-    order: Order,
-}
-
-impl Window {
-    /// Judges the parameters of a list.
-    ///
-    /// # Errors
-    ///
-    /// Fails with all of them that are at fault.
-    pub fn judge(
-        after: Query<Bound>,
-        before: Query<Bound>,
-        limit: Query<Limit>,
-        order: Query<Order>,
-    ) -> Result<Self, Problem> {
-        let mut faults = Vec::new();
-        let window = Self {
-            after: after.judge(&mut faults).map(|bound| bound.0),
-            before: before.judge(&mut faults).map(|bound| bound.0),
-            limit: limit.judge(&mut faults).unwrap_or_default(),
-            order: order.judge(&mut faults).unwrap_or_default(),
+        let query = request.uri().query().unwrap_or_default();
+        let mut own = form_urlencoded::parse(query.as_bytes())
+            .filter(|(name, _)| name == options.name)
+            .map(|(_, value)| value.into_owned());
+        let given = match (own.next(), own.next()) {
+            (None, _) => Given::Nothing,
+            (Some(text), None) => Given::Once(text),
+            (Some(_), Some(_)) => Given::Repeatedly,
         };
-        if faults.is_empty() {
-            Ok(window)
-        } else {
-            Err(Problem::invalid(faults))
-        }
-    }
-
-    /// The numbers that are asked for.
-    #[must_use]
-    pub fn range(&self) -> NumberRange {
-        NumberRange::new(self.after, self.before, self.order)
-    }
-
-    /// The address of the page that begins with `rest`, in the list at `path`.
-    #[must_use]
-    pub fn address(&self, path: &str, rest: &NumberRange) -> String {
-        let (after, before, order) = match self.order {
-            Order::Ascending => (Some(rest.first().saturating_sub(1)), self.before, "asc"),
-            Order::Descending => (self.after, Some(rest.last().saturating_add(1)), "desc"),
-        };
-        let mut address = format!("{path}?limit={}&order={order}", self.limit.get());
-        for (name, bound) in [("after", after), ("before", before)] {
-            if let Some(bound) = bound {
-                // A `String` takes whatever is written to it.
-                let _ = write!(address, "&{name}={bound}");
-            }
-        }
-        address
-    }
-}
-
-/// The part of a list across the system that a page is cut from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SystemWindow {
-    /// Where the page before ended.
-    pub cursor: Option<Cursor>,
-    /// How many items at most.
-    pub limit: Limit,
-}
-
-impl SystemWindow {
-    /// Judges the parameters of a list across the system.
-    ///
-    /// # Errors
-    ///
-    /// Fails with all of them that are at fault.
-    pub fn judge(cursor: Query<Cursor>, limit: Query<Limit>) -> Result<Self, Problem> {
-        let mut faults = Vec::new();
-        let cursor = cursor.judge(&mut faults);
-        let limit = limit.judge(&mut faults).unwrap_or_default();
-        if faults.is_empty() {
-            Ok(Self { cursor, limit })
-        } else {
-            Err(Problem::invalid(faults))
-        }
-    }
-
-    /// The address of the page after `cursor`, in the list at `path`.
-    #[must_use]
-    pub fn address(limit: Limit, path: &str, cursor: &Cursor) -> String {
-        format!(
-            "{path}?limit={}&cursor={}",
-            limit.get(),
-            cursor.application.as_str()
-        )
+        Ok(Self {
+            name: options.name,
+            given,
+            kind: PhantomData,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use chat_core::model::Number;
-
     use super::*;
-
-    fn window(after: Option<u64>, before: Option<u64>, order: Order) -> Window {
-        Window {
-            after,
-            before,
-            limit: Limit::try_new(2).unwrap(),
-            order,
-        }
-    }
 
     #[test]
     fn a_number_of_the_query_is_digits() {
@@ -281,21 +342,12 @@ mod tests {
             "x",
             "18446744073709551616",
         ] {
-            assert_eq!(Bound::read(wrong), None, "{wrong:?}");
+            assert_eq!(Bound::read(wrong.to_owned()), None, "{wrong:?}");
         }
-        assert_eq!(Bound::read("0"), Some(Bound(0)));
-        assert_eq!(Bound::read("18446744073709551615"), Some(Bound(u64::MAX)));
-        assert_eq!(Limit::read("1001"), None);
-    }
-
-    #[test]
-    fn the_next_page_begins_behind_the_last_item() {
-        let last = Number::try_new(7).unwrap();
-        let up = window(None, Some(9), Order::Ascending);
-        let address = up.address("/x", &up.range().beyond(last));
-        assert_eq!(address, "/x?limit=2&order=asc&after=7&before=9");
-        let down = window(Some(3), None, Order::Descending);
-        let address = down.address("/x", &down.range().beyond(last));
-        assert_eq!(address, "/x?limit=2&order=desc&after=3&before=7");
+        let bound = |text: &str| Bound::read(text.to_owned());
+        assert_eq!(bound("0"), Some(Bound(0)));
+        assert_eq!(bound("18446744073709551615"), Some(Bound(u64::MAX)));
+        assert_eq!(Limit::read("1001".to_owned()), None);
+        assert_eq!(HitLimit::read("101".to_owned()), None);
     }
 }

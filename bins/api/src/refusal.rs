@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use chat_core::service::ServiceError;
 use poem_openapi::{
     ApiResponse,
-    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
     types::Type as _,
 };
 
@@ -46,7 +46,14 @@ const UNAVAILABLE_OR_OVERLOADED: (u16, &str) = (
      `overloaded`: too much is waiting to be stored. See `Retry-After`.",
 );
 
-/// Why one thing cannot be read.
+/// Why the metrics cannot be read.
+pub struct Scraping;
+
+impl Reasons for Scraping {
+    const ALL: &'static [(u16, &'static str)] = &[INTERNAL];
+}
+
+/// Why one thing cannot be read or deleted.
 pub struct Reading;
 
 impl Reasons for Reading {
@@ -66,6 +73,50 @@ pub struct AdminListing;
 impl Reasons for AdminListing {
     const ALL: &'static [(u16, &'static str)] =
         &[UNAUTHORIZED, FORBIDDEN, INVALID, INTERNAL, UNAVAILABLE];
+}
+
+/// Why something is not told to an operator.
+pub struct AdminReading;
+
+impl Reasons for AdminReading {
+    const ALL: &'static [(u16, &'static str)] = &[UNAUTHORIZED, FORBIDDEN, INTERNAL, UNAVAILABLE];
+}
+
+/// Why something is not done for an operator.
+pub struct AdminActing;
+
+impl Reasons for AdminActing {
+    const ALL: &'static [(u16, &'static str)] =
+        &[UNAUTHORIZED, FORBIDDEN, NOT_FOUND, INTERNAL, UNAVAILABLE];
+}
+
+/// Why a dead letter is not put back to work.
+pub struct AdminReplaying;
+
+impl Reasons for AdminReplaying {
+    const ALL: &'static [(u16, &'static str)] = &[
+        UNAUTHORIZED,
+        FORBIDDEN,
+        NOT_FOUND,
+        INVALID,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
+}
+
+/// Why a thing cannot be changed, or a body cannot be searched by.
+pub struct Changing;
+
+impl Reasons for Changing {
+    const ALL: &'static [(u16, &'static str)] = &[
+        MALFORMED,
+        NOT_FOUND,
+        TOO_LARGE,
+        UNSUPPORTED,
+        INVALID,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
 }
 
 /// Why an application cannot be created.
@@ -128,7 +179,7 @@ impl<R: Reasons> ApiResponse for Refusal<R> {
                 content_type: PROBLEM_JSON,
                 schema: ProblemView::schema_ref(),
             }],
-            headers: Vec::new(),
+            headers: headers(status),
         };
         MetaResponses {
             responses: R::ALL.iter().map(response).collect(),
@@ -137,5 +188,31 @@ impl<R: Reasons> ApiResponse for Refusal<R> {
 
     fn register(registry: &mut Registry) {
         ProblemView::register(registry);
+    }
+}
+
+/// The headers that come with a problem of this status.
+fn headers(status: u16) -> Vec<MetaHeader> {
+    let header = |name: &str, description: &str, schema| MetaHeader {
+        name: name.to_owned(),
+        description: Some(description.to_owned()),
+        required: true,
+        deprecated: false,
+        schema,
+    };
+    match status {
+        401 => {
+            let description = "How to prove that you may.";
+            vec![header(
+                "WWW-Authenticate",
+                description,
+                String::schema_ref(),
+            )]
+        }
+        503 => {
+            let description = "After how many seconds to try again.";
+            vec![header("Retry-After", description, u64::schema_ref())]
+        }
+        _ => Vec::new(),
     }
 }

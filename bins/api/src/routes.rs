@@ -1,15 +1,18 @@
 //! From a path and a method to an operation.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use poem::{
-    Endpoint, IntoResponse as _, Request, Response, Result, Route,
+    Endpoint, IntoResponse as _, PathPattern, Request, Response, Result, Route,
     endpoint::BoxEndpoint,
     http::{HeaderValue, Method, StatusCode, header::ALLOW},
 };
 use poem_openapi::OpenApi as _;
 
-use crate::{Dependencies, document, error::Problem, health::HealthApi, v1};
+use crate::{
+    Dependencies, document, error::Problem, health::HealthApi, metrics::MetricsApi, v1,
+    vitals::Vitals,
+};
 
 /// Every resource under its path.
 pub(crate) fn routes(dependencies: Dependencies) -> Route {
@@ -17,18 +20,44 @@ pub(crate) fn routes(dependencies: Dependencies) -> Route {
         services,
         ports,
         admin,
+        metrics,
     } = dependencies;
+    let vitals = Vitals::new(&ports, &services);
     let mut table = HashMap::new();
-    v1::api(&services, admin).add_routes(&mut table);
-    HealthApi::new(&ports).add_routes(&mut table);
+    v1::api(&services, &admin).add_routes(&mut table);
+    HealthApi::new(vitals.clone()).add_routes(&mut table);
+    MetricsApi::new(&metrics, vitals).add_routes(&mut table);
     table.insert("/docs".into(), reading(document::swagger_ui()));
     table.insert("/openapi.json".into(), reading(document::endpoint()));
-    let resources = table
+    let mut names = names();
+    table
         .into_iter()
-        .map(|(path, methods)| (path, Resource::new(methods)));
-    resources.fold(Route::new(), |route, (path, resource)| {
-        route.at(path, resource)
-    })
+        .fold(Route::new(), |route, (path, methods)| {
+            let name = names.remove(&path).unwrap_or_else(|| path.clone());
+            route.at(path, Resource::new(name.into(), methods))
+        })
+}
+
+/// The paths of the document by those of the table, whose parameters have lost their names.
+fn names() -> HashMap<String, String> {
+    let paths = document::paths();
+    paths
+        .into_iter()
+        .map(|path| (unnamed(&path), path))
+        .collect()
+}
+
+/// A path of the document as the table has it.
+fn unnamed(path: &str) -> String {
+    let mut numbers = 0..;
+    let part = |part: &str| {
+        if part.starts_with('{') {
+            format!(":param{}", numbers.next().unwrap_or_default())
+        } else {
+            part.to_owned()
+        }
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
 }
 
 /// The methods of something that can be read.
@@ -38,12 +67,13 @@ fn reading(endpoint: BoxEndpoint<'static>) -> HashMap<Method, BoxEndpoint<'stati
 
 /// Everything that can be done under one path.
 struct Resource {
+    name: PathPattern,
     methods: Vec<(Method, BoxEndpoint<'static>)>,
     allow: HeaderValue,
 }
 
 impl Resource {
-    fn new(methods: HashMap<Method, BoxEndpoint<'static>>) -> Self {
+    fn new(name: Arc<str>, methods: HashMap<Method, BoxEndpoint<'static>>) -> Self {
         let mut methods: Vec<_> = methods.into_iter().collect();
         methods.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
         let mut names: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
@@ -53,7 +83,11 @@ impl Resource {
         names.push("OPTIONS");
         let allow =
             HeaderValue::try_from(names.join(", ")).expect("names of methods make a header");
-        Self { methods, allow }
+        Self {
+            name: PathPattern(name),
+            methods,
+            allow,
+        }
     }
 
     fn operation(&self, method: &Method) -> Option<&BoxEndpoint<'static>> {
@@ -62,12 +96,8 @@ impl Resource {
             .find(|(own, _)| own == method)
             .map(|(_, operation)| operation)
     }
-}
 
-impl Endpoint for Resource {
-    type Output = Response;
-
-    async fn call(&self, request: Request) -> Result<Response> {
+    async fn answer(&self, request: Request) -> Result<Response> {
         if let Some(operation) = self.operation(request.method()) {
             return operation.call(request).await;
         }
@@ -81,5 +111,19 @@ impl Endpoint for Resource {
             }
             _ => Err(Problem::method_not_allowed(self.allow.clone()).into()),
         }
+    }
+}
+
+impl Endpoint for Resource {
+    type Output = Response;
+
+    /// Answers, and tells by which route.
+    async fn call(&self, request: Request) -> Result<Response> {
+        let mut answer = self.answer(request).await;
+        match &mut answer {
+            Ok(response) => response.set_data(self.name.clone()),
+            Err(error) => error.set_data(self.name.clone()),
+        }
+        answer
     }
 }

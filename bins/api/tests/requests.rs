@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat_api::{Dependencies, build};
+use chat_api::{Dependencies, build, metrics::Metrics};
 use chat_core::{
     PortError, PortErrorKind,
     memory::Memory,
@@ -10,7 +10,7 @@ use chat_core::{
     ports::{MockCounter, MockQueue, MockRepository, Ports},
     service::{Policy, Services},
 };
-use chat_runtime::settings::Admin;
+use chat_runtime::{metrics::Work, settings::Admin};
 use poem::{
     Body, Endpoint, Request, Response,
     http::{Method, StatusCode},
@@ -25,6 +25,7 @@ fn api_over(ports: Ports) -> impl Endpoint<Output = Response> {
         services,
         ports,
         admin: Admin::Open,
+        metrics: Arc::new(Metrics::new(&Work::default())),
     })
 }
 

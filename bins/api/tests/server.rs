@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
-use chat_api::server::serve;
+use chat_api::server::{Room, serve};
 use chat_runtime::lifecycle::Shutdown;
 use poem::{EndpointExt as _, IntoResponse as _, endpoint::make_sync};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -31,7 +32,13 @@ async fn started(most: usize) -> (SocketAddr, Shutdown, JoinHandle<()>) {
     let endpoint = Arc::new(make_sync(|_| "here".into_response()).map_to_response());
     let ending = shutdown.clone();
     let server = tokio::spawn(async move {
-        serve(listener, endpoint, most, &ending).await;
+        serve(
+            listener,
+            endpoint,
+            Room::new(most, Gauge::default()),
+            &ending,
+        )
+        .await;
         ending.finish().await;
     });
     (address, shutdown, server)

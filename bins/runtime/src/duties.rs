@@ -9,7 +9,7 @@ use chat_core::{
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::lifecycle::Shutdown;
+use crate::{lifecycle::Shutdown, metrics::Work};
 
 /// How long a round of storing waits for something to store; the end waits as long at most.
 const WAIT: Duration = Duration::from_secs(1);
@@ -24,27 +24,46 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 ///
 /// `name` tells this process from others that do the same work: one that starts again under its name
 /// finds what it held.
-pub fn begin(services: &Services, name: &str, audit_interval: Duration, shutdown: &Shutdown) {
+pub fn begin(
+    services: &Services,
+    name: &str,
+    audit_interval: Duration,
+    work: &Work,
+    shutdown: &Shutdown,
+) {
     let (persister, reconciler) = (services.persister.clone(), services.reconciler.clone());
     let consumer = Consumer(name.to_owned());
-    shutdown
-        .tasks
-        .spawn(persist(persister, consumer, shutdown.soft.clone()));
+    shutdown.tasks.spawn(persist(
+        persister,
+        consumer,
+        work.clone(),
+        shutdown.soft.clone(),
+    ));
     // Two processes of one name must not take each other's lease for their own.
     let holder = format!("{name}-{}", std::process::id());
     shutdown.tasks.spawn(audit(
         reconciler,
         holder,
         audit_interval,
+        work.clone(),
         shutdown.soft.clone(),
     ));
 }
 
 /// Stores what was accepted until `end`; a round that has begun is finished.
-pub async fn persist(persister: Arc<Persister>, consumer: Consumer, end: CancellationToken) {
+pub async fn persist(
+    persister: Arc<Persister>,
+    consumer: Consumer,
+    work: Work,
+    end: CancellationToken,
+) {
     let mut failures = Failures::of("storing what was accepted");
     while !end.is_cancelled() {
-        let pause = match persister.run_once(&consumer, WAIT).await {
+        let round = persister.run_once(&consumer, WAIT).await;
+        if let Ok(round) = &round {
+            work.persisted(round);
+        }
+        let pause = match round {
             // What stays pending comes again at once, until somebody's create has the counter admitted.
             Ok(stored) if stored.behind > 0 => failures.over().max(WAIT),
             Ok(_) => failures.over(),
@@ -66,12 +85,16 @@ pub async fn audit(
     reconciler: Arc<Reconciler>,
     holder: String,
     interval: Duration,
+    work: Work,
     end: CancellationToken,
 ) {
     let mut failures = Failures::of("the audit");
     while let Some(outcome) = end.run_until_cancelled(reconciler.run_once(&holder)).await {
         let pause = match outcome {
-            Ok(_) => failures.over().max(interval),
+            Ok(round) => {
+                work.reconciled(&round);
+                failures.over().max(interval)
+            }
             Err(error) => failures.another(&error),
         };
         rest(pause, &end).await;

@@ -2,10 +2,11 @@
 //!
 //! In the order of a program's life: [`program`] reads the command line, [`settings`] what it is told,
 //! [`telemetry`] starts its log, [`wiring`] joins the adapters to the ports, [`duties`] works in the
-//! background, and [`lifecycle`] brings it to its end.
+//! background and counts it in [`metrics`](mod@metrics), and [`lifecycle`] brings it to its end.
 
 pub mod duties;
 pub mod lifecycle;
+pub mod metrics;
 pub mod program;
 pub mod settings;
 pub mod telemetry;

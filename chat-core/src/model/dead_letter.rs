@@ -107,4 +107,19 @@ impl DeadLetterReason {
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == name)
     }
+
+    /// The reason as a sentence, for people.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Refused => "the repository refuses it, also alone; the log tells more",
+            Self::NumberTaken => "its number belongs to something else",
+            Self::TooOld => {
+                "it is so old that what deleted it may have been purged; replay it by force, or drop it"
+            }
+            Self::Undecodable => "it is not an entry of this system",
+            Self::NewerFormat => "a newer version wrote it; replay it from that version",
+            Self::NotIndexable => "the search index refuses it, also alone; the log tells more",
+        }
+    }
 }

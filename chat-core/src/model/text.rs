@@ -22,10 +22,16 @@ pub(super) fn check(text: &str) -> Result<(), TextError> {
     if text.trim().is_empty() {
         return Err(TextError::Blank);
     }
+    check_nul(text)
+}
+
+/// Refuses U+0000.
+pub(super) fn check_nul(text: &str) -> Result<(), TextError> {
     if text.contains('\0') {
-        return Err(TextError::Nul);
+        Err(TextError::Nul)
+    } else {
+        Ok(())
     }
-    Ok(())
 }
 
 /// Refuses more than `most` characters without counting a huge text to its end.

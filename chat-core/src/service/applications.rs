@@ -83,7 +83,12 @@ impl Applications {
         limit: Limit,
     ) -> Result<Page<Application, Cursor>, ServiceError> {
         let after = match after {
-            Some(cursor) => Some(self.directory.id(&cursor.application).await?),
+            Some(Cursor {
+                application,
+                chat: None,
+                message: None,
+            }) => Some(self.directory.id(&application).await?),
+            Some(_) => return Err(ServiceError::NotFound),
             None => None,
         };
         let items = self.repository.applications(after, limit.get() + 1).await?;

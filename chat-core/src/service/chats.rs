@@ -122,7 +122,7 @@ impl Chats {
             Some(Cursor {
                 application,
                 chat: Some(chat),
-                ..
+                message: None,
             }) => Some(ChatKey {
                 application: self.directory.id(&application).await?,
                 chat,
@@ -131,7 +131,8 @@ impl Chats {
             None => None,
         };
         let items = self.repository.all_chats(after, limit.get() + 1).await?;
-        Ok(Page::cut(items, limit, |last| Cursor {
+        let bytes = |found: &Tokened<Chat>| StoredChats::bytes(&found.item);
+        Ok(paging::cut(items, limit, bytes, |last| Cursor {
             application: last.token.clone(),
             chat: Some(last.item.key.chat),
             message: None,

@@ -1,13 +1,30 @@
 //! Dead letters: what an operator can do about work that was set aside.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
-use super::ServiceError;
+use super::{ServiceError, paging};
 use crate::{
     PortError,
-    model::{Creation, DeadLetter, DeadLetterId, DeadLetterReason, Limit, Page, Sequence},
+    model::{
+        ApplicationId, ApplicationToken, Content, Creation, DeadLetter, DeadLetterId,
+        DeadLetterReason, Limit, Page, Sequence,
+    },
     ports::{Clock, Counter, Lookup, Ports, Queue, Repository, Settlement},
 };
+
+/// A dead letter with what can be told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenedLetter {
+    /// The letter.
+    pub letter: DeadLetter,
+    /// What it holds, if this program can read it.
+    pub creation: Option<Creation>,
+    /// The token of the application that it belongs to, if that lives.
+    pub token: Option<ApplicationToken>,
+}
 
 /// Serves dead letters.
 pub struct DeadLetters {
@@ -36,9 +53,32 @@ impl DeadLetters {
         &self,
         after: Option<DeadLetterId>,
         limit: Limit,
-    ) -> Result<Page<DeadLetter, DeadLetterId>, ServiceError> {
+    ) -> Result<Page<OpenedLetter, DeadLetterId>, ServiceError> {
         let letters = self.repository.dead_letters(after, limit.get() + 1).await?;
-        Ok(Page::cut(letters, limit, |last| last.id.clone()))
+        let bytes = |letter: &DeadLetter| letter.payload.len();
+        let page = paging::cut(letters, limit, bytes, |last| last.id.clone());
+        let mut tokens = BTreeMap::new();
+        let mut items = Vec::with_capacity(page.items.len());
+        for letter in page.items {
+            let creation = letter.creation();
+            let application = creation.as_ref().map(application);
+            if let Some(id) = application
+                && let Entry::Vacant(unknown) = tokens.entry(id)
+            {
+                let application = self.repository.application(id).await?.found();
+                unknown.insert(application.map(|application| application.token));
+            }
+            let token = application.and_then(|id| tokens.get(&id).cloned().flatten());
+            items.push(OpenedLetter {
+                letter,
+                creation,
+                token,
+            });
+        }
+        Ok(Page {
+            items,
+            next: page.next,
+        })
     }
 
     /// Puts a dead letter's entry back to work; `force` stores it although it is old.
@@ -111,5 +151,13 @@ impl DeadLetters {
                 .await?;
         }
         Ok(())
+    }
+}
+
+/// The application that a creation belongs to.
+fn application(creation: &Creation) -> ApplicationId {
+    match &creation.draft.content {
+        Content::Chat { application, .. } => *application,
+        Content::Message { chat, .. } => chat.application,
     }
 }

@@ -145,7 +145,8 @@ impl Messages {
             None => None,
         };
         let items = self.repository.all_messages(after, limit.get() + 1).await?;
-        Ok(Page::cut(items, limit, |last| Cursor {
+        let bytes = |found: &Tokened<Message>| StoredMessages::bytes(&found.item);
+        Ok(paging::cut(items, limit, bytes, |last| Cursor {
             application: last.token.clone(),
             chat: Some(last.item.key.chat),
             message: Some(last.item.key.message),

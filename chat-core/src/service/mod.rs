@@ -1,6 +1,6 @@
 //! What the system does, by resource and by background duty.
 //!
-//! [`Applications`], [`Chats`] and [`Messages`] serve users, [`DeadLetters`] operators;
+//! [`Applications`], [`Chats`], [`Messages`] and [`Search`] serve users, [`DeadLetters`] operators;
 //! [`Persister`] stores what was accepted, [`Reconciler`] audits and repairs.
 
 use std::{sync::Arc, time::Duration};
@@ -17,10 +17,11 @@ mod numbering;
 mod paging;
 mod persister;
 mod reconciler;
+mod search;
 
 pub use applications::Applications;
 pub use chats::Chats;
-pub use dead_letters::DeadLetters;
+pub use dead_letters::{DeadLetters, OpenedLetter};
 pub use error::ServiceError;
 pub use messages::Messages;
 pub use numbering::Created;
@@ -28,6 +29,7 @@ pub use numbering::Created;
 pub(crate) use numbering::Numberer;
 pub use persister::{Persisted, Persister};
 pub use reconciler::{Reconciled, Reconciler};
+pub use search::{Hit, Search};
 
 /// What an operator may set about the services.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub struct Services {
     pub chats: Arc<Chats>,
     /// Messages.
     pub messages: Arc<Messages>,
+    /// Finding messages.
+    pub search: Arc<Search>,
     /// What could not be stored.
     pub dead_letters: Arc<DeadLetters>,
     /// Stores what was accepted.
@@ -77,10 +81,13 @@ impl Services {
         let directory = Arc::new(directory::Directory::new(ports, policy));
         let numberer = Arc::new(numbering::Numberer::new(ports));
         let persister = Arc::new(Persister::new(ports, policy));
+        let messages = Arc::new(Messages::new(ports, &directory, &numberer));
+        let chats = Arc::new(Chats::new(ports, &directory, &numberer));
         Self {
             applications: Arc::new(Applications::new(ports, &directory)),
-            chats: Arc::new(Chats::new(ports, &directory, &numberer)),
-            messages: Arc::new(Messages::new(ports, &directory, &numberer)),
+            search: Arc::new(Search::new(ports, &chats, &messages)),
+            chats,
+            messages,
             dead_letters: Arc::new(DeadLetters::new(ports)),
             reconciler: Arc::new(Reconciler::new(ports, policy, &persister)),
             persister,

@@ -84,20 +84,25 @@ pub(super) async fn page<S: Stored>(
             break;
         }
     }
-    let limit = limit.at_most(fitting::<S>(&items));
-    Ok(Page::cut(items, limit, |last| {
+    Ok(cut(items, limit, S::bytes, |last| {
         asked.beyond(S::number(last))
     }))
 }
 
-/// How many of the items a page has room for, at least one.
-fn fitting<S: Stored>(items: &[S::Item]) -> usize {
-    let mut bytes = 0;
-    let fits = |item: &&S::Item| {
-        bytes += S::bytes(item);
-        bytes <= PAGE_BYTES
+/// Cuts a page off items of which one more than `limit` was asked for; one item it has at least.
+pub(super) fn cut<Item, Next>(
+    items: Vec<Item>,
+    limit: Limit,
+    bytes: impl Fn(&Item) -> usize,
+    next: impl FnOnce(&Item) -> Next,
+) -> Page<Item, Next> {
+    let mut sum = 0;
+    let fits = |item: &&Item| {
+        sum += bytes(item);
+        sum <= PAGE_BYTES
     };
-    items.iter().take_while(fits).count().max(1)
+    let fitting = items.iter().take_while(fits).count().max(1);
+    Page::cut(items, limit.at_most(fitting), next)
 }
 
 /// What one round of reading gave.

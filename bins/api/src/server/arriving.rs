@@ -1,25 +1,51 @@
-//! A request's body, which tells when it keeps the server waiting.
+//! A request's body on its way: it tells when it keeps the server waiting, and what is left of it.
 
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::timeout;
 
 use super::watched::{Activity, Phase};
 
+/// How much is read of a body that nobody wants.
+const DRAINED_BYTES: usize = 1_024 * 1_024;
+
+/// How long it is read.
+const DRAINING: Duration = Duration::from_secs(2);
+
+/// A body as the endpoint gets it; what it leaves unread can be drained afterwards.
 pub(super) struct Arriving {
-    body: Incoming,
+    body: Option<Incoming>,
+    is_held_back: bool,
     activity: Arc<Activity>,
+    leftover: Leftover,
 }
 
 impl Arriving {
-    pub(super) fn new(body: Incoming, activity: Arc<Activity>) -> Self {
-        Self { body, activity }
+    /// Wraps a body, and answers where its rest will be.
+    ///
+    /// One that is held back is sent once it is asked for, which reading does.
+    pub(super) fn new(
+        body: Incoming,
+        is_held_back: bool,
+        activity: Arc<Activity>,
+    ) -> (Self, Leftover) {
+        let leftover = Leftover::default();
+        let arriving = Self {
+            body: Some(body),
+            is_held_back,
+            activity,
+            leftover: leftover.clone(),
+        };
+        (arriving, leftover)
     }
 }
 
@@ -31,7 +57,11 @@ impl Body for Arriving {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
+        self.is_held_back = false;
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(body).poll_frame(context);
         let phase = if polled.is_pending() {
             Phase::Body
         } else {
@@ -42,10 +72,47 @@ impl Body for Arriving {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        let body = self.body.take().filter(|body| !body.is_end_stream());
+        if let Some(body) = body.filter(|_| !self.is_held_back) {
+            self.leftover.keep(body);
+        }
+    }
+}
+
+/// What an endpoint left unread of a body.
+#[derive(Clone, Default)]
+pub(super) struct Leftover(Arc<Mutex<Option<Incoming>>>);
+
+impl Leftover {
+    fn keep(&self, body: Incoming) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+    }
+
+    /// Reads on for a while: closing a connection with unread data in it can undo the answer.
+    pub(super) async fn drain(self) {
+        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut body) = left else { return };
+        let draining = async {
+            let mut drained = 0;
+            while drained < DRAINED_BYTES
+                && let Some(Ok(frame)) = body.frame().await
+            {
+                drained += frame.data_ref().map_or(0, Bytes::len);
+            }
+        };
+        // A sender that is slower than that loses the answer.
+        let _ = timeout(DRAINING, draining).await;
     }
 }

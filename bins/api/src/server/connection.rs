@@ -8,7 +8,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use poem::{
     Body, Endpoint, Request, RequestParts, Response,
-    http::uri::Scheme,
+    http::{header::EXPECT, uri::Scheme},
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{
@@ -25,7 +25,10 @@ use super::{
 /// answer that it does not take. It is closed after one to two of these.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The same while the program ends.
+/// How many times as long an answer may take that the client takes bit by bit.
+const LONGEST_ANSWER: u32 = 10;
+
+/// As [`PATIENCE`], while the program ends.
 const LAST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How many bytes of a request's head, or of what comes next, a connection holds.
@@ -52,14 +55,16 @@ where
         activity.enter(Phase::Server);
         activity.step();
         let (head, body) = request.into_parts();
-        let body = BoxBody::new(Arriving::new(body, Arc::clone(&activity)));
+        let is_held_back = head.headers.contains_key(EXPECT);
+        let (body, leftover) = Arriving::new(body, is_held_back, Arc::clone(&activity));
+        let body = BoxBody::new(body);
         let head = RequestParts::from((head, local.clone(), remote.clone(), Scheme::HTTP));
         let request = Request::from_parts(head, Body::from(body));
         let (endpoint, activity) = (Arc::clone(&endpoint), Arc::clone(&activity));
         async move {
             let response = endpoint.get_response(request).await;
-            activity.enter(Phase::Client);
-            activity.step();
+            leftover.drain().await;
+            activity.answer();
             Ok::<_, Infallible>(hyper::Response::from(response))
         }
     });
@@ -70,7 +75,7 @@ where
     );
     let mut asked_to_end = pin!(shutdown.soft.cancelled());
     let mut look = pin!(sleep(PATIENCE));
-    let (mut is_ending, mut steps) = (false, 0);
+    let (mut is_ending, mut steps, mut answers, mut looks) = (false, 0, 0, 0);
     loop {
         tokio::select! {
             biased;
@@ -90,7 +95,9 @@ where
                     Phase::Server => false,
                 };
                 let before = std::mem::replace(&mut steps, activity.steps());
-                if waits_for_client && before == steps {
+                let answered_before = std::mem::replace(&mut answers, activity.answers());
+                looks = if answered_before == answers { looks + 1 } else { 0 };
+                if waits_for_client && (before == steps || looks > LONGEST_ANSWER) {
                     return;
                 }
                 let patience = if is_ending { LAST_PATIENCE } else { PATIENCE };

@@ -7,6 +7,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use chat_runtime::lifecycle::Shutdown;
 use poem::{Endpoint, Response};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -22,32 +23,50 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until the program is asked to end; connections end as tasks of `shutdown`.
 ///
-/// Further connections than `most` wait in the operating system's queue.
-pub async fn serve<E>(listener: TcpListener, endpoint: Arc<E>, most: usize, shutdown: &Shutdown)
+/// Further connections than there is room for wait in the operating system's queue.
+pub async fn serve<E>(listener: TcpListener, endpoint: Arc<E>, room: Room, shutdown: &Shutdown)
 where
     E: Endpoint<Output = Response> + 'static,
 {
-    let mut acceptor = Acceptor::new(listener, most);
+    let open = room.open.clone();
+    let mut acceptor = Acceptor::new(listener, room);
     while let Some((stream, permit)) = shutdown.soft.run_until_cancelled(acceptor.accept()).await {
+        open.inc();
+        let open = open.clone();
         let serving = connection::serve(stream, Arc::clone(&endpoint), shutdown.clone());
         shutdown.tasks.spawn(async move {
             serving.await;
+            open.dec();
             drop(permit);
         });
+    }
+}
+
+/// Room for a number of connections.
+pub struct Room {
+    permits: Arc<Semaphore>,
+    open: Gauge,
+}
+
+impl Room {
+    /// Room for `most` connections; those that are open are counted in `open`.
+    #[must_use]
+    pub fn new(most: usize, open: Gauge) -> Self {
+        let permits = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        Self { permits, open }
     }
 }
 
 /// Accepts connections while there is room for them.
 struct Acceptor {
     listener: TcpListener,
-    room: Arc<Semaphore>,
+    room: Room,
     is_full: bool,
     is_failing: bool,
 }
 
 impl Acceptor {
-    fn new(listener: TcpListener, most: usize) -> Self {
-        let room = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+    fn new(listener: TcpListener, room: Room) -> Self {
         Self {
             listener,
             room,
@@ -79,7 +98,7 @@ impl Acceptor {
     }
 
     async fn permit(&mut self) -> OwnedSemaphorePermit {
-        if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
+        if let Ok(permit) = Arc::clone(&self.room.permits).try_acquire_owned() {
             self.is_full = false;
             return permit;
         }
@@ -87,7 +106,7 @@ impl Acceptor {
             self.is_full = true;
             tracing::warn!("as many connections are open as CHAT_MAX_CONNECTIONS allows");
         }
-        let permit = Arc::clone(&self.room).acquire_owned().await;
+        let permit = Arc::clone(&self.room.permits).acquire_owned().await;
         permit.expect("nobody closes the semaphore")
     }
 }

@@ -32,6 +32,7 @@ pub(super) enum Phase {
 pub(super) struct Activity {
     phase: AtomicU8,
     steps: AtomicU64,
+    answers: AtomicU64,
 }
 
 impl Activity {
@@ -42,6 +43,18 @@ impl Activity {
 
     pub(super) fn step(&self) {
         self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that an answer is ready, which the client has to take now.
+    pub(super) fn answer(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        self.enter(Phase::Client);
+        self.step();
+    }
+
+    /// How many answers there were.
+    pub(super) fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
     }
 
     pub(super) fn steps(&self) -> u64 {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chat_core::{
-    model::{Application, ApplicationName, ApplicationToken, Cursor, Limit, Page},
+    model::{Application, ApplicationName, ApplicationToken, Cursor, Limit},
     service::{Applications, Services},
 };
 use chat_runtime::settings::Admin;
@@ -13,14 +13,15 @@ use serde::Serialize;
 use super::APPLICATIONS;
 use crate::{
     admin::Credentials,
-    answer::{Json, Moment, link},
+    answer::{Deleted, Json, Listed, Moment, PageView},
     body::{Form, Payload},
     error::Problem,
     fields::Fields,
     group::Group,
     path::Path,
-    query::{Query, SystemWindow},
-    refusal::{AdminListing, Creating, Reading, Refusal},
+    query::Query,
+    refusal::{AdminListing, Changing, Creating, Reading, Refusal},
+    window::CursorWindow,
 };
 
 /// Serves applications.
@@ -58,6 +59,34 @@ impl Example for NewApplication {
 impl Form for NewApplication {
     const FIELDS: &'static [&'static str] = &["name"];
     // A stranger who guessed the key would get the token.
+    const TAKES_KEY: bool = false;
+
+    type Content = ApplicationName;
+
+    fn content(fields: &mut Fields) -> Option<ApplicationName> {
+        fields.required("name", ApplicationName::parse)
+    }
+}
+
+/// An application's new name.
+#[derive(Debug, Object)]
+#[oai(example)]
+pub(crate) struct ApplicationChange {
+    /// Its name: 1 to 255 characters, not blank.
+    #[oai(validator(min_length = 1, max_length = 255))]
+    name: String,
+}
+
+impl Example for ApplicationChange {
+    fn example() -> Self {
+        Self {
+            name: "Support, second line".to_owned(),
+        }
+    }
+}
+
+impl Form for ApplicationChange {
+    const FIELDS: &'static [&'static str] = &["name"];
     const TAKES_KEY: bool = false;
 
     type Content = ApplicationName;
@@ -108,16 +137,6 @@ impl From<Application> for ApplicationView {
     }
 }
 
-/// A page of applications.
-#[derive(Debug, Serialize, Object)]
-pub(crate) struct ApplicationPage {
-    /// The applications, oldest first.
-    items: Vec<ApplicationView>,
-    /// The address of the next page; null on the last.
-    #[oai(nullable)]
-    next: Option<String>,
-}
-
 #[derive(ApiResponse)]
 enum ApplicationCreated {
     /// The application.
@@ -132,32 +151,9 @@ enum ApplicationCreated {
 
 #[derive(ApiResponse)]
 enum ApplicationRead {
-    /// The application.
+    /// The application as it is now.
     #[oai(status = 200)]
     Read(Json<ApplicationView>),
-}
-
-#[derive(ApiResponse)]
-enum ApplicationsListed {
-    /// A page of applications.
-    #[oai(status = 200)]
-    Listed(
-        Json<ApplicationPage>,
-        /// The address of the next page, as `rel="next"`.
-        #[oai(header = "Link")]
-        Option<String>,
-    ),
-}
-
-impl ApplicationsListed {
-    fn new(page: Page<Application, Cursor>, limit: Limit) -> Self {
-        let next = page
-            .next
-            .map(|next| SystemWindow::address(limit, APPLICATIONS, &next));
-        let items = page.items.into_iter().map(ApplicationView::from).collect();
-        let link = link(next.as_ref());
-        Self::Listed(Json(ApplicationPage { items, next }), link)
-    }
 }
 
 #[OpenApi(prefix_path = "/api/v1", tag = "Group::Applications")]
@@ -194,12 +190,13 @@ impl ApplicationsApi {
         cursor: Query<Cursor>,
         /// How many items at most.
         limit: Query<Limit>,
-    ) -> Result<ApplicationsListed, Refusal<AdminListing>> {
+    ) -> Result<Listed<ApplicationView>, Refusal<AdminListing>> {
         credentials.admit(&self.admin)?;
-        let SystemWindow { cursor, limit } = SystemWindow::judge(cursor, limit)?;
+        let CursorWindow { cursor, limit } = CursorWindow::judge(cursor, limit)?;
         let page = self.applications.list(cursor, limit).await;
-        let page = page.map_err(|error| Problem::from(error).blamed_on("cursor"))?;
-        Ok(ApplicationsListed::new(page, limit))
+        let page = page.map_err(|error| Problem::from(error).of_cursor())?;
+        let address = |next| CursorWindow::address(limit, APPLICATIONS, &next);
+        Ok(PageView::new(page, address).into())
     }
 
     /// Reads an application
@@ -216,5 +213,53 @@ impl ApplicationsApi {
     ) -> Result<ApplicationRead, Refusal<Reading>> {
         let application = self.applications.get(&token.found()?).await?;
         Ok(ApplicationRead::Read(Json(application.into())))
+    }
+
+    /// Renames an application
+    #[oai(
+        path = "/applications/:token",
+        method = "patch",
+        operation_id = "renameApplication"
+    )]
+    #[tracing::instrument(name = "api.v1.applications.rename", level = "debug", skip_all)]
+    async fn rename(
+        &self,
+        /// The application's token.
+        token: Path<ApplicationToken>,
+        change: Payload<ApplicationChange>,
+    ) -> Result<ApplicationRead, Refusal<Changing>> {
+        let application = self.applications.rename(&token.found()?, &change.0).await?;
+        Ok(ApplicationRead::Read(Json(application.into())))
+    }
+
+    /// Renames an application (the same as by PATCH)
+    #[oai(
+        path = "/applications/:token",
+        method = "put",
+        operation_id = "putApplication"
+    )]
+    async fn put(
+        &self,
+        /// The application's token.
+        token: Path<ApplicationToken>,
+        change: Payload<ApplicationChange>,
+    ) -> Result<ApplicationRead, Refusal<Changing>> {
+        self.rename(token, change).await
+    }
+
+    /// Deletes an application with its chats and their messages
+    #[oai(
+        path = "/applications/:token",
+        method = "delete",
+        operation_id = "deleteApplication"
+    )]
+    #[tracing::instrument(name = "api.v1.applications.delete", level = "debug", skip_all)]
+    async fn delete(
+        &self,
+        /// The application's token.
+        token: Path<ApplicationToken>,
+    ) -> Result<Deleted, Refusal<Reading>> {
+        self.applications.delete(&token.found()?).await?;
+        Ok(Deleted::Deleted)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chat_core::{
-    model::{ApplicationToken, Chat, ChatNumber, ChatTitle, Limit, NumberRange, Order, Page},
+    model::{ApplicationToken, Chat, ChatNumber, ChatTitle, Limit, Order},
     service::{Chats, Created, Services},
 };
 use poem_openapi::{ApiResponse, Object, OpenApi, types::Example};
@@ -11,14 +11,16 @@ use serde::Serialize;
 
 use super::{APPLICATIONS, replayed};
 use crate::{
-    answer::{Json, Moment, link},
+    answer::{Deleted, Json, Listed, Moment, PageView},
     body::{Form, Payload},
     fields::Fields,
     group::Group,
     key::Key,
+    nullable::Nullable,
     path::Path,
-    query::{Bound, Query, Window},
-    refusal::{CreatingBelow, Listing, Reading, Refusal},
+    query::{Bound, Query},
+    refusal::{Changing, CreatingBelow, Listing, Reading, Refusal},
+    window::Window,
 };
 
 /// Serves chats.
@@ -69,6 +71,36 @@ impl Form for NewChat {
     }
 }
 
+/// A chat's new title.
+#[derive(Debug, Object)]
+#[oai(example)]
+pub(crate) struct ChatChange {
+    /// Its title: 1 to 255 characters, not blank; null for none.
+    #[oai(validator(min_length = 1, max_length = 255))]
+    title: Nullable<String>,
+}
+
+impl Example for ChatChange {
+    fn example() -> Self {
+        Self {
+            title: Some("Solved: where is my order?".to_owned()).into(),
+        }
+    }
+}
+
+impl Form for ChatChange {
+    const FIELDS: &'static [&'static str] = &["title"];
+    const TAKES_KEY: bool = false;
+
+    type Content = Heading;
+
+    fn content(fields: &mut Fields) -> Option<Heading> {
+        Some(Heading {
+            title: fields.nullable("title", ChatTitle::parse),
+        })
+    }
+}
+
 /// A chat of an application.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "Chat", example)]
@@ -76,8 +108,7 @@ pub(crate) struct ChatView {
     /// Its number within its application.
     number: u64,
     /// Its title, if it has one.
-    #[oai(nullable)]
-    title: Option<String>,
+    title: Nullable<String>,
     /// How many messages it has.
     messages_count: u64,
     /// When it was created.
@@ -91,7 +122,7 @@ impl Example for ChatView {
         let created_at = super::example_moment();
         Self {
             number: 1,
-            title: NewChat::example().title,
+            title: NewChat::example().title.into(),
             messages_count: 3,
             created_at,
             updated_at: created_at,
@@ -103,22 +134,12 @@ impl From<Chat> for ChatView {
     fn from(chat: Chat) -> Self {
         Self {
             number: chat.key.chat.get(),
-            title: chat.title.map(String::from),
+            title: chat.title.map(String::from).into(),
             messages_count: chat.messages_count,
             created_at: chat.created_at.into(),
             updated_at: chat.updated_at.into(),
         }
     }
-}
-
-/// A page of chats.
-#[derive(Debug, Serialize, Object)]
-pub(crate) struct ChatPage {
-    /// The chats, by number.
-    items: Vec<ChatView>,
-    /// The address of the next page; null on the last.
-    #[oai(nullable)]
-    next: Option<String>,
 }
 
 #[derive(ApiResponse)]
@@ -145,30 +166,9 @@ impl ChatCreated {
 
 #[derive(ApiResponse)]
 enum ChatRead {
-    /// The chat.
+    /// The chat as it is now.
     #[oai(status = 200)]
     Read(Json<ChatView>),
-}
-
-#[derive(ApiResponse)]
-enum ChatsListed {
-    /// A page of chats.
-    #[oai(status = 200)]
-    Listed(
-        Json<ChatPage>,
-        /// The address of the next page, as `rel="next"`.
-        #[oai(header = "Link")]
-        Option<String>,
-    ),
-}
-
-impl ChatsListed {
-    fn new(token: &ApplicationToken, page: Page<Chat, NumberRange>, window: &Window) -> Self {
-        let next = page.next.map(|rest| window.address(&path(token), &rest));
-        let items = page.items.into_iter().map(ChatView::from).collect();
-        let link = link(next.as_ref());
-        Self::Listed(Json(ChatPage { items, next }), link)
-    }
 }
 
 /// Where an application's chats are.
@@ -221,14 +221,15 @@ impl ChatsApi {
         limit: Query<Limit>,
         /// Which number comes first: `asc` the lowest, `desc` the highest.
         order: Query<Order>,
-    ) -> Result<ChatsListed, Refusal<Listing>> {
+    ) -> Result<Listed<ChatView>, Refusal<Listing>> {
         let window = Window::judge(after, before, limit, order)?;
         let token = token.found()?;
         let page = self
             .chats
             .list(&token, window.range(), window.limit)
             .await?;
-        Ok(ChatsListed::new(&token, page, &window))
+        let address = |rest| window.address(&path(&token), &rest);
+        Ok(PageView::new(page, address).into())
     }
 
     /// Reads a chat
@@ -247,5 +248,62 @@ impl ChatsApi {
     ) -> Result<ChatRead, Refusal<Reading>> {
         let chat = self.chats.get(&token.found()?, chat.found()?).await?;
         Ok(ChatRead::Read(Json(chat.into())))
+    }
+
+    /// Gives a chat another title, or none
+    #[oai(
+        path = "/applications/:token/chats/:chat",
+        method = "patch",
+        operation_id = "updateChat"
+    )]
+    #[tracing::instrument(name = "api.v1.chats.update", level = "debug", skip_all)]
+    async fn update(
+        &self,
+        /// The application's token.
+        token: Path<ApplicationToken>,
+        /// The chat's number.
+        chat: Path<ChatNumber>,
+        change: Payload<ChatChange>,
+    ) -> Result<ChatRead, Refusal<Changing>> {
+        let (token, number) = (token.found()?, chat.found()?);
+        let chat = self.chats.update(&token, number, change.0.title).await?;
+        Ok(ChatRead::Read(Json(chat.into())))
+    }
+
+    /// Gives a chat another title, or none (the same as by PATCH)
+    #[oai(
+        path = "/applications/:token/chats/:chat",
+        method = "put",
+        operation_id = "putChat"
+    )]
+    async fn put(
+        &self,
+        /// The application's token.
+        token: Path<ApplicationToken>,
+        /// The chat's number.
+        chat: Path<ChatNumber>,
+        change: Payload<ChatChange>,
+    ) -> Result<ChatRead, Refusal<Changing>> {
+        self.update(token, chat, change).await
+    }
+
+    /// Deletes a chat with its messages
+    ///
+    /// Its number is not given again.
+    #[oai(
+        path = "/applications/:token/chats/:chat",
+        method = "delete",
+        operation_id = "deleteChat"
+    )]
+    #[tracing::instrument(name = "api.v1.chats.delete", level = "debug", skip_all)]
+    async fn delete(
+        &self,
+        /// The application's token.
+        token: Path<ApplicationToken>,
+        /// The chat's number.
+        chat: Path<ChatNumber>,
+    ) -> Result<Deleted, Refusal<Reading>> {
+        self.chats.delete(&token.found()?, chat.found()?).await?;
+        Ok(Deleted::Deleted)
     }
 }

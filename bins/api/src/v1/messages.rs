@@ -4,36 +4,52 @@ use std::sync::Arc;
 
 use chat_core::{
     model::{
-        ApplicationToken, ChatNumber, Limit, Message, MessageBody, MessageNumber, NumberRange,
-        Order, Page, Sender,
+        ApplicationToken, ChatNumber, Limit, Message, MessageBody, MessageNumber, Order,
+        SearchText, Sender,
     },
-    service::{Created, Messages, Services},
+    service::{Created, Messages, Search, ServiceError, Services},
 };
-use poem_openapi::{ApiResponse, Object, OpenApi, types::Example};
+use poem_openapi::{ApiResponse, Object, OpenApi, Union, types::Example};
 use serde::Serialize;
 
-use super::{APPLICATIONS, replayed};
+use super::{APPLICATIONS, replayed, search::HitView};
 use crate::{
-    answer::{Json, Moment, link},
+    answer::{Deleted, Json, Moment, PageView},
     body::{Form, Payload},
     fields::Fields,
     group::Group,
     key::Key,
+    nullable::Nullable,
     path::Path,
-    query::{Bound, Query, Window},
-    refusal::{CreatingBelow, Listing, Reading, Refusal},
+    query::{Bound, Query},
+    refusal::{Changing, CreatingBelow, Listing, Reading, Refusal},
+    window::{SearchWindow, Window},
 };
 
 /// Serves messages.
 pub struct MessagesApi {
     messages: Arc<Messages>,
+    search: Arc<Search>,
 }
 
 impl MessagesApi {
     pub(super) fn new(services: &Services) -> Self {
         Self {
             messages: Arc::clone(&services.messages),
+            search: Arc::clone(&services.search),
         }
+    }
+
+    /// Answers a search that came as a list with a `query`.
+    async fn hits(
+        &self,
+        token: ApplicationToken,
+        chat: ChatNumber,
+        window: SearchWindow<MessageNumber>,
+    ) -> Result<MessagesListed, ServiceError> {
+        let page = window.search_chat(&self.search, &token, chat).await?;
+        let address = |next| window.address(&path(&token, chat), &next);
+        Ok(PageView::<HitView>::new(page, address).into())
     }
 }
 
@@ -79,6 +95,34 @@ impl Form for NewMessage {
     }
 }
 
+/// A message's new body.
+#[derive(Debug, Object)]
+#[oai(example)]
+pub(crate) struct MessageChange {
+    /// What it says from now on: 1 to 32,768 bytes of UTF-8, not blank, kept byte for byte.
+    #[oai(validator(min_length = 1, max_length = 32_768))]
+    body: String,
+}
+
+impl Example for MessageChange {
+    fn example() -> Self {
+        Self {
+            body: "It should be with you tomorrow.".to_owned(),
+        }
+    }
+}
+
+impl Form for MessageChange {
+    const FIELDS: &'static [&'static str] = &["body"];
+    const TAKES_KEY: bool = false;
+
+    type Content = MessageBody;
+
+    fn content(fields: &mut Fields) -> Option<MessageBody> {
+        fields.required("body", MessageBody::parse)
+    }
+}
+
 /// A message of a chat.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "Message", example)]
@@ -86,8 +130,7 @@ pub(crate) struct MessageView {
     /// Its number within its chat.
     number: u64,
     /// Who it is from, if that was said.
-    #[oai(nullable)]
-    sender: Option<String>,
+    sender: Nullable<String>,
     /// What it says.
     body: String,
     /// When it was created.
@@ -102,7 +145,7 @@ impl Example for MessageView {
         let NewMessage { body, sender } = NewMessage::example();
         Self {
             number: 1,
-            sender,
+            sender: sender.into(),
             body,
             created_at,
             updated_at: created_at,
@@ -114,7 +157,7 @@ impl From<Message> for MessageView {
     fn from(message: Message) -> Self {
         Self {
             number: message.key.message.get(),
-            sender: message.sender.map(String::from),
+            sender: message.sender.map(String::from).into(),
             body: message.body.into(),
             created_at: message.created_at.into(),
             updated_at: message.updated_at.into(),
@@ -122,14 +165,12 @@ impl From<Message> for MessageView {
     }
 }
 
-/// A page of messages.
-#[derive(Debug, Serialize, Object)]
-pub(crate) struct MessagePage {
-    /// The messages, by number.
-    items: Vec<MessageView>,
-    /// The address of the next page; null on the last.
-    #[oai(nullable)]
-    next: Option<String>,
+/// A page of messages, or of hits where the request has a `query`.
+#[derive(Debug, Serialize, Union)]
+#[serde(untagged)]
+enum MessagesOrHits {
+    Hits(PageView<HitView>),
+    Messages(PageView<MessageView>),
 }
 
 #[derive(ApiResponse)]
@@ -149,9 +190,7 @@ enum MessageCreated {
 
 impl MessageCreated {
     fn new(token: &ApplicationToken, chat: ChatNumber, message: Created<Message>) -> Self {
-        let number = message.item.key.message;
-        let token = token.as_str();
-        let location = format!("{APPLICATIONS}/{token}/chats/{chat}/messages/{number}");
+        let location = format!("{}/{}", path(token, chat), message.item.key.message);
         Self::Created(
             Json(message.item.into()),
             location,
@@ -162,36 +201,40 @@ impl MessageCreated {
 
 #[derive(ApiResponse)]
 enum MessageRead {
-    /// The message.
+    /// The message as it is now.
     #[oai(status = 200)]
     Read(Json<MessageView>),
 }
 
 #[derive(ApiResponse)]
 enum MessagesListed {
-    /// A page of messages.
+    /// A page of messages; of hits where the request has a `query`.
     #[oai(status = 200)]
     Listed(
-        Json<MessagePage>,
+        Json<MessagesOrHits>,
         /// The address of the next page, as `rel="next"`.
         #[oai(header = "Link")]
         Option<String>,
     ),
 }
 
-impl MessagesListed {
-    fn new(
-        token: &ApplicationToken,
-        chat: ChatNumber,
-        page: Page<Message, NumberRange>,
-        window: &Window,
-    ) -> Self {
-        let path = || format!("{APPLICATIONS}/{}/chats/{chat}/messages", token.as_str());
-        let next = page.next.map(|rest| window.address(&path(), &rest));
-        let items = page.items.into_iter().map(MessageView::from).collect();
-        let link = link(next.as_ref());
-        Self::Listed(Json(MessagePage { items, next }), link)
+impl From<PageView<MessageView>> for MessagesListed {
+    fn from(page: PageView<MessageView>) -> Self {
+        let link = page.link();
+        Self::Listed(Json(MessagesOrHits::Messages(page)), link)
     }
+}
+
+impl From<PageView<HitView>> for MessagesListed {
+    fn from(page: PageView<HitView>) -> Self {
+        let link = page.link();
+        Self::Listed(Json(MessagesOrHits::Hits(page)), link)
+    }
+}
+
+/// Where a chat's messages are.
+pub(super) fn path(token: &ApplicationToken, chat: ChatNumber) -> String {
+    format!("{APPLICATIONS}/{}/chats/{chat}/messages", token.as_str())
 }
 
 #[OpenApi(prefix_path = "/api/v1", tag = "Group::Messages")]
@@ -227,11 +270,14 @@ impl MessagesApi {
     }
 
     /// Lists a chat's messages by number
+    ///
+    /// With `query` it is the same as the search, and takes the search's parameters.
     #[oai(
         path = "/applications/:token/chats/:chat/messages",
         method = "get",
         operation_id = "listMessages"
     )]
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     #[tracing::instrument(name = "api.v1.messages.list", level = "debug", skip_all)]
     async fn list(
         &self,
@@ -243,18 +289,27 @@ impl MessagesApi {
         after: Query<Bound>,
         /// Only numbers below this one.
         before: Query<Bound>,
-        /// How many items at most.
+        /// How many items at most; with `query` 100 at most, and 20 unless said otherwise.
         limit: Query<Limit>,
         /// Which number comes first: `asc` the lowest, `desc` the highest.
         order: Query<Order>,
+        /// What to search for; `after`, `before` and `order` are ignored then.
+        query: Query<SearchText>,
+        /// With `query`: where the page begins; only what `next` carries is taken.
+        cursor: Query<MessageNumber>,
     ) -> Result<MessagesListed, Refusal<Listing>> {
+        if query.is_given() {
+            let window = SearchWindow::judge(query, cursor, limit.as_other())?;
+            return Ok(self.hits(token.found()?, chat.found()?, window).await?);
+        }
         let window = Window::judge(after, before, limit, order)?;
         let (token, chat) = (token.found()?, chat.found()?);
         let page = self
             .messages
             .list(&token, chat, window.range(), window.limit)
             .await?;
-        Ok(MessagesListed::new(&token, chat, page, &window))
+        let address = |rest| window.address(&path(&token, chat), &rest);
+        Ok(PageView::<MessageView>::new(page, address).into())
     }
 
     /// Reads a message
@@ -276,5 +331,72 @@ impl MessagesApi {
         let (token, chat, number) = (token.found()?, chat.found()?, message.found()?);
         let message = self.messages.get(&token, chat, number).await?;
         Ok(MessageRead::Read(Json(message.into())))
+    }
+
+    /// Changes what a message says
+    #[oai(
+        path = "/applications/:token/chats/:chat/messages/:message",
+        method = "patch",
+        operation_id = "updateMessage"
+    )]
+    #[tracing::instrument(name = "api.v1.messages.update", level = "debug", skip_all)]
+    async fn update(
+        &self,
+        /// The application's token.
+        token: Path<ApplicationToken>,
+        /// The chat's number.
+        chat: Path<ChatNumber>,
+        /// The message's number.
+        message: Path<MessageNumber>,
+        change: Payload<MessageChange>,
+    ) -> Result<MessageRead, Refusal<Changing>> {
+        let (token, chat, number) = (token.found()?, chat.found()?, message.found()?);
+        let message = self
+            .messages
+            .update(&token, chat, number, &change.0)
+            .await?;
+        Ok(MessageRead::Read(Json(message.into())))
+    }
+
+    /// Changes what a message says (the same as by PATCH)
+    #[oai(
+        path = "/applications/:token/chats/:chat/messages/:message",
+        method = "put",
+        operation_id = "putMessage"
+    )]
+    async fn put(
+        &self,
+        /// The application's token.
+        token: Path<ApplicationToken>,
+        /// The chat's number.
+        chat: Path<ChatNumber>,
+        /// The message's number.
+        message: Path<MessageNumber>,
+        change: Payload<MessageChange>,
+    ) -> Result<MessageRead, Refusal<Changing>> {
+        self.update(token, chat, message, change).await
+    }
+
+    /// Deletes a message
+    ///
+    /// Its number is not given again. Of several deletions at once one is answered 204.
+    #[oai(
+        path = "/applications/:token/chats/:chat/messages/:message",
+        method = "delete",
+        operation_id = "deleteMessage"
+    )]
+    #[tracing::instrument(name = "api.v1.messages.delete", level = "debug", skip_all)]
+    async fn delete(
+        &self,
+        /// The application's token.
+        token: Path<ApplicationToken>,
+        /// The chat's number.
+        chat: Path<ChatNumber>,
+        /// The message's number.
+        message: Path<MessageNumber>,
+    ) -> Result<Deleted, Refusal<Reading>> {
+        let (token, chat, number) = (token.found()?, chat.found()?, message.found()?);
+        self.messages.delete(&token, chat, number).await?;
+        Ok(Deleted::Deleted)
     }
 }

@@ -1,0 +1,285 @@
+//! What the server counts, for Prometheus.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chat_runtime::metrics::Work;
+use poem::{
+    IntoResponse, PathPattern, Response,
+    http::{Method, StatusCode},
+};
+use poem_openapi::{
+    ApiResponse, OpenApi, payload::Payload, registry::MetaSchemaRef, types::Type as _,
+};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{
+        counter::Counter,
+        family::{Family, MetricConstructor},
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+        info::Info,
+    },
+    registry::Registry,
+};
+
+use crate::{
+    error::Problem,
+    group::Group,
+    refusal::{Refusal, Scraping},
+    vitals::Vitals,
+};
+
+/// The prefix of every name.
+const PREFIX: &str = "chat";
+
+/// The route of requests that no route takes.
+const NO_ROUTE: &str = "none";
+
+/// The upper ends of the classes of durations, in seconds.
+const DURATIONS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// What the server counts.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RouteLabels, Histogram, Durations>,
+    in_progress: Gauge,
+    connections: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: Arc<str>,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    method: &'static str,
+    route: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DependencyLabels {
+    dependency: &'static str,
+}
+
+/// Makes the histogram of a route.
+#[derive(Clone)]
+struct Durations;
+
+impl MetricConstructor<Histogram> for Durations {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(DURATIONS)
+    }
+}
+
+impl Metrics {
+    /// Begins to count; `work` is counted elsewhere.
+    #[must_use]
+    pub fn new(work: &Work) -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let requests = Family::default();
+        let durations = Family::new_with_constructor(Durations);
+        let (in_progress, connections) = (Gauge::default(), Gauge::default());
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that runs", version);
+        registry.register("http_requests", "Requests answered", requests.clone());
+        registry.register(
+            "http_request_duration_seconds",
+            "How long requests took, from their heads to their answers",
+            durations.clone(),
+        );
+        registry.register(
+            "http_requests_in_progress",
+            "Requests that are being answered",
+            in_progress.clone(),
+        );
+        registry.register("http_connections", "Open connections", connections.clone());
+        work.register(&mut registry);
+        Self {
+            registry,
+            requests,
+            durations,
+            in_progress,
+            connections,
+        }
+    }
+
+    /// The number of open connections, for whoever accepts them.
+    #[must_use]
+    pub fn connections(&self) -> Gauge {
+        self.connections.clone()
+    }
+
+    /// Notes that a request came.
+    pub(crate) fn begin(&self, method: &Method) -> Serving<'_> {
+        self.in_progress.inc();
+        Serving {
+            metrics: self,
+            method: name(method),
+            begun: Instant::now(),
+        }
+    }
+
+    /// Writes everything down, with how `vitals` are now.
+    async fn text(&self, vitals: &Vitals) -> Result<String, fmt::Error> {
+        let mut whole = String::new();
+        text::encode_registry(&mut whole, &self.registry)?;
+        text::encode_registry(&mut whole, &gathered(vitals).await)?;
+        text::encode_eof(&mut whole)?;
+        Ok(whole)
+    }
+}
+
+/// What is read when it is asked for; what cannot be read is left out.
+async fn gathered(vitals: &Vitals) -> Registry {
+    let mut registry = Registry::with_prefix(PREFIX);
+    let (signs, backlog, outbox) = tokio::join!(vitals.look(), vitals.backlog(), vitals.outbox());
+    let up = Family::<DependencyLabels, Gauge>::default();
+    for (dependency, sign) in [
+        ("repository", &signs.repository),
+        ("counter", &signs.counter),
+        ("queue", &signs.queue),
+        ("search", &signs.search),
+    ] {
+        let labels = DependencyLabels { dependency };
+        up.get_or_create(&labels).set(sign.is_ok().into());
+    }
+    registry.register("dependency_up", "Whether a dependency works", up);
+    if let Ok(backlog) = backlog {
+        registry.register(
+            "queue_entries",
+            "Creations that wait to be stored",
+            ConstGauge::new(backlog.entries),
+        );
+        registry.register(
+            "queue_bytes",
+            "The size of the creations that wait to be stored",
+            ConstGauge::new(backlog.bytes),
+        );
+        if let Some(oldest) = backlog.oldest {
+            registry.register(
+                "queue_oldest_seconds",
+                "How long the oldest of them is waiting",
+                ConstGauge::new(oldest.as_secs_f64()),
+            );
+        }
+    }
+    if let Ok(outbox) = outbox {
+        registry.register(
+            "outbox_rows",
+            "Notes of changes that wait to be indexed",
+            ConstGauge::new(outbox.rows),
+        );
+    }
+    registry
+}
+
+/// The name of a method; made-up ones are one, so that nobody can make the server count without end.
+fn name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// A request that is being answered.
+pub(crate) struct Serving<'a> {
+    metrics: &'a Metrics,
+    method: &'static str,
+    begun: Instant,
+}
+
+impl Serving<'_> {
+    /// Notes how it was answered; `route` is absent where no route took it.
+    pub(crate) fn end(self, route: Option<&PathPattern>, status: StatusCode) {
+        let route = route.map_or_else(|| NO_ROUTE.into(), |route| Arc::clone(&route.0));
+        let took = self.begun.elapsed();
+        self.metrics.note(self.method, route, status, took);
+    }
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        self.metrics.in_progress.dec();
+    }
+}
+
+impl Metrics {
+    fn note(&self, method: &'static str, route: Arc<str>, status: StatusCode, took: Duration) {
+        let labels = RouteLabels { method, route };
+        let durations = self.durations.get_or_create(&labels);
+        durations.observe(took.as_secs_f64());
+        drop(durations);
+        let labels = RequestLabels {
+            method,
+            route: labels.route,
+            status: status.as_u16(),
+        };
+        self.requests.get_or_create(&labels).inc();
+    }
+}
+
+/// Serves the metrics.
+pub struct MetricsApi {
+    metrics: Arc<Metrics>,
+    vitals: Vitals,
+}
+
+impl MetricsApi {
+    pub(crate) fn new(metrics: &Arc<Metrics>, vitals: Vitals) -> Self {
+        Self {
+            metrics: Arc::clone(metrics),
+            vitals,
+        }
+    }
+}
+
+/// Text in the format of `OpenMetrics`.
+struct OpenMetrics(String);
+
+impl Payload for OpenMetrics {
+    const CONTENT_TYPE: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    fn schema_ref() -> MetaSchemaRef {
+        String::schema_ref()
+    }
+}
+
+impl IntoResponse for OpenMetrics {
+    fn into_response(self) -> Response {
+        self.0.with_content_type(Self::CONTENT_TYPE).into_response()
+    }
+}
+
+#[derive(ApiResponse)]
+enum Scraped {
+    /// The metrics, in the text format of `OpenMetrics`, which Prometheus reads.
+    #[oai(status = 200)]
+    Scraped(OpenMetrics),
+}
+
+#[OpenApi(tag = "Group::Health")]
+impl MetricsApi {
+    /// Tells what the server counts, for Prometheus
+    #[oai(path = "/metrics", method = "get", operation_id = "getMetrics")]
+    async fn get(&self) -> Result<Scraped, Refusal<Scraping>> {
+        let text = self.metrics.text(&self.vitals).await;
+        let text = text.map_err(|_| Problem::internal())?;
+        Ok(Scraped::Scraped(OpenMetrics(text)))
+    }
+}

@@ -1,0 +1,92 @@
+//! Whether what the server stands on works.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use chat_core::{
+    PortError,
+    ports::{Counter, Ports, Queue, Repository},
+    service::{Search, Services},
+};
+use tokio::time::timeout;
+
+/// How long a sign of life may take.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// What the server stands on.
+#[derive(Clone)]
+pub struct Vitals {
+    repository: Arc<dyn Repository>,
+    counter: Arc<dyn Counter>,
+    queue: Arc<dyn Queue>,
+    search: Arc<Search>,
+}
+
+/// How each of them is: in order, or what is wrong.
+pub struct Signs {
+    /// What keeps everything.
+    pub repository: Result<(), String>,
+    /// What numbers chats and messages.
+    pub counter: Result<(), String>,
+    /// What carries creations to where they are stored.
+    pub queue: Result<(), String>,
+    /// What finds messages.
+    pub search: Result<(), String>,
+}
+
+impl Vitals {
+    /// Watches these ports and services.
+    #[must_use]
+    pub fn new(ports: &Ports, services: &Services) -> Self {
+        Self {
+            repository: Arc::clone(&ports.repository),
+            counter: Arc::clone(&ports.counter),
+            queue: Arc::clone(&ports.queue),
+            search: Arc::clone(&services.search),
+        }
+    }
+
+    /// Asks each for a sign of life, for a while.
+    pub async fn look(&self) -> Signs {
+        let (repository, counter, queue, search) = tokio::join!(
+            in_time(self.repository.check()),
+            in_time(self.counter.check()),
+            in_time(self.queue.check()),
+            in_time(self.search.check()),
+        );
+        Signs {
+            repository,
+            counter,
+            queue,
+            search,
+        }
+    }
+
+    /// Reads how much waits to be stored.
+    ///
+    /// # Errors
+    ///
+    /// Fails with what is wrong with the queue.
+    pub async fn backlog(&self) -> Result<chat_core::ports::Backlog, String> {
+        in_time(self.queue.backlog()).await
+    }
+
+    /// Reads how much waits to be indexed.
+    ///
+    /// # Errors
+    ///
+    /// Fails with what is wrong with the repository.
+    pub async fn outbox(&self) -> Result<chat_core::ports::OutboxBacklog, String> {
+        in_time(self.repository.outbox_backlog()).await
+    }
+}
+
+/// Waits for a while.
+async fn in_time<T>(asked: impl Future<Output = Result<T, PortError>>) -> Result<T, String> {
+    match timeout(DEADLINE, asked).await {
+        Ok(answer) => {
+            // Without the error's source, which is the driver's own.
+            answer.map_err(|error| error.to_string())
+        }
+        Err(_) => Err("no answer in time".to_owned()),
+    }
+}

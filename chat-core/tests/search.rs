@@ -1,0 +1,138 @@
+//! Search as a service, as far as it needs no index.
+
+use std::time::Duration;
+
+use chat_core::{
+    memory::Memory,
+    model::{
+        ApplicationName, ApplicationToken, ChatNumber, Limit, MessageBody, MessageNumber,
+        SearchText,
+    },
+    ports::Consumer,
+    service::{Policy, ServiceError, Services},
+};
+
+/// Two chats of as many messages, all of them stored.
+async fn filled(messages: usize) -> (Services, ApplicationToken, [ChatNumber; 2]) {
+    let services = Services::new(&Memory::new().ports(), &Policy::default());
+    let name = ApplicationName::parse("search").expect("a name");
+    let create = |name| services.applications.create(name);
+    let token = create(name).await.expect("an application").token;
+    let mut chats = Vec::new();
+    for _ in 0..2 {
+        let chat = services.chats.create(&token, None, None).await;
+        let number = chat.expect("a chat").item.key.chat;
+        for _ in 0..messages {
+            let body = MessageBody::parse("a").expect("a body");
+            let create = services.messages.create(&token, number, None, body, None);
+            create.await.expect("a message");
+        }
+        chats.push(number);
+    }
+    let worker = Consumer("worker".to_owned());
+    let store = || services.persister.run_once(&worker, Duration::ZERO);
+    while store().await.expect("a round").received > 0 {}
+    (services, token, [chats[0], chats[1]])
+}
+
+fn text(text: &str) -> SearchText {
+    SearchText::parse(text).expect("a text")
+}
+
+fn number(number: u64) -> MessageNumber {
+    MessageNumber::try_new(number).expect("a number")
+}
+
+#[tokio::test]
+async fn a_blank_text_finds_every_message_of_the_chat_by_number() {
+    let (services, token, [chat, _]) = filled(7).await;
+    services
+        .messages
+        .delete(&token, chat, number(3))
+        .await
+        .unwrap();
+    for blank in ["", " \t\u{3000}"] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let limit = Limit::try_new(2).unwrap();
+            let page = services
+                .search
+                .in_chat(&token, chat, &text(blank), after, limit)
+                .await
+                .unwrap();
+            for hit in &page.items {
+                assert_eq!((hit.score, &hit.highlight), (0, &None));
+                found.push(hit.message.key.message.get());
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, [1, 2, 4, 5, 6, 7]);
+    }
+}
+
+#[tokio::test]
+async fn a_blank_text_finds_every_message_of_the_system() {
+    let (services, token, chats) = filled(3).await;
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let limit = Limit::try_new(4).unwrap();
+        let page = services
+            .search
+            .across_system(&SearchText::default(), after, limit)
+            .await
+            .unwrap();
+        for hit in page.items {
+            assert_eq!(hit.token, token);
+            let key = hit.item.message.key;
+            found.push((key.chat, key.message));
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let wanted = chats.map(|chat| [1, 2, 3].map(|it| (chat, number(it))));
+    assert_eq!(found, wanted.as_flattened());
+}
+
+#[tokio::test]
+async fn a_page_of_hits_has_at_most_a_hundred() {
+    let (services, token, [chat, _]) = filled(101).await;
+    let limit = Limit::try_new(1_000).unwrap();
+    let everything = SearchText::default();
+    let page = services
+        .search
+        .in_chat(&token, chat, &everything, None, limit)
+        .await
+        .unwrap();
+    assert_eq!((page.items.len(), page.next), (100, Some(number(100))));
+    let page = services
+        .search
+        .across_system(&everything, None, limit)
+        .await
+        .unwrap();
+    assert_eq!(page.items.len(), 100);
+}
+
+#[tokio::test]
+async fn a_text_without_a_word_finds_nothing_in_a_chat_that_is_there() {
+    let (services, token, [chat, _]) = filled(1).await;
+    let limit = Limit::default();
+    let page = services
+        .search
+        .in_chat(&token, chat, &text("***"), None, limit)
+        .await
+        .unwrap();
+    assert!(page.items.is_empty() && page.next.is_none());
+    let unknown = ChatNumber::try_new(9).unwrap();
+    for asked in ["", "***", "word"] {
+        let found = services
+            .search
+            .in_chat(&token, unknown, &text(asked), None, limit)
+            .await;
+        assert!(matches!(found, Err(ServiceError::NotFound)), "{asked:?}");
+    }
+}
