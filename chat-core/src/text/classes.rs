@@ -1,0 +1,165 @@
+//! Classes: how well a word of a query matches a word of a text.
+
+use strsim::osa_distance;
+
+use super::{
+    Word,
+    scripts::{is_letter_or_digit, is_unspaced},
+};
+
+/// How well a word matches, the worst class first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// It is the same but for one or two edits.
+    Typo = 1,
+    /// It stands inside the word.
+    Part = 2,
+    /// The word begins with it.
+    Prefix = 3,
+    /// It is the word.
+    Exact = 4,
+}
+
+impl Class {
+    /// The fewest characters that are looked for inside of words.
+    pub const SHORTEST_PART: usize = 3;
+
+    /// Tells how well `asked`, a word of a query, matches `word`; `None` where it does not.
+    #[must_use]
+    pub fn of(asked: &Word, word: &Word) -> Option<Self> {
+        let (one, other) = (asked.as_str(), word.as_str());
+        if one == other {
+            Some(Self::Exact)
+        } else if other.starts_with(one) {
+            Some(Self::Prefix)
+        } else if other.contains(one) && has_at_least(one, Self::SHORTEST_PART) {
+            Some(Self::Part)
+        } else if is_typo(asked, word) {
+            Some(Self::Typo)
+        } else {
+            None
+        }
+    }
+
+    /// The class as a number, from 1 to 4.
+    #[must_use]
+    pub fn points(self) -> u64 {
+        self as u64
+    }
+}
+
+impl Word {
+    /// Says whether it is of a script without spaces.
+    #[must_use]
+    pub fn is_unspaced(&self) -> bool {
+        self.as_str().starts_with(is_unspaced)
+    }
+
+    /// How many edits away another word may be and still match this one, asked for.
+    ///
+    /// Typos are looked for in words of three letters or digits and more, and not in scripts without
+    /// spaces.
+    #[must_use]
+    pub fn edits(&self) -> usize {
+        if self.is_unspaced() {
+            return 0;
+        }
+        let letters = |character: &char| is_letter_or_digit(*character);
+        match self.as_str().chars().filter(letters).take(6).count() {
+            0..=2 => 0,
+            3..=5 => 1,
+            _ => 2,
+        }
+    }
+}
+
+/// Says whether the words are the same but for edits, neighbours that are swapped being one edit.
+///
+/// The first letter must be right.
+fn is_typo(asked: &Word, word: &Word) -> bool {
+    let edits = asked.edits();
+    let (one, other) = (asked.as_str(), word.as_str());
+    edits > 0
+        && one.chars().next() == other.chars().next()
+        && one.chars().count().abs_diff(other.chars().count()) <= edits
+        && osa_distance(one, other) <= edits
+}
+
+fn has_at_least(text: &str, characters: usize) -> bool {
+    text.chars().nth(characters - 1).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::words, *};
+
+    fn class(asked: &str, word: &str) -> Option<Class> {
+        let one = |text: &str| words(text).swap_remove(0);
+        Class::of(&one(asked), &one(word))
+    }
+
+    #[test]
+    fn a_word_matches_in_its_best_class() {
+        for (asked, word, wanted) in [
+            ("ubuntu", "Ubuntu", Some(Class::Exact)),
+            ("ubu", "ubuntu", Some(Class::Prefix)),
+            ("u", "ubuntu", Some(Class::Prefix)),
+            ("bunt", "ubuntu", Some(Class::Part)),
+            ("ntu", "ubuntu", Some(Class::Part)),
+            ("bu", "ubuntu", None),
+            ("ubuntu", "ubu", None),
+            // Of three to five letters one edit of each kind, of more two.
+            ("cat", "cut", Some(Class::Typo)),
+            ("cat", "ct", Some(Class::Typo)),
+            ("cat", "chat", Some(Class::Typo)),
+            ("cat", "cta", Some(Class::Typo)),
+            ("cat", "bat", None),
+            ("ca", "ce", None),
+            ("linux", "lxinu", None),
+            ("kernel", "kernle", Some(Class::Typo)),
+            ("kernel", "krenle", Some(Class::Typo)),
+            ("kernel", "kenel", Some(Class::Typo)),
+            ("kernel", "knl", None),
+            ("kernel", "ekrnel", None),
+            ("12345", "12346", Some(Class::Typo)),
+            ("🚀", "🚀", Some(Class::Exact)),
+            ("🚀", "🚂", None),
+            ("हिन्दी", "हिन्दि", Some(Class::Typo)),
+        ] {
+            assert_eq!(class(asked, word), wanted, "{asked} {word}");
+        }
+    }
+
+    #[test]
+    fn there_are_no_typos_where_there_are_no_spaces() {
+        let pair = |text: &str| words(text).swap_remove(1);
+        assert_eq!(Class::of(&pair("กำลั"), &pair("กำลิ")), None);
+        assert_eq!(pair("กำลั").edits(), 0);
+        let first = words("ก").swap_remove(0);
+        assert_eq!(Class::of(&first, &words("กิ")[0]), Some(Class::Prefix));
+    }
+
+    proptest! {
+        #[test]
+        fn a_word_matches_itself_exactly(text in "\\PC{1,20}") {
+            for word in words(&text) {
+                prop_assert_eq!(Class::of(&word, &word), Some(Class::Exact));
+            }
+        }
+
+        #[test]
+        fn one_edit_behind_the_first_letter_is_found(
+            word in "[a-z]{3,12}",
+            place in 1..12_usize,
+            letter in proptest::char::range('a', 'z'),
+        ) {
+            let place = place.min(word.len() - 1);
+            let mut changed: Vec<char> = word.chars().collect();
+            changed[place] = letter;
+            let changed: String = changed.into_iter().collect();
+            prop_assert!(class(&word, &changed).is_some());
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What kind of character something is.
+
+use unicode_properties::{
+    GeneralCategory, GeneralCategoryGroup, UnicodeEmoji as _, UnicodeGeneralCategory as _,
+};
+use unicode_script::{Script, UnicodeScript as _};
+
+/// The scripts that are written without spaces between words.
+const UNSPACED: [Script; 8] = [
+    Script::Han,
+    Script::Hiragana,
+    Script::Katakana,
+    Script::Hangul,
+    Script::Thai,
+    Script::Lao,
+    Script::Khmer,
+    Script::Myanmar,
+];
+
+/// The scripts whose marks are accents or vowel signs that writers leave out at will.
+const ACCENTED: [Script; 7] = [
+    Script::Inherited,
+    Script::Latin,
+    Script::Greek,
+    Script::Cyrillic,
+    Script::Arabic,
+    Script::Hebrew,
+    Script::Syriac,
+];
+
+/// Says whether a word can be written with it: a letter, a mark or a decimal digit.
+pub(super) fn is_of_words(character: char) -> bool {
+    is_letter_or_digit(character) || is_mark(character)
+}
+
+/// Says whether it is a letter or a decimal digit.
+pub(super) fn is_letter_or_digit(character: char) -> bool {
+    character.general_category_group() == GeneralCategoryGroup::Letter
+        || character.general_category() == GeneralCategory::DecimalNumber
+}
+
+pub(super) fn is_mark(character: char) -> bool {
+    character.general_category_group() == GeneralCategoryGroup::Mark
+}
+
+/// Says whether it is a mark that is folded away.
+pub(super) fn is_accent(character: char) -> bool {
+    // Among kana, a voicing mark makes another sound and so another letter.
+    let is_voicing = matches!(character, '\u{3099}' | '\u{309A}');
+    is_mark(character) && !is_voicing && ACCENTED.contains(&character.script())
+}
+
+/// Says whether it belongs to a script without spaces.
+///
+/// What several scripts share, such as the prolonged sound mark of kana, belongs to them, too.
+pub(super) fn is_unspaced(character: char) -> bool {
+    let scripts = character.script_extension();
+    UNSPACED.contains(&character.script())
+        || (!scripts.is_common()
+            && !scripts.is_inherited()
+            && UNSPACED
+                .iter()
+                .any(|script| scripts.contains_script(*script)))
+}
+
+/// Says whether a picture begins with it.
+///
+/// Digits and letters that can be turned into pictures are digits and letters.
+pub(super) fn begins_emoji(character: char) -> bool {
+    character.is_emoji_char() && !character.is_ascii() && !is_letter_or_digit(character)
+}
+
+/// Says whether it says only how a picture is to look.
+pub(super) fn is_style_of_emoji(character: char) -> bool {
+    matches!(
+        character,
+        '\u{FE0E}' | '\u{FE0F}' | '\u{1F3FB}'..='\u{1F3FF}'
+    )
+}
