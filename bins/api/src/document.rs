@@ -7,12 +7,12 @@ use poem::{
     http::{HeaderValue, header::CONTENT_TYPE},
 };
 use poem_openapi::{
-    ExtraHeader, LicenseObject, OpenApi, OpenApiService,
+    ExtraHeader, LicenseObject, OpenApi, OpenApiService, ServerObject,
     registry::{MetaApi, Registry},
 };
 use serde_json::Value;
 
-use crate::{health::HealthApi, metrics::MetricsApi, v1};
+use crate::{group::Group, health::HealthApi, metrics::MetricsApi, v1};
 
 const DESCRIPTION: &str = "\
 Applications own chats, chats own messages. Chats and messages are numbered from 1 within their owner, \
@@ -20,6 +20,9 @@ without gaps; creating one answers its number at once, and from then on it is ke
 Every answer carries the header `X-Request-Id`, yours (1 to 128 visible ASCII characters) or a new one. \
 Every error is `application/problem+json` with a stable `code`. Lists are read page by page: follow \
 `next` until it is null; a page of large texts is shorter than its limit.";
+
+/// Where the licence can be read.
+const LICENSE: &str = "https://opensource.org/license/mit";
 
 /// What the document describes; it routes nothing.
 struct Described;
@@ -47,7 +50,8 @@ fn service() -> OpenApiService<Described, ()> {
     let request_id = ExtraHeader::new("X-Request-Id").description("The request's id.");
     OpenApiService::new(Described, "Chat", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
-        .license(LicenseObject::new(env!("CARGO_PKG_LICENSE")))
+        .license(LicenseObject::new(env!("CARGO_PKG_LICENSE")).url(LICENSE))
+        .server(ServerObject::new("/").description("This server."))
         .extra_response_header::<String, _>(request_id)
 }
 
@@ -87,6 +91,43 @@ fn complete(document: &mut Value) {
         if operation.get("security").is_none() {
             operation["security"] = Value::Array(Vec::new());
         }
+    }
+    sort_groups(document);
+    sharpen(document);
+}
+
+/// Puts the groups into the order in which they are read.
+fn sort_groups(document: &mut Value) {
+    let place = |group: &Value| {
+        let name = group["name"].as_str();
+        Group::ORDER.iter().position(|known| Some(*known) == name)
+    };
+    if let Some(groups) = document["tags"].as_array_mut() {
+        groups.sort_by_key(place);
+    }
+}
+
+/// Makes each schema in `value` one that linters and generators of clients take.
+fn sharpen(value: &mut Value) {
+    match value {
+        Value::Object(schema) => {
+            // A description beside a reference is told by the schema around them, too.
+            if let Some(Value::Array(parts)) = schema.get_mut("allOf") {
+                parts.retain(|part| part.get("$ref").is_some());
+            }
+            // The maker's bounds are floating-point numbers, which do not reach this one.
+            let is_bounded = schema.contains_key("minimum") && !schema.contains_key("maximum");
+            if is_bounded
+                && schema
+                    .get("format")
+                    .is_some_and(|format| format == "uint64")
+            {
+                schema.insert("maximum".to_owned(), u64::MAX.into());
+            }
+            schema.values_mut().for_each(sharpen);
+        }
+        Value::Array(values) => values.iter_mut().for_each(sharpen),
+        _ => {}
     }
 }
 

@@ -18,3 +18,15 @@ pub(crate) enum Group {
     /// Whether the server lives and is ready.
     Health,
 }
+
+impl Group {
+    /// The names of the groups, as they are read.
+    pub(crate) const ORDER: [&str; 6] = [
+        "Applications",
+        "Chats",
+        "Messages",
+        "Search",
+        "Admin",
+        "Health",
+    ];
+}

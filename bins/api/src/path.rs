@@ -83,7 +83,7 @@ fn number() -> MetaSchema {
     let least = u32::try_from(Number::FIRST.get()).unwrap_or_default();
     MetaSchema {
         minimum: Some(least.into()),
-        ..MetaSchema::new_with_format("integer", "int64")
+        ..MetaSchema::new_with_format("integer", "uint64")
     }
 }
 

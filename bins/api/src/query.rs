@@ -118,7 +118,7 @@ impl Parameter for Bound {
         MetaSchema {
             minimum: Some(0.0),
             example: Some(0.into()),
-            ..MetaSchema::new_with_format("integer", "int64")
+            ..MetaSchema::new_with_format("integer", "uint64")
         }
     }
 }

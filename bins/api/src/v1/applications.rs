@@ -43,8 +43,8 @@ impl ApplicationsApi {
 #[derive(Debug, Object)]
 #[oai(example)]
 pub(crate) struct NewApplication {
-    /// Its name: 1 to 255 characters, not blank.
-    #[oai(validator(min_length = 1, max_length = 255))]
+    /// Its name: 1 to 255 characters, none U+0000, not blank.
+    #[oai(validator(min_length = 1, max_length = 255, pattern = r"\S"))]
     name: String,
 }
 
@@ -72,8 +72,8 @@ impl Form for NewApplication {
 #[derive(Debug, Object)]
 #[oai(example)]
 pub(crate) struct ApplicationChange {
-    /// Its name: 1 to 255 characters, not blank.
-    #[oai(validator(min_length = 1, max_length = 255))]
+    /// Its name: 1 to 255 characters, none U+0000, not blank.
+    #[oai(validator(min_length = 1, max_length = 255, pattern = r"\S"))]
     name: String,
 }
 

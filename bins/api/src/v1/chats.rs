@@ -40,8 +40,8 @@ impl ChatsApi {
 #[derive(Debug, Object)]
 #[oai(example)]
 pub(crate) struct NewChat {
-    /// Its title, if it is to have one: 1 to 255 characters, not blank.
-    #[oai(nullable, validator(min_length = 1, max_length = 255))]
+    /// Its title, if it is to have one: 1 to 255 characters, none U+0000, not blank.
+    #[oai(nullable, validator(min_length = 1, max_length = 255, pattern = r"\S"))]
     title: Option<String>,
 }
 
@@ -75,8 +75,8 @@ impl Form for NewChat {
 #[derive(Debug, Object)]
 #[oai(example)]
 pub(crate) struct ChatChange {
-    /// Its title: 1 to 255 characters, not blank; null for none.
-    #[oai(validator(min_length = 1, max_length = 255))]
+    /// Its title: 1 to 255 characters, none U+0000, not blank; null for none.
+    #[oai(validator(min_length = 1, max_length = 255, pattern = r"\S"))]
     title: Nullable<String>,
 }
 

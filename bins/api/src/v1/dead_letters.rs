@@ -8,7 +8,7 @@ use chat_core::{
     service::{DeadLetters, OpenedLetter, Services},
 };
 use chat_runtime::settings::Admin;
-use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Example};
+use poem_openapi::{ApiResponse, Object, OpenApi, types::Example};
 use serde::Serialize;
 
 use super::{EXAMPLE_TOKEN, ROOT, example_moment};
@@ -51,8 +51,8 @@ struct DeadLetterView {
     reason: String,
     /// Why it was set aside, for people.
     detail: String,
-    /// What it would have created; null where this server cannot read it.
-    kind: Nullable<LetterKind>,
+    /// What it would have created, `chat` or `message`; null where this server cannot read it.
+    kind: Nullable<String>,
     /// The token of the application that it belongs to; null where that is deleted or unknown.
     application_token: Nullable<String>,
     /// The number of the chat that it belongs to, or would have been.
@@ -73,24 +73,13 @@ struct DeadLetterView {
     last_failed_at: Moment,
 }
 
-/// What a dead letter would have created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
-#[oai(rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-enum LetterKind {
-    /// A chat.
-    Chat,
-    /// A message.
-    Message,
-}
-
 impl Example for DeadLetterView {
     fn example() -> Self {
         Self {
             id: "8c5a1d1b4e0f4c0e9d7f0a4b1c2d3e4f".to_owned(),
             reason: "too_old".to_owned(),
             detail: "it is so old that what deleted it may have been purged".to_owned(),
-            kind: Some(LetterKind::Message).into(),
+            kind: Some("message".to_owned()).into(),
             application_token: Some(EXAMPLE_TOKEN.to_owned()).into(),
             chat_number: Some(1).into(),
             message_number: Some(7).into(),
@@ -115,22 +104,21 @@ impl From<OpenedLetter> for DeadLetterView {
             .is_none()
             .then(|| BASE64_STANDARD.encode(&letter.payload));
         let number = creation.as_ref().map(|creation| creation.number.get());
-        let (kind, chat, message, title, sender, body) =
-            match creation.map(|creation| creation.draft.content) {
-                Some(Content::Chat { title, .. }) => {
-                    (Some(LetterKind::Chat), number, None, title, None, None)
-                }
-                Some(Content::Message { chat, sender, body }) => {
-                    let (kind, chat) = (Some(LetterKind::Message), Some(chat.chat.get()));
-                    (kind, chat, number, None, sender, Some(body))
-                }
-                None => (None, None, None, None, None, None),
-            };
+        let (kind, chat, message, title, sender, body) = match creation
+            .map(|creation| creation.draft.content)
+        {
+            Some(Content::Chat { title, .. }) => (Some("chat"), number, None, title, None, None),
+            Some(Content::Message { chat, sender, body }) => {
+                let (kind, chat) = (Some("message"), Some(chat.chat.get()));
+                (kind, chat, number, None, sender, Some(body))
+            }
+            None => (None, None, None, None, None, None),
+        };
         Self {
             id: letter.id.as_str().to_owned(),
             reason: letter.reason.as_str().to_owned(),
             detail: letter.reason.sentence().to_owned(),
-            kind: kind.into(),
+            kind: kind.map(str::to_owned).into(),
             application_token: token.map(|token| token.as_str().to_owned()).into(),
             chat_number: chat.into(),
             message_number: message.into(),

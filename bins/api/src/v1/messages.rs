@@ -57,11 +57,11 @@ impl MessagesApi {
 #[derive(Debug, Object)]
 #[oai(example)]
 pub(crate) struct NewMessage {
-    /// What it says: 1 to 32,768 bytes of UTF-8, not blank, kept byte for byte.
-    #[oai(validator(min_length = 1, max_length = 32_768))]
+    /// What it says: 1 to 32,768 bytes of UTF-8, none U+0000, not blank, kept byte for byte.
+    #[oai(validator(min_length = 1, max_length = 32_768, pattern = r"\S"))]
     body: String,
-    /// Who it is from, as you name them: 1 to 255 characters, not blank.
-    #[oai(nullable, validator(min_length = 1, max_length = 255))]
+    /// Who it is from, as you name them: 1 to 255 characters, none U+0000, not blank.
+    #[oai(nullable, validator(min_length = 1, max_length = 255, pattern = r"\S"))]
     sender: Option<String>,
 }
 
@@ -99,8 +99,8 @@ impl Form for NewMessage {
 #[derive(Debug, Object)]
 #[oai(example)]
 pub(crate) struct MessageChange {
-    /// What it says from now on: 1 to 32,768 bytes of UTF-8, not blank, kept byte for byte.
-    #[oai(validator(min_length = 1, max_length = 32_768))]
+    /// What it says from now on: 1 to 32,768 bytes of UTF-8, none U+0000, not blank, kept byte for byte.
+    #[oai(validator(min_length = 1, max_length = 32_768, pattern = r"\S"))]
     body: String,
 }
 

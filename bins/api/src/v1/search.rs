@@ -66,7 +66,7 @@ impl SearchWindow<MessageNumber> {
 #[oai(example)]
 pub(crate) struct NewSearch {
     /// What to search for: at most 1,024 characters; left out, null or blank it finds every message.
-    #[oai(nullable, validator(max_length = 1_024))]
+    #[oai(nullable, validator(max_length = 1_024, pattern = r"^[^\x00]*$"))]
     query: Option<String>,
     /// How many hits at most: 1 to 100, 20 unless said otherwise.
     #[oai(nullable, validator(minimum(value = "1"), maximum(value = "100")))]
