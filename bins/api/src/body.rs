@@ -163,20 +163,21 @@ impl Arriving {
     }
 }
 
-/// Says whether the body is announced as plain JSON.
+/// Says whether the body is announced as plain JSON, and as nothing else besides.
 fn is_json(headers: &HeaderMap) -> bool {
     let encoded = headers
-        .get(CONTENT_ENCODING)
-        .is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
-    let kind = content_type
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or_default();
-    !encoded && kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let mut content_types = headers.get_all(CONTENT_TYPE).iter().peekable();
+    let announced = content_types.peek().is_some();
+    announced && !encoded && content_types.all(names_json)
+}
+
+fn names_json(content_type: &HeaderValue) -> bool {
+    let kind = content_type.as_bytes().split(|byte| *byte == b';').next();
+    let kind = kind.unwrap_or_default().trim_ascii();
+    kind.eq_ignore_ascii_case(b"application/json")
 }
 
 impl<'a, F: Form> ApiExtractor<'a> for Payload<F> {
@@ -240,5 +241,8 @@ mod tests {
         let mut encoded = with("application/json");
         encoded.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         assert!(!is_json(&encoded));
+        let mut both = with("application/json");
+        both.append(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        assert!(!is_json(&both));
     }
 }

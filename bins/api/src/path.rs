@@ -26,6 +26,14 @@ impl<T> Path<T> {
     }
 }
 
+impl Path<ChatNumber> {
+    /// The chat, or one that nobody has: an idempotency key is judged before it is looked for.
+    #[must_use]
+    pub fn or_nobodys(self) -> ChatNumber {
+        self.0.unwrap_or(ChatNumber::LAST)
+    }
+}
+
 /// What a part of the path can be.
 pub trait Part: Sized + Send {
     /// Reads the part; `None` where it cannot be one.

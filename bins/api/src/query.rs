@@ -8,6 +8,7 @@ use chat_core::{
     },
     service::Search,
 };
+use percent_encoding::percent_decode_str;
 use poem::{Request, RequestBody, Result};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -27,6 +28,8 @@ pub struct Query<T> {
 enum Given {
     Nothing,
     Once(String),
+    /// What it stands for is not UTF-8.
+    Garbled,
     Repeatedly,
 }
 
@@ -69,6 +72,7 @@ impl<T: Parameter> Query<T> {
                 Some(value) => return Some(value),
                 None => T::WANTED,
             },
+            Given::Garbled => T::WANTED,
             Given::Repeatedly => "must be given once",
         };
         faults.0.push(Fault::new(self.name, blame));
@@ -290,6 +294,15 @@ pub(crate) fn whole_number(text: &str) -> Option<u64> {
         .flatten()
 }
 
+/// What a part of the query stands for; `None` where that is not UTF-8.
+///
+/// (Ready-made parsers of forms put something else in its place.)
+fn decoded(part: &str) -> Option<String> {
+    let spaced = part.replace('+', " ");
+    let text = percent_decode_str(&spaced).decode_utf8().ok()?;
+    Some(text.into_owned())
+}
+
 impl<'a, T: Parameter> ApiExtractor<'a> for Query<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
 
@@ -310,12 +323,15 @@ impl<'a, T: Parameter> ApiExtractor<'a> for Query<T> {
         options: ExtractParamOptions<String>,
     ) -> Result<Self> {
         let query = request.uri().query().unwrap_or_default();
-        let mut own = form_urlencoded::parse(query.as_bytes())
-            .filter(|(name, _)| name == options.name)
-            .map(|(_, value)| value.into_owned());
+        let mut own = query
+            .split('&')
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .filter(|(name, _)| decoded(name).as_deref() == Some(options.name))
+            .map(|(_, value)| decoded(value));
         let given = match (own.next(), own.next()) {
             (None, _) => Given::Nothing,
-            (Some(text), None) => Given::Once(text),
+            (Some(Some(text)), None) => Given::Once(text),
+            (Some(None), None) => Given::Garbled,
             (Some(_), Some(_)) => Given::Repeatedly,
         };
         Ok(Self {

@@ -49,6 +49,11 @@ impl Number {
     pub const FIRST: Self = Self(NonZeroU64::MIN);
     /// The largest number that a sequence can give.
     pub const MAX: u64 = i64::MAX as u64;
+    /// The last number of a sequence, which none ever reaches.
+    pub const LAST: Self = match NonZeroU64::new(Self::MAX) {
+        Some(last) => Self(last),
+        None => Self::FIRST,
+    };
 
     /// Checks a bare number.
     ///
@@ -110,6 +115,9 @@ macro_rules! kind_of_number {
         pub struct $name(Number);
 
         impl $name {
+            /// The last number of a sequence, which none ever reaches.
+            pub const LAST: Self = Self(Number::LAST);
+
             /// Checks a bare number.
             ///
             /// # Errors

@@ -1,6 +1,9 @@
 //! A light HTTP/1.1 client: it shares two cores with the server that it measures.
 
-use std::time::Duration;
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
@@ -67,8 +70,17 @@ impl Call {
     ///
     /// As for [`try_new`](Self::try_new), and when `body` has no JSON form.
     pub fn post(path: &str, body: &impl Serialize) -> Result<Self> {
+        Self::json(Method::POST, path, body)
+    }
+
+    /// Makes a request with a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// As for [`post`](Self::post).
+    pub fn json(method: Method, path: &str, body: &impl Serialize) -> Result<Self> {
         let body = serde_json::to_vec(body).context("writing the body as JSON")?;
-        Ok(Self::try_new(Method::POST, path)?.with_body("application/json", body))
+        Ok(Self::try_new(method, path)?.with_body("application/json", body))
     }
 
     /// Gives the request a body and its content type.
@@ -80,15 +92,29 @@ impl Call {
         self
     }
 
-    /// Adds a header.
+    /// Sets a header.
     ///
     /// # Errors
     ///
     /// Fails when the value cannot stand in a header.
     pub fn with_header(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Result<Self> {
+        self.headers.remove(name);
+        self.with_further_header(name, value)
+    }
+
+    /// Sends a header, even if it is sent already.
+    ///
+    /// # Errors
+    ///
+    /// As for [`with_header`](Self::with_header).
+    pub fn with_further_header(
+        mut self,
+        name: &'static str,
+        value: impl AsRef<[u8]>,
+    ) -> Result<Self> {
         let value = HeaderValue::from_bytes(value.as_ref())
             .with_context(|| format!("the value of `{name}` cannot be sent"))?;
-        self.headers.insert(HeaderName::from_static(name), value);
+        self.headers.append(HeaderName::from_static(name), value);
         Ok(self)
     }
 
@@ -99,6 +125,26 @@ impl Call {
     /// As for [`with_header`](Self::with_header).
     pub fn with_key(self, key: impl AsRef<[u8]>) -> Result<Self> {
         self.with_header("idempotency-key", key)
+    }
+}
+
+/// Shows the method, the path and the start of the body, for messages.
+impl fmt::Display for Call {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} {}",
+            self.method,
+            start(&self.path.to_string())
+        )?;
+        if self.body.is_empty() {
+            return Ok(());
+        }
+        write!(
+            formatter,
+            " `{}`",
+            start(&String::from_utf8_lossy(&self.body))
+        )
     }
 }
 
@@ -138,15 +184,48 @@ impl Answer {
         ensure!(self.status == status, "expected {status}, got {self}");
         self.json()
     }
+
+    /// Checks that the status is the wanted one and that there is no body.
+    ///
+    /// # Errors
+    ///
+    /// Fails with what was answered when it is something else.
+    pub fn expect_empty(&self, status: u16) -> Result<()> {
+        ensure!(
+            self.status == status && self.body.is_empty(),
+            "expected {status} without a body, got {self}"
+        );
+        Ok(())
+    }
 }
 
 /// Shows the status and the start of the body, for messages.
-impl std::fmt::Display for Answer {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Answer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = String::from_utf8_lossy(&self.body);
-        let start: String = text.chars().take(500).collect();
-        write!(formatter, "{} `{start}`", self.status)
+        write!(formatter, "{} `{}`", self.status, start(&text))
     }
+}
+
+/// Writes each byte of a text as it can stand in every part of an address.
+#[must_use]
+pub fn percent_encoded(text: impl AsRef<[u8]>) -> String {
+    let mut encoded = String::new();
+    for byte in text.as_ref() {
+        // A `String` takes whatever is written to it.
+        let _ = write!(encoded, "%{byte:02X}");
+    }
+    encoded
+}
+
+/// Answers as much of a text as a message can take.
+fn start(text: &str) -> &str {
+    const SHOWN: usize = 500;
+    let end = text
+        .char_indices()
+        .nth(SHOWN)
+        .map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or(text)
 }
 
 /// One keep-alive connection to a server, opened when needed and again when it broke.
@@ -201,6 +280,15 @@ impl Client {
         self.send(&Call::post(path, body)?).await
     }
 
+    /// Sends a DELETE request.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send).
+    pub async fn delete(&mut self, path: &str) -> Result<Answer> {
+        self.send(&Call::try_new(Method::DELETE, path)?).await
+    }
+
     /// Sends a request once and reads its answer, whatever the status.
     ///
     /// # Errors
@@ -209,13 +297,8 @@ impl Client {
     /// The server may have served the request all the same.
     pub async fn send(&mut self, call: &Call) -> Result<Answer> {
         match timeout(self.deadline, self.exchange(call)).await {
-            Ok(outcome) => outcome.with_context(|| format!("{} {}", call.method, call.path)),
-            Err(_) => bail!(
-                "{} {}: no answer in {:?}",
-                call.method,
-                call.path,
-                self.deadline
-            ),
+            Ok(outcome) => outcome.with_context(|| call.to_string()),
+            Err(_) => bail!("{call}: no answer in {:?}", self.deadline),
         }
     }
 

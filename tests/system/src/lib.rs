@@ -1,15 +1,26 @@
 //! Checks what the built programs promise, from outside.
 //!
 //! Starts the programs as an operator would ([`program`], [`invocation`], [`stage`]).
-//! Speaks HTTP to them as a device would ([`client`], [`problem`]).
+//! Speaks HTTP to them as a device would ([`client`], [`problem`], [`paging`], [`moment`]), as many
+//! devices at once ([`race`]), and as nobody should ([`wire`]).
+//! Knows the contract as data ([`operations`], [`windows`], [`exposition`]).
+//! Lets tools that others made judge them ([`tools`]).
 //! A corpus of real chat ([`corpus`]) is sent to them ([`loader`]) and read back ([`verify`]).
 //! It depends on no other crate of the workspace: what it knows of them is the documented contract.
 
 pub mod client;
 pub mod corpus;
+pub mod exposition;
 pub mod invocation;
 pub mod loader;
+pub mod moment;
+pub mod operations;
+pub mod paging;
 pub mod problem;
 pub mod program;
+pub mod race;
 pub mod stage;
+pub mod tools;
 pub mod verify;
+pub mod windows;
+pub mod wire;

@@ -1,16 +1,20 @@
 //! What most tests begin with: a started `api` on an empty folder, and short ways to create in it.
 
-use std::{future::Future, path::PathBuf, time::Duration};
+use std::{cell::RefCell, future::Future, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
+use hyper::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    client::Client,
+    client::{Call, Client},
     program::{Launch, Program, scratch},
 };
+
+/// The methods that change a thing; both do the same.
+pub const CHANGING: [Method; 2] = [Method::PATCH, Method::PUT];
 
 /// A started `api` on a folder of its own, and a client of it.
 #[derive(Debug)]
@@ -90,6 +94,46 @@ impl Stage {
         Ok(format!("{}/{}", application.chats(), chat["number"]))
     }
 
+    /// Creates a chat and answers the path of its messages.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the answer is not 201.
+    pub async fn messages(&mut self, application: &Application) -> Result<String> {
+        Ok(format!("{}/messages", self.chat(application).await?))
+    }
+
+    /// Opens a stage with one chat and answers the path of its messages too.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open), and when the chat cannot be created.
+    pub async fn open_with_chat() -> Result<(Self, String)> {
+        let mut stage = Self::open().await?;
+        let application = stage.application().await?;
+        let messages = stage.messages(&application).await?;
+        Ok((stage, messages))
+    }
+
+    /// Waits until the object at `path` counts `wanted` things in `field`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it does not come to that, with what it came to.
+    pub async fn expect_count(&self, path: &str, field: &str, wanted: u64) -> Result<()> {
+        let last = RefCell::new(Value::Null);
+        let (api, seen) = (&self.api, &last);
+        let counted = eventually("the count is right", || async move {
+            let count = api.client().get(path).await?.expect(200)?[field].take();
+            let is_right = count == wanted;
+            seen.replace(count);
+            Ok(is_right.then_some(()))
+        })
+        .await;
+        let last = last.into_inner();
+        counted.with_context(|| format!("`{field}` of {path} should be {wanted}, and is {last}"))
+    }
+
     /// Creates one object and answers it.
     ///
     /// # Errors
@@ -97,6 +141,25 @@ impl Stage {
     /// Fails when the answer is not 201.
     pub async fn create(&mut self, path: &str, body: &Value) -> Result<Value> {
         self.client.post(path, body).await?.expect(201)
+    }
+
+    /// Changes one object, by one of [`CHANGING`], and answers it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the answer is not 200.
+    pub async fn change(&mut self, way: &Method, path: &str, body: &Value) -> Result<Value> {
+        let call = Call::json(way.clone(), path, body)?;
+        self.client.send(&call).await?.expect(200)
+    }
+
+    /// Deletes one object.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the answer is not 204, or has a body.
+    pub async fn delete(&mut self, path: &str) -> Result<()> {
+        self.client.delete(path).await?.expect_empty(204)
     }
 
     /// Reads one object or page.
@@ -142,8 +205,14 @@ pub fn fields(object: &Value) -> Vec<&str> {
 /// Answers the numbers of a page's items, in their order.
 #[must_use]
 pub fn numbers(page: &Value) -> Vec<u64> {
-    let items = page["items"].as_array().into_iter().flatten();
-    items.filter_map(|item| item["number"].as_u64()).collect()
+    item_numbers(page["items"].as_array().map_or(&[], Vec::as_slice))
+}
+
+/// Answers the numbers of items, in their order; zero where one has none.
+#[must_use]
+pub fn item_numbers(items: &[Value]) -> Vec<u64> {
+    let numbers = items.iter().map(|item| item["number"].as_u64());
+    numbers.map(Option::unwrap_or_default).collect()
 }
 
 /// Looks again and again until `look` finds what is waited for.

@@ -1,10 +1,14 @@
-//! Applications over HTTP: create, read, list, and what guards them.
+//! Applications over HTTP: create, read, list, rename, delete.
 
 use anyhow::{Context as _, Result};
 use chat_system::{
     client::Call,
-    problem::{expect_fault, expect_problem},
-    stage::{Stage, eventually, fields},
+    moment::expect_change,
+    operations::Scene,
+    paging,
+    problem::{expect_fault, expect_not_found, expect_problem},
+    race::{at_once, statuses},
+    stage::{CHANGING, Stage, fields},
 };
 use hyper::Method;
 use serde_json::{Value, json};
@@ -20,6 +24,7 @@ async fn a_created_application_has_a_token_and_a_location() -> Result<()> {
     assert_eq!(fields(&application), wanted);
     assert_eq!(application["name"], "support");
     assert_eq!(application["chats_count"], 0);
+    assert_eq!(application["updated_at"], application["created_at"]);
     let token = application["token"].as_str().context("a token")?;
     assert_eq!(token.len(), 32);
     assert!(
@@ -50,12 +55,16 @@ async fn names_are_kept_byte_for_byte() -> Result<()> {
         "\u{1}",
         &longest,
     ] {
-        let application = stage.create(PATH, &json!({"name": name})).await?;
-        let path = format!(
-            "{PATH}/{}",
-            application["token"].as_str().context("a token")?
-        );
+        let created = stage.create(PATH, &json!({"name": name})).await?;
+        let path = path_of(&created)?;
         assert_eq!(stage.read(&path).await?["name"], name);
+        for way in &CHANGING {
+            stage
+                .change(way, &path, &json!({"name": "another"}))
+                .await?;
+            stage.change(way, &path, &json!({"name": name})).await?;
+            assert_eq!(stage.read(&path).await?["name"], name);
+        }
     }
     Ok(())
 }
@@ -63,47 +72,57 @@ async fn names_are_kept_byte_for_byte() -> Result<()> {
 #[tokio::test]
 async fn a_wrong_name_is_refused_and_named() -> Result<()> {
     let mut stage = Stage::open().await?;
+    let application = stage.application().await?;
+    let before = stage.read(&application.path).await?;
     let too_long = "a".repeat(256);
-    for body in [
-        json!({}),
-        json!({"name": null}),
-        json!({"name": ""}),
-        json!({"name": " \t\u{3000}"}),
-        json!({"name": too_long}),
-        json!({"name": "nul \u{0}"}),
-        json!({"name": 5}),
-        json!({"name": true}),
-        json!({"name": ["x"]}),
-    ] {
-        let answer = stage.client.post(PATH, &body).await?;
-        expect_fault(&answer, "name").with_context(|| body.to_string())?;
+    for (method, path) in naming(&application.path) {
+        for body in [
+            json!({}),
+            json!({"name": null}),
+            json!({"name": ""}),
+            json!({"name": " \t\u{3000}"}),
+            json!({"name": too_long}),
+            json!({"name": "nul \u{0}"}),
+            json!({"name": 5}),
+            json!({"name": true}),
+            json!({"name": ["x"]}),
+        ] {
+            let call = Call::json(method.clone(), path, &body)?;
+            let answer = stage.client.send(&call).await?;
+            expect_fault(&answer, "name").with_context(|| call.to_string())?;
+        }
+        for field in ["colour", "token", "chats_count"] {
+            let call = Call::json(method.clone(), path, &json!({"name": "a", field: "x"}))?;
+            expect_fault(&stage.client.send(&call).await?, field)?;
+        }
+        for body in [json!(["x"]), json!("x"), json!(null), json!(7)] {
+            let call = Call::json(method.clone(), path, &body)?;
+            let answer = stage.client.send(&call).await?;
+            expect_problem(&answer, 422, "invalid").with_context(|| call.to_string())?;
+        }
     }
-    let answer = stage
-        .client
-        .post(PATH, &json!({"name": "a", "colour": "red"}))
-        .await?;
-    expect_fault(&answer, "colour")?;
-    for body in [json!(["x"]), json!("x"), json!(null), json!(7)] {
-        let answer = stage.client.post(PATH, &body).await?;
-        expect_problem(&answer, 422, "invalid").with_context(|| body.to_string())?;
-    }
+    assert_eq!(stage.read(&application.path).await?, before);
+    assert_eq!(paging::items(&mut stage.client, PATH).await?, [before]);
     Ok(())
 }
 
 #[tokio::test]
 async fn all_faults_of_a_body_are_told_at_once() -> Result<()> {
     let mut stage = Stage::open().await?;
-    let answer = stage
-        .client
-        .post(PATH, &json!({"name": "", "colour": "red"}))
-        .await?;
-    expect_fault(&answer, "name")?;
-    expect_fault(&answer, "colour")
+    let application = stage.application().await?;
+    for (method, path) in naming(&application.path) {
+        let call = Call::json(method, path, &json!({"name": "", "colour": "red"}))?;
+        let answer = stage.client.send(&call).await?;
+        expect_fault(&answer, "name")?;
+        expect_fault(&answer, "colour")?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
 async fn what_is_no_json_is_malformed() -> Result<()> {
     let mut stage = Stage::open().await?;
+    let application = stage.application().await?;
     let lone_surrogate = r#"{"name": "\ud83d"}"#;
     let not_utf8: &[u8] = b"{\"name\": \"\xff\"}";
     let trailing = r#"{"name": "a"} x"#;
@@ -114,10 +133,13 @@ async fn what_is_no_json_is_malformed() -> Result<()> {
         not_utf8,
         trailing.as_bytes(),
     ];
-    for body in bodies {
-        let call = Call::try_new(Method::POST, PATH)?.with_body("application/json", body.to_vec());
-        expect_problem(&stage.client.send(&call).await?, 400, "malformed_json")
-            .with_context(|| String::from_utf8_lossy(body).into_owned())?;
+    for (method, path) in naming(&application.path) {
+        for body in bodies {
+            let call = Call::try_new(method.clone(), path)?;
+            let call = call.with_body("application/json", body.to_vec());
+            expect_problem(&stage.client.send(&call).await?, 400, "malformed_json")
+                .with_context(|| call.to_string())?;
+        }
     }
     Ok(())
 }
@@ -125,24 +147,24 @@ async fn what_is_no_json_is_malformed() -> Result<()> {
 #[tokio::test]
 async fn only_json_is_taken() -> Result<()> {
     let mut stage = Stage::open().await?;
+    let application = stage.application().await?;
     let body = r#"{"name": "a"}"#;
-    for content_type in ["text/plain", "application/vnd.x+json", "application/jsonp"] {
-        let call = Call::try_new(Method::POST, PATH)?.with_body(content_type, body);
-        expect_problem(
-            &stage.client.send(&call).await?,
-            415,
-            "unsupported_media_type",
-        )?;
-    }
-    let untyped = Call::try_new(Method::POST, PATH)?;
-    expect_problem(
-        &stage.client.send(&untyped).await?,
-        415,
-        "unsupported_media_type",
-    )?;
-    for content_type in ["application/json; charset=utf-8", "Application/JSON"] {
-        let call = Call::try_new(Method::POST, PATH)?.with_body(content_type, body);
-        stage.client.send(&call).await?.expect(201)?;
+    for (method, path) in naming(&application.path) {
+        let bare = Call::try_new(method.clone(), path)?;
+        let mut refused = vec![bare.clone()];
+        for content_type in ["text/plain", "application/vnd.x+json", "application/jsonp"] {
+            refused.push(bare.clone().with_body(content_type, body));
+        }
+        for call in refused {
+            let answer = stage.client.send(&call).await?;
+            expect_problem(&answer, 415, "unsupported_media_type")
+                .with_context(|| call.to_string())?;
+        }
+        let status = if method == Method::POST { 201 } else { 200 };
+        for content_type in ["application/json; charset=utf-8", "Application/JSON"] {
+            let call = bare.clone().with_body(content_type, body);
+            stage.client.send(&call).await?.expect(status)?;
+        }
     }
     Ok(())
 }
@@ -171,9 +193,18 @@ async fn an_unknown_token_is_not_found() -> Result<()> {
         "%FF",
         "a%20b",
     ] {
-        let answer = stage.client.get(&format!("{PATH}/{token}")).await?;
-        expect_problem(&answer, 404, "not_found").with_context(|| token.to_owned())?;
+        let path = format!("{PATH}/{token}");
+        for call in [
+            Call::get(&path)?,
+            Call::json(Method::PATCH, &path, &json!({"name": "a"}))?,
+            Call::json(Method::PUT, &path, &json!({"name": "a"}))?,
+            Call::try_new(Method::DELETE, &path)?,
+        ] {
+            let answer = stage.client.send(&call).await?;
+            expect_not_found(&answer).with_context(|| call.to_string())?;
+        }
     }
+    assert_eq!(stage.read(&application.path).await?["name"], "test");
     Ok(())
 }
 
@@ -184,39 +215,28 @@ async fn chats_are_counted() -> Result<()> {
     for _ in 0..3 {
         stage.chat(&application).await?;
     }
-    let (api, path) = (&stage.api, &application.path);
-    eventually("three chats are counted", || async {
-        let read = api.client().get(path).await?.expect(200)?;
-        Ok((read["chats_count"] == 3).then_some(()))
-    })
-    .await
+    stage
+        .expect_count(&application.path, "chats_count", 3)
+        .await
 }
 
 #[tokio::test]
 async fn applications_are_listed_in_the_order_of_their_creation() -> Result<()> {
     let mut stage = Stage::open().await?;
     let mut created = Vec::new();
-    for index in 0..5 {
-        created.push(
-            stage
-                .create(PATH, &json!({"name": format!("a{index}")}))
-                .await?,
-        );
+    for index in 0..6 {
+        let name = json!({"name": format!("a{index}")});
+        created.push(stage.create(PATH, &name).await?);
     }
-    let mut listed = Vec::new();
-    let mut next = Some(format!("{PATH}?limit=2"));
-    while let Some(path) = next {
-        let answer = stage.client.get(&path).await?;
-        let page = answer.expect(200)?;
-        assert_eq!(fields(&page), ["items", "next"]);
-        listed.extend(page["items"].as_array().context("items")?.iter().cloned());
-        next = page["next"].as_str().map(str::to_owned);
-        let link = next.as_ref().map(|next| format!("<{next}>; rel=\"next\""));
-        assert_eq!(answer.header("link"), link.as_deref());
-        assert!(listed.len() <= created.len(), "the list does not end");
-    }
-    assert_eq!(listed, created);
-    assert_eq!(stage.read(PATH).await?["next"], Value::Null);
+    let pages = paging::pages(&mut stage.client, &format!("{PATH}?limit=2")).await?;
+    assert_eq!(pages, created.chunks(2).collect::<Vec<&[Value]>>());
+    assert_eq!(paging::items(&mut stage.client, PATH).await?, created);
+    // A rename leaves the order alone, and shows.
+    let path = path_of(&created[2])?;
+    created[2] = stage
+        .change(&Method::PUT, &path, &json!({"name": "z"}))
+        .await?;
+    assert_eq!(paging::items(&mut stage.client, PATH).await?, created);
     Ok(())
 }
 
@@ -240,98 +260,114 @@ async fn a_wrong_parameter_of_the_list_is_refused_and_an_unknown_one_ignored() -
 }
 
 #[tokio::test]
-async fn the_list_of_applications_is_for_admins() -> Result<()> {
-    let mut stage = Stage::open_with(&[("CHAT_ADMIN_KEY", "open-sesame")]).await?;
-    let answer = stage.client.get(PATH).await?;
-    expect_problem(&answer, 401, "unauthorized")?;
-    assert!(
-        answer
-            .header("www-authenticate")
-            .is_some_and(|way| way.starts_with("Bearer"))
+async fn a_rename_changes_the_name_and_moves_updated_at_alone() -> Result<()> {
+    let mut stage = Stage::open().await?;
+    let application = stage.application().await?;
+    stage.chat(&application).await?;
+    let path = &application.path;
+    stage.expect_count(path, "chats_count", 1).await?;
+    let mut before = stage.read(path).await?;
+    for way in &CHANGING {
+        let name = format!("renamed by {way}");
+        let after = stage.change(way, path, &json!({"name": name})).await?;
+        expect_change(&before, &after)?;
+        before["name"] = json!(name);
+        before["updated_at"] = after["updated_at"].clone();
+        assert_eq!(after, before);
+        assert_eq!(stage.read(path).await?, before);
+    }
+    stage.api.kill()?;
+    stage.api.restart().await?;
+    assert_eq!(stage.read(path).await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deleted_application_is_gone_with_all_below_it() -> Result<()> {
+    let mut stage = Stage::open().await?;
+    let other = Scene::set(&mut stage).await?;
+    let scene = Scene::set(&mut stage).await?;
+    let used = [
+        Call::post(&scene.application.chats(), &json!({"title": "a"}))?.with_key("chat")?,
+        Call::post(&scene.messages(), &json!({"body": "a"}))?.with_key("message")?,
+    ];
+    for call in &used {
+        stage.client.send(call).await?.expect(201)?;
+    }
+    stage.delete(&scene.application.path).await?;
+    for is_restarted in [false, true] {
+        scene.expect_gone(&mut stage.client, "{token}").await?;
+        for call in &used {
+            expect_not_found(&stage.client.send(call).await?).with_context(|| call.to_string())?;
+        }
+        // Nothing else is.
+        assert_eq!(stage.read(&other.message()).await?["body"], "said");
+        let listed = paging::items(&mut stage.client, PATH).await?;
+        let tokens: Vec<&Value> = listed.iter().map(|item| &item["token"]).collect();
+        assert_eq!(tokens, [&json!(other.application.token)]);
+        if !is_restarted {
+            stage.api.kill()?;
+            stage.api.restart().await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_twenty_deletes_at_once_one_deletes() -> Result<()> {
+    let mut stage = Stage::open().await?;
+    for _ in 0..5 {
+        let application = stage.application().await?;
+        let call = Call::try_new(Method::DELETE, &application.path)?;
+        let answers = at_once(&stage.api, vec![vec![call]; 20]).await?;
+        assert_eq!(statuses(&answers), [(204, 1), (404, 19)].into());
+        for answer in answers.iter().filter(|answer| answer.status == 404) {
+            expect_not_found(answer)?;
+        }
+    }
+    assert_eq!(
+        paging::items(&mut stage.client, PATH).await?,
+        Vec::<Value>::new()
     );
-    for (authorization, status) in [
-        ("Bearer wrong", 401),
-        ("open-sesame", 401),
-        ("Bearer open-sesame", 200),
-    ] {
-        let call = Call::get(PATH)?.with_header("authorization", authorization)?;
-        assert_eq!(
-            stage.client.send(&call).await?.status,
-            status,
-            "{authorization}"
-        );
-    }
-    stage.application().await?;
-
-    let mut stage = Stage::open_with(&[("CHAT_ADMIN", "off")]).await?;
-    expect_problem(&stage.client.get(PATH).await?, 403, "forbidden")?;
     Ok(())
 }
 
 #[tokio::test]
-async fn every_route_answers_head_and_options_and_names_what_it_allows() -> Result<()> {
+async fn the_cursor_of_a_deleted_application_leads_on() -> Result<()> {
     let mut stage = Stage::open().await?;
-    let got = stage.client.get(PATH).await?;
-    let head = stage
-        .client
-        .send(&Call::try_new(Method::HEAD, PATH)?)
-        .await?;
-    assert_eq!(head.status, 200);
-    assert!(head.body.is_empty());
-    assert_eq!(head.header("content-type"), got.header("content-type"));
-    let options = stage
-        .client
-        .send(&Call::try_new(Method::OPTIONS, PATH)?)
-        .await?;
-    assert_eq!(options.status, 204);
-    let refused = stage
-        .client
-        .send(&Call::try_new(Method::DELETE, PATH)?)
-        .await?;
-    expect_problem(&refused, 405, "method_not_allowed")?;
-    for answer in [options, refused] {
-        let allow = answer.header("allow").context("an Allow header")?;
-        let methods: Vec<&str> = allow.split(',').map(str::trim).collect();
-        assert!(
-            methods.contains(&"GET") && methods.contains(&"POST"),
-            "{allow}"
-        );
+    let mut created = Vec::new();
+    for index in 0..6 {
+        let name = json!({"name": format!("a{index}")});
+        created.push(stage.create(PATH, &name).await?);
     }
-    for path in [
-        "/",
-        "/api/v1",
-        "/api/v1/nothing",
-        "/api/v2/applications",
-        "/applications",
-    ] {
-        expect_problem(&stage.client.get(path).await?, 404, "not_found").context(path)?;
+    let (items, next) = paging::page(&mut stage.client, &format!("{PATH}?limit=3")).await?;
+    assert_eq!(items, created[..3]);
+    // Those around the cut, and the last one.
+    for gone in [2, 3, 5] {
+        stage.delete(&path_of(&created[gone])?).await?;
     }
+    let rest = paging::items(&mut stage.client, &next.context("a next page")?).await?;
+    assert_eq!(rest, [created[4].clone()]);
+    let all = paging::items(&mut stage.client, PATH).await?;
+    assert_eq!(
+        all,
+        [&created[0], &created[1], &created[4]].map(Clone::clone)
+    );
     Ok(())
 }
 
-#[tokio::test]
-async fn a_request_id_is_taken_or_made() -> Result<()> {
-    let mut stage = Stage::open().await?;
-    let longest = "x".repeat(128);
-    for id in ["mine-7", longest.as_str()] {
-        let call = Call::get("/api/v1/nothing")?.with_header("x-request-id", id)?;
-        let answer = stage.client.send(&call).await?;
-        assert_eq!(expect_problem(&answer, 404, "not_found")?["request_id"], id);
-    }
-    let mut made = Vec::new();
-    let too_long = "x".repeat(129);
-    for id in ["", "two words", "é", too_long.as_str()] {
-        let call = Call::get(PATH)?.with_header("x-request-id", id)?;
-        let answer = stage.client.send(&call).await?;
-        let answered = answer
-            .header("x-request-id")
-            .context("a request id")?
-            .to_owned();
-        assert_ne!(answered, id);
-        assert!(!made.contains(&answered), "{answered} was made twice");
-        made.push(answered);
-    }
-    Ok(())
+/// Answers every method and path that takes a name.
+fn naming(path: &str) -> [(Method, &str); 3] {
+    [
+        (Method::POST, PATH),
+        (Method::PATCH, path),
+        (Method::PUT, path),
+    ]
+}
+
+fn path_of(application: &Value) -> Result<String> {
+    let token = application["token"].as_str().context("a token")?;
+    Ok(format!("{PATH}/{token}"))
 }
 
 fn swap_case(letter: char) -> char {

@@ -260,7 +260,7 @@ impl MessagesApi {
         #[oai(name = "Idempotency-Key")]
         key: Key,
     ) -> Result<MessageCreated, Refusal<CreatingBelow>> {
-        let (token, chat) = (token.found()?, chat.found()?);
+        let (token, chat) = (token.found()?, chat.or_nobodys());
         let Text { sender, body } = message.0;
         let created = self
             .messages
