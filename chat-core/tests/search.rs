@@ -1,4 +1,4 @@
-//! Search as a service, as far as it needs no index.
+//! Search where nothing is asked for, or nothing that can be searched for.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use chat_core::{
         SearchText,
     },
     ports::Consumer,
-    service::{Policy, ServiceError, Services},
+    service::{Policy, SearchPlace, ServiceError, Services},
 };
 
 /// Two chats of as many messages, all of them stored.
@@ -108,7 +108,11 @@ async fn a_page_of_hits_has_at_most_a_hundred() {
         .in_chat(&token, chat, &everything, None, limit)
         .await
         .unwrap();
-    assert_eq!((page.items.len(), page.next), (100, Some(number(100))));
+    let last = SearchPlace {
+        rank: None,
+        at: number(100),
+    };
+    assert_eq!((page.items.len(), page.next), (100, Some(last)));
     let page = services
         .search
         .across_system(&everything, None, limit)

@@ -41,6 +41,15 @@ pub enum OpenError {
         /// The first unknown migration.
         migration: i64,
     },
+    /// The search index's folder cannot be used.
+    #[error("the folder `{}` of the search index cannot be used", folder.display())]
+    Search {
+        /// Which folder.
+        folder: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The database cannot be brought to this version's schema.
     #[error("the database in `{}` cannot be migrated", folder.display())]
     Migration {

@@ -1,4 +1,5 @@
-//! Counter, queue and repository on one SQLite file: durable, crash-safe, nothing to install.
+//! Counter, queue and repository on one SQLite file, search on Tantivy: durable, crash-safe, nothing to
+//! install.
 //!
 //! All that is written goes through one task, the `writer`, which commits what is waiting together:
 //! one write to the disk then serves hundreds of requests.
@@ -24,6 +25,7 @@ mod parents;
 mod queue;
 mod repository;
 mod rows;
+mod search;
 mod shards;
 mod storing;
 mod upkeep;
@@ -38,6 +40,7 @@ use database::Database;
 pub use error::OpenError;
 pub use queue::EmbeddedQueue;
 pub use repository::EmbeddedRepository;
+pub use search::EmbeddedSearchIndex;
 
 /// The embedded set over one folder.
 pub struct Embedded {
@@ -47,6 +50,8 @@ pub struct Embedded {
     pub queue: Arc<EmbeddedQueue>,
     /// Keeps everything.
     pub repository: Arc<EmbeddedRepository>,
+    /// Finds messages.
+    pub search: Arc<EmbeddedSearchIndex>,
     database: Arc<Database>,
 }
 
@@ -58,10 +63,16 @@ impl Embedded {
     /// Fails when the folder cannot be used, another process has it, or a newer program made it.
     pub async fn open(config: &EmbeddedConfig, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let database = Arc::new(Database::open(config).await?);
+        let search = EmbeddedSearchIndex::open(config.search_folder.clone()).await;
+        let search = search.map_err(|source| OpenError::Search {
+            folder: config.search_folder.clone(),
+            source,
+        })?;
         Ok(Self {
             counter: Arc::new(EmbeddedCounter::new(&database)),
             queue: Arc::new(EmbeddedQueue::new(&database, &clock)),
             repository: Arc::new(EmbeddedRepository::new(&database)),
+            search: Arc::new(search),
             database,
         })
     }

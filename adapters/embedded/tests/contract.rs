@@ -1,10 +1,10 @@
-//! The laws, on SQLite.
+//! The laws, on SQLite and Tantivy.
 
 use std::sync::Arc;
 
 use chat_adapter_embedded::{Embedded, EmbeddedConfig};
 use chat_core::{
-    contract::{counter_contract, queue_contract, repository_contract},
+    contract::{counter_contract, queue_contract, repository_contract, search_contract},
     memory::Memory,
     ports::Ports,
 };
@@ -21,6 +21,7 @@ async fn embedded() -> Option<(Ports, TempDir)> {
         counter: embedded.counter,
         queue: embedded.queue,
         repository: embedded.repository,
+        search: embedded.search,
         ..memory
     };
     Some((ports, folder))
@@ -39,4 +40,12 @@ mod queue {
 mod repository {
     use super::*;
     repository_contract!(embedded());
+}
+
+mod search {
+    use super::*;
+    search_contract!(async {
+        let (ports, folder) = embedded().await?;
+        Some((ports.search, folder))
+    });
 }

@@ -1,13 +1,14 @@
 //! The HTTP API of the chat backend: from requests to the services of `chat-core` and back.
 //!
 //! A request comes in by [`server`], passes the [`edge`] (its id, its failures), finds its resource in
-//! [`routes`], is read and judged ([`path`], [`query`], [`window`], [`body`], [`key`], [`admin`]), is served in a
+//! [`routes`], is read and judged ([`path`], [`query`], [`cursor`], [`window`], [`body`], [`key`], [`admin`]), is served in a
 //! handler of [`v1`], [`health`] or [`metrics`](mod@metrics), and becomes an [`answer`] or a problem ([`error`], [`refusal`]).
 
 pub mod admin;
 pub mod answer;
 pub mod body;
 mod command;
+pub mod cursor;
 pub mod document;
 pub mod edge;
 pub mod error;

@@ -3,9 +3,7 @@
 use std::marker::PhantomData;
 
 use chat_core::{
-    model::{
-        ApplicationToken, ChatNumber, Cursor, DeadLetterId, Limit, MessageNumber, Order, SearchText,
-    },
+    model::{Limit, Order, SearchText},
     service::Search,
 };
 use percent_encoding::percent_decode_str;
@@ -15,7 +13,7 @@ use poem_openapi::{
     registry::{MetaParamIn, MetaSchema, MetaSchemaRef},
 };
 
-use crate::error::{FROM_NEXT, Fault, Problem};
+use crate::error::{Fault, Problem};
 
 /// A parameter of the query, as it came.
 pub struct Query<T> {
@@ -75,7 +73,7 @@ impl<T: Parameter> Query<T> {
             Given::Garbled => T::WANTED,
             Given::Repeatedly => "must be given once",
         };
-        faults.0.push(Fault::new(self.name, blame));
+        faults.add(Fault::new(self.name, blame));
         None
     }
 }
@@ -85,6 +83,10 @@ impl<T: Parameter> Query<T> {
 pub(crate) struct Faults(Vec<Fault>);
 
 impl Faults {
+    pub(crate) fn add(&mut self, fault: Fault) {
+        self.0.push(fault);
+    }
+
     /// Lets a request pass whose parameters are all right.
     pub(crate) fn none_or_refuse(self) -> Result<(), Problem> {
         if self.0.is_empty() {
@@ -217,52 +219,6 @@ impl Parameter for SearchText {
     }
 }
 
-impl Parameter for Cursor {
-    const WANTED: &'static str = FROM_NEXT;
-
-    fn read(text: String) -> Option<Self> {
-        let mut parts = text.split('-');
-        let application = ApplicationToken::parse(parts.next()?)?;
-        let chat = parts.next().map(ChatNumber::parse).transpose().ok()?;
-        let message = parts.next().map(MessageNumber::parse).transpose().ok()?;
-        parts.next().is_none().then_some(Self {
-            application,
-            chat,
-            message,
-        })
-    }
-
-    fn schema() -> MetaSchema {
-        opaque()
-    }
-}
-
-/// A place among the messages of one chat.
-impl Parameter for MessageNumber {
-    const WANTED: &'static str = FROM_NEXT;
-
-    fn read(text: String) -> Option<Self> {
-        Self::parse(&text).ok()
-    }
-
-    fn schema() -> MetaSchema {
-        opaque()
-    }
-}
-
-/// A place among dead letters.
-impl Parameter for DeadLetterId {
-    const WANTED: &'static str = FROM_NEXT;
-
-    fn read(text: String) -> Option<Self> {
-        (!text.is_empty()).then(|| Self::new(text))
-    }
-
-    fn schema() -> MetaSchema {
-        opaque()
-    }
-}
-
 /// A switch that is off unless said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct YesOrNo(pub bool);
@@ -280,10 +236,6 @@ impl Parameter for YesOrNo {
             ..MetaSchema::new("boolean")
         }
     }
-}
-
-fn opaque() -> MetaSchema {
-    MetaSchema::new("string")
 }
 
 /// Reads digits alone: no sign, no space.

@@ -22,7 +22,7 @@ pub(crate) fn routes(dependencies: Dependencies) -> Route {
         admin,
         metrics,
     } = dependencies;
-    let vitals = Vitals::new(&ports, &services);
+    let vitals = Vitals::new(&ports);
     let mut table = HashMap::new();
     v1::api(&services, &admin).add_routes(&mut table);
     HealthApi::new(vitals.clone()).add_routes(&mut table);

@@ -4,8 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use chat_core::{
     PortError,
-    ports::{Counter, Ports, Queue, Repository},
-    service::{Search, Services},
+    ports::{Backlog, Counter, OutboxBacklog, Ports, Queue, Repository, SearchIndex},
 };
 use tokio::time::timeout;
 
@@ -18,7 +17,7 @@ pub struct Vitals {
     repository: Arc<dyn Repository>,
     counter: Arc<dyn Counter>,
     queue: Arc<dyn Queue>,
-    search: Arc<Search>,
+    search: Arc<dyn SearchIndex>,
 }
 
 /// How each of them is: in order, or what is wrong.
@@ -34,14 +33,14 @@ pub struct Signs {
 }
 
 impl Vitals {
-    /// Watches these ports and services.
+    /// Watches these ports.
     #[must_use]
-    pub fn new(ports: &Ports, services: &Services) -> Self {
+    pub fn new(ports: &Ports) -> Self {
         Self {
             repository: Arc::clone(&ports.repository),
             counter: Arc::clone(&ports.counter),
             queue: Arc::clone(&ports.queue),
-            search: Arc::clone(&services.search),
+            search: Arc::clone(&ports.search),
         }
     }
 
@@ -66,7 +65,7 @@ impl Vitals {
     /// # Errors
     ///
     /// Fails with what is wrong with the queue.
-    pub async fn backlog(&self) -> Result<chat_core::ports::Backlog, String> {
+    pub async fn backlog(&self) -> Result<Backlog, String> {
         in_time(self.queue.backlog()).await
     }
 
@@ -75,7 +74,7 @@ impl Vitals {
     /// # Errors
     ///
     /// Fails with what is wrong with the repository.
-    pub async fn outbox(&self) -> Result<chat_core::ports::OutboxBacklog, String> {
+    pub async fn outbox(&self) -> Result<OutboxBacklog, String> {
         in_time(self.repository.outbox_backlog()).await
     }
 }

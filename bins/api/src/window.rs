@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use chat_core::model::{
-    Cursor, DeadLetterId, Limit, MessageNumber, NumberRange, Order, SearchText,
+use chat_core::{
+    model::{Limit, NumberRange, Order, SearchText},
+    service::SearchPlace,
 };
 
 use crate::{
-    error::Problem,
+    cursor::Place,
+    error::{FROM_NEXT, Fault, Problem},
     query::{Bound, Faults, HitLimit, Parameter, Query},
 };
 
@@ -76,7 +78,7 @@ pub struct CursorWindow<At> {
     pub limit: Limit,
 }
 
-impl<At: Parameter> CursorWindow<At> {
+impl<At: Place + Parameter> CursorWindow<At> {
     /// Judges the parameters of such a list.
     ///
     /// # Errors
@@ -92,12 +94,9 @@ impl<At: Parameter> CursorWindow<At> {
 
     /// The address of the page after `cursor`, in the list at `path`.
     #[must_use]
-    pub fn address<'a>(limit: Limit, path: &str, cursor: &'a At) -> String
-    where
-        Place<'a, At>: fmt::Display,
-    {
+    pub fn address(limit: Limit, path: &str, cursor: &At) -> String {
         let address = Address::new(path, limit);
-        address.with("cursor", Place(cursor)).finish()
+        address.with("cursor", cursor.spell()).finish()
     }
 }
 
@@ -114,7 +113,7 @@ pub struct SearchWindow<At> {
     pub limit: Limit,
 }
 
-impl<At: Parameter> SearchWindow<At> {
+impl<At: Place> SearchWindow<SearchPlace<At>> {
     /// Judges the parameters of a search.
     ///
     /// # Errors
@@ -122,13 +121,20 @@ impl<At: Parameter> SearchWindow<At> {
     /// Fails with all of them that are at fault.
     pub fn judge(
         query: Query<SearchText>,
-        cursor: Query<At>,
+        cursor: Query<SearchPlace<At>>,
         limit: Query<HitLimit>,
     ) -> Result<Self, Problem> {
         let mut faults = Faults::default();
         let text = query.judge(&mut faults).unwrap_or_default();
         let cursor = cursor.judge(&mut faults);
         let HitLimit(limit) = limit.judge(&mut faults).unwrap_or_default();
+        // All messages are read by number, hits by rank; a cursor of the one is none of the other.
+        if cursor
+            .as_ref()
+            .is_some_and(|it| it.rank.is_some() == text.is_blank())
+        {
+            faults.add(Fault::new("cursor", FROM_NEXT));
+        }
         faults.none_or_refuse()?;
         Ok(Self {
             text,
@@ -138,50 +144,14 @@ impl<At: Parameter> SearchWindow<At> {
     }
 }
 
-impl<At> SearchWindow<At> {
+impl<At: Place> SearchWindow<At> {
     /// The address of the page after `next`, of the search at `path`.
     #[must_use]
-    pub fn address<'a>(&self, path: &str, next: &'a At) -> String
-    where
-        Place<'a, At>: fmt::Display,
-    {
+    pub fn address(&self, path: &str, next: &At) -> String {
         Address::new(path, self.limit)
             .with("query", self.text.as_str())
-            .with("cursor", Place(next))
+            .with("cursor", next.spell())
             .finish()
-    }
-}
-
-/// A place in a list as its cursor spells it; opaque to clients.
-pub struct Place<'a, At>(pub &'a At);
-
-impl fmt::Display for Place<'_, Cursor> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cursor {
-            application,
-            chat,
-            message,
-        } = self.0;
-        formatter.write_str(application.as_str())?;
-        if let Some(chat) = chat {
-            write!(formatter, "-{chat}")?;
-        }
-        if let Some(message) = message {
-            write!(formatter, "-{message}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Place<'_, MessageNumber> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
-
-impl fmt::Display for Place<'_, DeadLetterId> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.0.as_str())
     }
 }
 
@@ -208,7 +178,7 @@ impl Address {
 
 #[cfg(test)]
 mod tests {
-    use chat_core::model::{ApplicationToken, ChatNumber, Number};
+    use chat_core::model::{MessageNumber, Number};
 
     use super::*;
 
@@ -242,27 +212,5 @@ mod tests {
         let next = MessageNumber::try_new(7).unwrap();
         let address = window.address("/x", &next);
         assert_eq!(address, "/x?limit=2&query=a%26b%3Dc+%23%C3%A9%2B&cursor=7");
-    }
-
-    #[test]
-    fn a_cursor_is_read_as_it_was_written() {
-        let application = ApplicationToken::parse(&"a".repeat(32)).unwrap();
-        let chat = ChatNumber::try_new(3).ok();
-        let message = MessageNumber::try_new(7).ok();
-        for (chat, message) in [(None, None), (chat, None), (chat, message)] {
-            let cursor = Cursor {
-                application: application.clone(),
-                chat,
-                message,
-            };
-            assert_eq!(Cursor::read(Place(&cursor).to_string()), Some(cursor));
-        }
-        let token = application.as_str();
-        for wrong in ["", "7", "-", "short-1", "-1-2"] {
-            assert_eq!(Cursor::read(wrong.to_owned()), None, "{wrong}");
-        }
-        for wrong in ["-", "-0", "-1-", "-1-01", "-1-2-3", "-a", " "] {
-            assert_eq!(Cursor::read(format!("{token}{wrong}")), None, "{wrong}");
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::{error::Error, future::Future, sync::Arc, time::Duration};
 
 use chat_core::{
     ports::Consumer,
-    service::{Persister, Reconciler, Services},
+    service::{Indexer, Persister, Rebuilder, Reconciler, Services},
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,16 @@ use crate::{lifecycle::Shutdown, metrics::Work};
 
 /// How long a round of storing waits for something to store; the end waits as long at most.
 const WAIT: Duration = Duration::from_secs(1);
+
+/// How long indexing rests where nothing has changed.
+const INDEX_LOOK: Duration = Duration::from_millis(100);
+
+/// How long it rests after a round, so that more is carried over together; with the round itself it
+/// bounds how soon a message is found.
+const INDEX_REST: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether the search index is to be rebuilt.
+const REBUILD_LOOK: Duration = Duration::from_secs(1);
 
 /// The pause after the first failure, doubled with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -41,6 +51,16 @@ pub fn begin(
     ));
     // Two processes of one name must not take each other's lease for their own.
     let holder = format!("{name}-{}", std::process::id());
+    let (indexer, rebuilder) = (services.indexer.clone(), services.rebuilder.clone());
+    shutdown.tasks.spawn(index(
+        indexer,
+        holder.clone(),
+        work.clone(),
+        shutdown.soft.clone(),
+    ));
+    shutdown
+        .tasks
+        .spawn(rebuild(rebuilder, holder.clone(), shutdown.soft.clone()));
     shutdown.tasks.spawn(audit(
         reconciler,
         holder,
@@ -95,6 +115,38 @@ pub async fn audit(
                 work.reconciled(&round);
                 failures.over().max(interval)
             }
+            Err(error) => failures.another(&error),
+        };
+        rest(pause, &end).await;
+    }
+}
+
+/// Carries changes into the search index until `end`; a round that has begun is finished.
+pub async fn index(indexer: Arc<Indexer>, holder: String, work: Work, end: CancellationToken) {
+    let mut failures = Failures::of("indexing what has changed");
+    while !end.is_cancelled() {
+        let pause = match indexer.run_once(&holder).await {
+            Ok(round) => {
+                work.indexed(&round);
+                let rest = match round.rows {
+                    0 => INDEX_LOOK,
+                    Indexer::ROWS.. => Duration::ZERO,
+                    _ => INDEX_REST,
+                };
+                failures.over().max(rest)
+            }
+            Err(error) => failures.another(&error),
+        };
+        rest(pause, &end).await;
+    }
+}
+
+/// Rebuilds the search index where that is due, until `end`, which may cut a rebuild short.
+pub async fn rebuild(rebuilder: Arc<Rebuilder>, holder: String, end: CancellationToken) {
+    let mut failures = Failures::of("rebuilding the search index");
+    while let Some(outcome) = end.run_until_cancelled(rebuilder.run_once(&holder)).await {
+        let pause = match outcome {
+            Ok(_) => failures.over().max(REBUILD_LOOK),
             Err(error) => failures.another(&error),
         };
         rest(pause, &end).await;

@@ -1,6 +1,6 @@
 //! What the background work counts, for whoever serves metrics.
 
-use chat_core::service::{Persisted, Reconciled};
+use chat_core::service::{Indexed, Persisted, Reconciled};
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 
 /// Counts what the [duties](crate::duties) did; cheap to clone, and every clone counts the same.
@@ -11,6 +11,8 @@ pub struct Work {
     rescued: Counter,
     counts_repaired: Counter,
     purged: Counter,
+    indexed: Counter,
+    not_indexable: Counter,
 }
 
 impl Work {
@@ -42,6 +44,16 @@ impl Work {
                 "Deleted rows that were removed for good",
                 &self.purged,
             ),
+            (
+                "indexed",
+                "Notes of changes that were carried into the search index",
+                &self.indexed,
+            ),
+            (
+                "not_indexable",
+                "Messages that the search index refuses, which became dead letters",
+                &self.not_indexable,
+            ),
         ] {
             registry.register(name, help, counter.clone());
         }
@@ -58,5 +70,11 @@ impl Work {
         self.rescued.inc_by(round.rescued);
         self.counts_repaired.inc_by(round.counts_repaired);
         self.purged.inc_by(round.purged);
+    }
+
+    /// Counts a round of indexing.
+    pub(crate) fn indexed(&self, round: &Indexed) {
+        self.indexed.inc_by(round.completed as u64);
+        self.not_indexable.inc_by(round.refused as u64);
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use chat_adapter_embedded::{Embedded, EmbeddedConfig};
 use chat_adapter_system::{SystemClock, SystemTokens};
 use chat_core::{
-    ports::{Clock, Counter, Ports, Queue, Repository},
+    ports::{Clock, Counter, Ports, Queue, Repository, SearchIndex},
     service::{Policy, Services},
 };
 
@@ -35,8 +35,11 @@ impl Wiring {
     pub async fn open(settings: &Settings) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let set = match &settings.backend {
-            Backend::Embedded { folder } => {
-                let config = EmbeddedConfig::new(folder);
+            Backend::Embedded { folder, search } => {
+                let mut config = EmbeddedConfig::new(folder);
+                if let Some(search) = search {
+                    config.search_folder.clone_from(search);
+                }
                 let opened = Embedded::open(&config, Arc::clone(&clock)).await;
                 let described = || format!("opening the data folder `{}`", folder.display());
                 Set::Embedded(opened.with_context(described)?)
@@ -46,6 +49,7 @@ impl Wiring {
             counter: set.counter(),
             queue: set.queue(),
             repository: set.repository(),
+            search: set.search(),
             clock,
             tokens: Arc::new(SystemTokens),
         };
@@ -97,6 +101,12 @@ impl Set {
     fn repository(&self) -> Arc<dyn Repository> {
         match self {
             Self::Embedded(embedded) => embedded.repository.clone(),
+        }
+    }
+
+    fn search(&self) -> Arc<dyn SearchIndex> {
+        match self {
+            Self::Embedded(embedded) => embedded.search.clone(),
         }
     }
 }

@@ -31,7 +31,8 @@ fn the_defaults_are_a_whole_system() {
     assert_eq!(
         settings.backend,
         Backend::Embedded {
-            folder: PathBuf::from("./data")
+            folder: PathBuf::from("./data"),
+            search: None,
         }
     );
     assert_eq!(settings.admin, Admin::Open);
@@ -70,6 +71,7 @@ fn servers_are_all_or_none_and_their_passwords_are_not_shown() {
         "--repository-url=mysql://u:hunter2@h/d",
         "--counter-url=redis://:hunter2@h",
         "--queue-url=amqp://u:hunter2@h",
+        "--search-url=https://u:hunter2@h",
     ];
     let none = refusal(&live);
     assert!(none.contains("no adapter for `mysql`"), "{none}");
@@ -91,9 +93,26 @@ fn the_embedded_set_lies_in_the_folder_that_the_urls_name() {
         let folder = folder.clone();
         assert_eq!(
             settings(named).unwrap().backend,
-            Backend::Embedded { folder }
+            Backend::Embedded {
+                folder,
+                search: None
+            }
         );
     }
+}
+
+#[test]
+fn the_search_index_may_lie_elsewhere() {
+    let settings = settings(&["--search-url=tantivy:/fast"]).unwrap();
+    assert_eq!(
+        settings.backend,
+        Backend::Embedded {
+            folder: PathBuf::from("./data"),
+            search: Some(PathBuf::from("/fast")),
+        }
+    );
+    let mixed = refusal(&["--search-url=http://h"]);
+    assert!(mixed.contains("mixture"), "{mixed}");
 }
 
 #[test]

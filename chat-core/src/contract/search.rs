@@ -1,13 +1,23 @@
 //! The laws of [`SearchIndex`].
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use super::scene::{body, message_key, number};
+use super::scene::message_key;
 use crate::{
-    model::{ApplicationId, ChatKey, Generation, GenerationState, MessageKey, Timestamp},
-    ports::{Applied, IndexChange, IndexDocument, SearchIndex, SearchQuery},
-    text::words,
+    model::{ApplicationId, Generation, GenerationState},
+    ports::{IndexChange, SearchIndex},
 };
+
+mod finding;
+mod ordering;
+mod shelf;
+
+pub use finding::{
+    addresses_and_code_are_found, every_script_is_searched, no_text_is_an_operator,
+    spelling_does_not_matter, typos_are_forgiven, words_are_found_by_their_parts,
+};
+pub use ordering::{better_matches_come_first, pages_are_stable, whole_system_is_searched};
+use shelf::{apply, chat, delete, document, eventually_found, found, put, query, serving};
 
 /// Mounts the laws of the search as tests; see [the module](crate::contract).
 #[doc(hidden)]
@@ -27,6 +37,16 @@ macro_rules! __search_contract {
                 hits_are_paged,
                 generations_are_apart,
                 missing_generation_is_an_error,
+                generations_are_listed,
+                words_are_found_by_their_parts,
+                typos_are_forgiven,
+                spelling_does_not_matter,
+                every_script_is_searched,
+                addresses_and_code_are_found,
+                no_text_is_an_operator,
+                better_matches_come_first,
+                pages_are_stable,
+                whole_system_is_searched,
             ]
         );
     };
@@ -182,71 +202,23 @@ pub async fn missing_generation_is_an_error(index: Index) {
     index.remove_generation(&gone).await.unwrap();
 }
 
-async fn serving(index: &Index) -> Generation {
-    let generation = Generation {
-        number: 1,
-        state: GenerationState::Serving,
+/// The index tells which generations it has.
+pub async fn generations_are_listed(index: Index) {
+    let listed = || async {
+        let mut numbers = index.generations().await.unwrap();
+        numbers.sort_unstable();
+        numbers
     };
-    index.create_generation(&generation).await.unwrap();
-    index.serve_generation(&generation).await.unwrap();
-    generation
-}
-
-fn chat(application: u64, chat: u64) -> ChatKey {
-    ChatKey {
-        application: ApplicationId::new(application),
-        chat: number(chat).into(),
+    assert!(listed().await.is_empty());
+    let generation = |number| Generation {
+        number,
+        state: GenerationState::Building,
+    };
+    for number in [3, 7] {
+        index.create_generation(&generation(number)).await.unwrap();
     }
-}
-
-fn document(chat: ChatKey, of: u64, version: u64, text: &str) -> IndexDocument {
-    IndexDocument {
-        key: message_key(chat, of),
-        version,
-        body: body(text),
-        created_at: Timestamp::from_micros(1_000_000 * i64::try_from(of).unwrap()),
-    }
-}
-
-async fn apply(index: &Index, generation: &Generation, changes: &[IndexChange]) {
-    let applied = index.apply(generation, changes).await.unwrap();
-    assert_eq!(applied, vec![Applied::Done; changes.len()]);
-}
-
-async fn put(index: &Index, generation: &Generation, document: IndexDocument) {
-    apply(index, generation, &[IndexChange::Put(document)]).await;
-}
-
-async fn delete(index: &Index, generation: &Generation, key: MessageKey, version: u64) {
-    apply(index, generation, &[IndexChange::Delete { key, version }]).await;
-}
-
-fn query(chat: ChatKey, text: &str) -> SearchQuery {
-    SearchQuery {
-        chat: Some(chat),
-        words: words(text),
-        limit: 100,
-        after: None,
-    }
-}
-
-async fn found(index: &Index, chat: ChatKey, text: &str) -> Vec<u64> {
-    let hits = eventually_found(index, &query(chat, text), 0).await;
-    hits.iter().map(|hit| hit.key.message.get()).collect()
-}
-
-/// Finds, giving an index that is refreshed now and then the time to do so.
-async fn eventually_found(
-    index: &Index,
-    query: &SearchQuery,
-    least: usize,
-) -> Vec<crate::ports::SearchHit> {
-    for _ in 0..100 {
-        let hits = index.find(query).await.unwrap();
-        if hits.len() >= least {
-            return hits;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("{least} hits were not found in five seconds");
+    index.create_generation(&generation(7)).await.unwrap();
+    assert_eq!(listed().await, [3, 7]);
+    index.remove_generation(&generation(3)).await.unwrap();
+    assert_eq!(listed().await, [7]);
 }

@@ -99,6 +99,7 @@ impl Memory {
             counter: self.counter.clone(),
             queue: self.queue.clone(),
             repository: self.repository.clone(),
+            search: self.search.clone(),
             clock: self.clock.clone(),
             tokens: self.tokens.clone(),
         }

@@ -13,7 +13,6 @@ use crate::{
     PortError, PortErrorKind,
     model::{Generation, MessageKey},
     ports::{Applied, IndexChange, IndexDocument, SearchHit, SearchIndex, SearchQuery},
-    text::words,
 };
 
 /// Finds by scanning.
@@ -62,15 +61,12 @@ fn hit(document: &IndexDocument, query: &SearchQuery) -> Option<SearchHit> {
     let inside = query
         .chat
         .is_none_or(|chat| document.key.chat_key() == chat);
-    let body = words(document.body.as_str());
-    let all = query.words.iter().all(|word| body.contains(word));
-    let score = query.words.len() as u64;
-    let found = SearchHit {
+    let rank = query.terms.rank(document.body.as_str())?;
+    inside.then(|| SearchHit {
         key: document.key,
-        score,
+        score: rank.score(),
         created_at: document.created_at,
-    };
-    (inside && all && !query.words.is_empty()).then_some(found)
+    })
 }
 
 #[async_trait]
@@ -166,6 +162,11 @@ impl SearchIndex for MemorySearchIndex {
         };
         self.pace.around(remove).await;
         Ok(())
+    }
+
+    async fn generations(&self) -> Result<Vec<u64>, PortError> {
+        let list = || self.lock().generations.keys().copied().collect();
+        Ok(self.pace.around(list).await)
     }
 
     async fn check(&self) -> Result<(), PortError> {

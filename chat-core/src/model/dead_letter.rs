@@ -1,6 +1,8 @@
 //! Dead letters: work that was accepted and cannot be done as it is.
 
-use super::{Creation, Draft, Epoch, Number, Timestamp, Uid};
+use sha2::{Digest as _, Sha256};
+
+use super::{Creation, Draft, Epoch, MessageKey, Number, Timestamp, Uid};
 
 /// Names a dead letter; opaque to its readers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,6 +13,15 @@ impl DeadLetterId {
     #[must_use]
     pub fn of_creation(uid: Uid) -> Self {
         Self(uid.to_string())
+    }
+
+    /// The id of the letter that holds the message `key`, which the index refuses.
+    ///
+    /// It is a digest, since the key has a row's id in it.
+    fn of_key(key: &[u8]) -> Self {
+        let digest = Sha256::digest(key);
+        let half = digest.first_chunk().copied().unwrap_or_default();
+        Self(format!("{:032x}", u128::from_be_bytes(half)))
     }
 
     /// Wraps an id that a queue or a user gave; anything may be asked for, little exists.
@@ -48,6 +59,35 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
+    /// Notes that the search index refuses a message.
+    ///
+    /// # Panics
+    ///
+    /// Never: a key can be written as JSON.
+    #[must_use]
+    pub fn of_message(key: MessageKey, detail: String, at: Timestamp) -> Self {
+        let payload = serde_json::to_vec(&key).expect("numbers can be written as JSON");
+        Self {
+            id: DeadLetterId::of_key(&payload),
+            reason: DeadLetterReason::NotIndexable,
+            detail,
+            number: Some(key.message.into()),
+            epoch: Epoch::default(),
+            payload,
+            first_failed_at: at,
+            last_failed_at: at,
+        }
+    }
+
+    /// The message that the search index refuses, where that is what the letter is about.
+    #[must_use]
+    pub fn message(&self) -> Option<MessageKey> {
+        let is_of_index = self.reason == DeadLetterReason::NotIndexable;
+        is_of_index
+            .then(|| serde_json::from_slice(&self.payload).ok())
+            .flatten()
+    }
+
     /// The creation that it holds, if this program can read it.
     #[must_use]
     pub fn creation(&self) -> Option<Creation> {

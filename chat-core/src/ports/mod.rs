@@ -42,6 +42,8 @@ pub struct Ports {
     pub queue: Arc<dyn Queue>,
     /// Keeps what was stored.
     pub repository: Arc<dyn Repository>,
+    /// Finds messages.
+    pub search: Arc<dyn SearchIndex>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes what nobody can guess.

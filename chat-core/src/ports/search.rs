@@ -5,15 +5,15 @@ use async_trait::async_trait;
 use crate::{
     PortError,
     model::{ApplicationId, ChatKey, Generation, MessageBody, MessageKey, Timestamp},
-    text::Word,
+    text::Terms,
 };
 
 /// Finds messages by the words that the core takes from their bodies.
 ///
 /// The index is a copy: the repository is the truth, hits are read from there before they are
 /// shown, and a generation of the index can be filled anew at any time while another one serves.
-/// An adapter indexes [`text::words`](crate::text::words) of the body and nothing else, so that every
-/// engine finds the same.
+/// An adapter indexes [`text::tokens`](crate::text::tokens) of the body and nothing else, and finds,
+/// scores and orders as [`Terms::rank`] does, so that every engine answers the same.
 ///
 /// # Contract
 ///
@@ -31,6 +31,23 @@ use crate::{
 /// 8. `generations_are_apart`: what one generation holds is not found until it serves.
 /// 9. `missing_generation_is_an_error`: a write to a generation that is gone fails, it is never made
 ///    anew by guessing.
+/// 10. `generations_are_listed`: the index tells which generations it has.
+///
+/// What is found:
+///
+/// 11. `words_are_found_by_their_parts`: by the whole word, its beginning, and inner parts of three
+///     characters and more.
+/// 12. `typos_are_forgiven`: one edit of each kind, two in long words, the first letter right.
+/// 13. `spelling_does_not_matter`: case, accents, width, and the forms of Arabic letters.
+/// 14. `every_script_is_searched`: scripts without spaces, emoji, digits.
+/// 15. `addresses_and_code_are_found`: by their parts.
+/// 16. `no_text_is_an_operator`: whatever is asked for is words; what has none is not asked for.
+///
+/// How it is ordered:
+///
+/// 17. `better_matches_come_first`: by the rank of the core, scored by it, then the newest.
+/// 18. `pages_are_stable`: what comes meanwhile neither repeats nor hides what was there.
+/// 19. `whole_system_is_searched`: without a chat, everything is found.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait SearchIndex: Send + Sync {
@@ -73,6 +90,13 @@ pub trait SearchIndex: Send + Sync {
     /// Fails when the backend does.
     async fn remove_generation(&self, generation: &Generation) -> Result<(), PortError>;
 
+    /// Lists the numbers of the generations that the index has, in any order.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does; what is lost is left out, and no error.
+    async fn generations(&self) -> Result<Vec<u64>, PortError>;
+
     /// Asks the backend for a sign of life.
     ///
     /// # Errors
@@ -97,6 +121,11 @@ pub enum IndexChange {
     DeleteChat(ChatKey),
     /// An application is gone for good, with every message below it.
     DeleteApplication(ApplicationId),
+}
+
+impl IndexChange {
+    /// The version that nothing comes after.
+    pub const LAST_VERSION: u64 = i64::MAX as u64;
 }
 
 /// What the index keeps of a message.
@@ -135,7 +164,7 @@ pub struct SearchQuery {
     /// The one chat to look in; `None` looks across the system.
     pub chat: Option<ChatKey>,
     /// The words that must all match, at least one.
-    pub words: Vec<Word>,
+    pub terms: Terms,
     /// How many hits at most.
     pub limit: usize,
     /// The last hit of the page before.
@@ -147,7 +176,7 @@ pub struct SearchQuery {
 pub struct SearchHit {
     /// Which message.
     pub key: MessageKey,
-    /// Its rank: all but its age, as one number above 0.
+    /// Its [score](crate::text::Rank::score): all but its age, as one number above 0.
     pub score: u64,
     /// When it was created.
     pub created_at: Timestamp,

@@ -12,7 +12,7 @@ use crate::{
         ApplicationId, ApplicationToken, Content, Creation, DeadLetter, DeadLetterId,
         DeadLetterReason, Limit, Page, Sequence,
     },
-    ports::{Clock, Counter, Lookup, Ports, Queue, Repository, Settlement},
+    ports::{Clock, Counter, Lookup, OutboxChange, Ports, Queue, Repository, Settlement},
 };
 
 /// A dead letter with what can be told of it.
@@ -89,19 +89,20 @@ impl DeadLetters {
     /// backend does.
     pub async fn replay(&self, id: &DeadLetterId, force: bool) -> Result<(), ServiceError> {
         let letter = self.repository.dead_letter(id).await?;
-        let creation = letter.and_then(|letter| letter.creation());
-        let creation = creation.ok_or(ServiceError::NotFound)?;
+        let letter = letter.ok_or(ServiceError::NotFound)?;
+        if let Some(key) = letter.message() {
+            let change = OutboxChange::Message(key);
+            self.repository.note_changes(&[change]).await?;
+            return self.forget(id).await;
+        }
+        let creation = letter.creation().ok_or(ServiceError::NotFound)?;
         // In this order a crash in between leaves the letter, and an entry more, which is harmless.
         self.queue.publish(&creation, force).await?;
         let (sequence, uid) = (creation.sequence(), creation.draft.uid);
         self.counter
             .set_aside(&sequence, creation.number, uid, None)
             .await?;
-        self.repository
-            .remove_dead_letter(id)
-            .await?
-            .map(drop)
-            .ok_or(ServiceError::NotFound)
+        self.forget(id).await
     }
 
     /// Gives a dead letter up: what it would have created counts as deleted.
@@ -123,11 +124,12 @@ impl DeadLetters {
             let settlement = Settlement::of(&creation, None);
             self.counter.settle(&[settlement], &[]).await?;
         }
-        self.repository
-            .remove_dead_letter(id)
-            .await?
-            .map(drop)
-            .ok_or(ServiceError::NotFound)
+        self.forget(id).await
+    }
+
+    async fn forget(&self, id: &DeadLetterId) -> Result<(), ServiceError> {
+        let removed = self.repository.remove_dead_letter(id).await?;
+        removed.map(drop).ok_or(ServiceError::NotFound)
     }
 
     /// Leaves a tombstone where the creation would have stood; once more is harmless.

@@ -1,7 +1,8 @@
 //! What the system does, by resource and by background duty.
 //!
 //! [`Applications`], [`Chats`], [`Messages`] and [`Search`] serve users, [`DeadLetters`] operators;
-//! [`Persister`] stores what was accepted, [`Reconciler`] audits and repairs.
+//! [`Persister`] stores what was accepted, [`Reconciler`] audits and repairs;
+//! [`Indexer`] carries changes into the search index, and [`Rebuilder`] fills it anew.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,10 +13,12 @@ mod chats;
 mod dead_letters;
 mod directory;
 mod error;
+mod indexer;
 mod messages;
 mod numbering;
 mod paging;
 mod persister;
+mod rebuilder;
 mod reconciler;
 mod search;
 
@@ -23,13 +26,15 @@ pub use applications::Applications;
 pub use chats::Chats;
 pub use dead_letters::{DeadLetters, OpenedLetter};
 pub use error::ServiceError;
+pub use indexer::{Indexed, Indexer};
 pub use messages::Messages;
 pub use numbering::Created;
 #[cfg(feature = "contract")]
 pub(crate) use numbering::Numberer;
 pub use persister::{Persisted, Persister};
+pub use rebuilder::Rebuilder;
 pub use reconciler::{Reconciled, Reconciler};
-pub use search::{Hit, Search};
+pub use search::{Hit, Search, SearchPlace};
 
 /// What an operator may set about the services.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub struct Policy {
     pub remembered_applications: usize,
     /// How many creations are stored together at most.
     pub batch: usize,
+    /// How many changes are carried into the search index together at most.
+    pub index_batch: usize,
     /// How long a creation may be pending before the audit looks after it.
     pub patience: Duration,
 }
@@ -50,6 +57,7 @@ impl Default for Policy {
             retention: Duration::from_hours(30 * 24),
             remembered_applications: 100_000,
             batch: 500,
+            index_batch: 8_000,
             patience: Duration::from_mins(1),
         }
     }
@@ -72,6 +80,10 @@ pub struct Services {
     pub persister: Arc<Persister>,
     /// Audits and repairs.
     pub reconciler: Arc<Reconciler>,
+    /// Carries changes into the search index.
+    pub indexer: Arc<Indexer>,
+    /// Fills the search index anew.
+    pub rebuilder: Arc<Rebuilder>,
 }
 
 impl Services {
@@ -82,15 +94,19 @@ impl Services {
         let numberer = Arc::new(numbering::Numberer::new(ports));
         let persister = Arc::new(Persister::new(ports, policy));
         let messages = Arc::new(Messages::new(ports, &directory, &numberer));
+        let indexer = Arc::new(Indexer::new(ports, policy));
+        let rebuilder = Arc::new(Rebuilder::new(ports, &indexer));
         let chats = Arc::new(Chats::new(ports, &directory, &numberer));
         Self {
             applications: Arc::new(Applications::new(ports, &directory)),
-            search: Arc::new(Search::new(ports, &chats, &messages)),
+            search: Arc::new(Search::new(ports, &directory, &chats, &messages)),
             chats,
             messages,
             dead_letters: Arc::new(DeadLetters::new(ports)),
             reconciler: Arc::new(Reconciler::new(ports, policy, &persister)),
             persister,
+            indexer,
+            rebuilder,
         }
     }
 }

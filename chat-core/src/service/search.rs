@@ -1,16 +1,16 @@
-//! Search: finding messages, and the state of what finds them.
+//! Search: finding messages.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Chats, Messages, ServiceError};
+use super::{Chats, Messages, ServiceError, directory::Directory};
 use crate::{
-    PortError, PortErrorKind,
+    PortError,
     model::{
-        ApplicationToken, ChatNumber, Cursor, JobName, JobProgress, Limit, Message, MessageNumber,
-        NumberRange, Order, Page, SearchText,
+        ApplicationId, ApplicationToken, ChatKey, ChatNumber, Cursor, Limit, Message, MessageKey,
+        MessageNumber, NumberRange, Order, Page, SearchText, Timestamp,
     },
-    ports::{Ports, Repository, Tokened},
-    text::words,
+    ports::{Ports, Repository, SearchHit, SearchIndex, SearchQuery, Tokened},
+    text::{Terms, highlight},
 };
 
 /// A message that was found.
@@ -35,12 +35,31 @@ impl From<Message> for Hit {
     }
 }
 
+/// A place among what a search found: what came last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchPlace<At> {
+    /// Its score and its age; `None` where nothing was asked for, and all come by number.
+    pub rank: Option<(u64, Timestamp)>,
+    /// Which message it is.
+    pub at: At,
+}
+
+impl<At> SearchPlace<At> {
+    /// Refuses a place of a search that asked for something else than this one.
+    fn check(&self, is_ranked: bool) -> Result<(), ServiceError> {
+        if self.rank.is_some() == is_ranked {
+            Ok(())
+        } else {
+            Err(ServiceError::NotFound)
+        }
+    }
+}
+
 /// Finds messages.
-///
-/// There is no search index yet: a text that asks for words is answered by
-/// [`PortErrorKind::Unavailable`].
 pub struct Search {
     repository: Arc<dyn Repository>,
+    index: Arc<dyn SearchIndex>,
+    directory: Arc<Directory>,
     chats: Arc<Chats>,
     messages: Arc<Messages>,
 }
@@ -49,9 +68,16 @@ impl Search {
     /// The most hits of a page.
     pub const MAX_HITS: usize = 100;
 
-    pub(super) fn new(ports: &Ports, chats: &Arc<Chats>, messages: &Arc<Messages>) -> Self {
+    pub(super) fn new(
+        ports: &Ports,
+        directory: &Arc<Directory>,
+        chats: &Arc<Chats>,
+        messages: &Arc<Messages>,
+    ) -> Self {
         Self {
             repository: Arc::clone(&ports.repository),
+            index: Arc::clone(&ports.search),
+            directory: Arc::clone(directory),
             chats: Arc::clone(chats),
             messages: Arc::clone(messages),
         }
@@ -59,28 +85,67 @@ impl Search {
 
     /// Finds messages of a chat, best first; a blank text finds every message, by number.
     ///
+    /// A hit that is gone or changed by now is left out: a page may be shorter than its limit and not
+    /// be the last.
+    ///
     /// # Errors
     ///
-    /// Fails with [`ServiceError::NotFound`] where the chat is not there, or when a backend does.
+    /// Fails with [`ServiceError::NotFound`] where the chat is not there or the place is of another
+    /// kind of search, or when a backend does.
     pub async fn in_chat(
         &self,
         token: &ApplicationToken,
         chat: ChatNumber,
         text: &SearchText,
-        after: Option<MessageNumber>,
+        after: Option<SearchPlace<MessageNumber>>,
         limit: Limit,
-    ) -> Result<Page<Hit, MessageNumber>, ServiceError> {
+    ) -> Result<Page<Hit, SearchPlace<MessageNumber>>, ServiceError> {
         let limit = limit.at_most(Self::MAX_HITS);
-        if !text.is_blank() {
-            self.chats.get(token, chat).await?;
-            return found_by(text);
+        if let Some(place) = &after {
+            place.check(!text.is_blank())?;
         }
-        let range = NumberRange::new(after.map(MessageNumber::get), None, Order::Ascending);
+        if text.is_blank() {
+            return self.everything_in_chat(token, chat, after, limit).await;
+        }
+        let key = self.chats.get(token, chat).await?.key;
+        let after = after.and_then(|place| {
+            let (score, created_at) = place.rank?;
+            let key = MessageKey {
+                application: key.application,
+                chat: key.chat,
+                message: place.at,
+            };
+            Some(SearchHit {
+                key,
+                score,
+                created_at,
+            })
+        });
+        let found = self.found(Some(key), text, after, limit).await?;
+        Ok(Page {
+            items: found.items,
+            next: found.next.map(|last| SearchPlace {
+                rank: Some((last.score, last.created_at)),
+                at: last.key.message,
+            }),
+        })
+    }
+
+    async fn everything_in_chat(
+        &self,
+        token: &ApplicationToken,
+        chat: ChatNumber,
+        after: Option<SearchPlace<MessageNumber>>,
+        limit: Limit,
+    ) -> Result<Page<Hit, SearchPlace<MessageNumber>>, ServiceError> {
+        let after = after.map(|place| place.at.get());
+        let range = NumberRange::new(after, None, Order::Ascending);
         let page = self.messages.list(token, chat, range, limit).await?;
         let last_read = |rest: NumberRange| MessageNumber::try_new(rest.first() - 1).ok();
+        let next = page.next.and_then(last_read);
         Ok(Page {
-            next: page.next.and_then(last_read),
             items: page.items.into_iter().map(Hit::from).collect(),
+            next: next.map(|at| SearchPlace { rank: None, at }),
         })
     }
 
@@ -89,72 +154,149 @@ impl Search {
     ///
     /// # Errors
     ///
-    /// Fails with [`ServiceError::NotFound`] on a cursor that names no message, or when a backend does.
+    /// Fails with [`ServiceError::NotFound`] on a place that names no message or is of another kind
+    /// of search, or when a backend does.
     pub async fn across_system(
         &self,
         text: &SearchText,
-        after: Option<Cursor>,
+        after: Option<SearchPlace<Cursor>>,
         limit: Limit,
-    ) -> Result<Page<Tokened<Hit>, Cursor>, ServiceError> {
-        if !text.is_blank() {
-            return found_by(text);
-        }
+    ) -> Result<Page<Tokened<Hit>, SearchPlace<Cursor>>, ServiceError> {
         let limit = limit.at_most(Self::MAX_HITS);
-        let page = self.messages.list_all(after, limit).await?;
-        let hit = |found: Tokened<Message>| Tokened {
-            token: found.token,
-            item: found.item.into(),
+        if let Some(place) = &after {
+            place.check(!text.is_blank())?;
+        }
+        if text.is_blank() {
+            let after = after.map(|place| place.at);
+            let page = self.messages.list_all(after, limit).await?;
+            let hit = |found: Tokened<Message>| Tokened {
+                token: found.token,
+                item: found.item.into(),
+            };
+            return Ok(Page {
+                items: page.items.into_iter().map(hit).collect(),
+                next: page.next.map(|at| SearchPlace { rank: None, at }),
+            });
+        }
+        let after = match after {
+            Some(place) => Some(self.hit_at(place).await?),
+            None => None,
         };
+        let found = self.found(None, text, after, limit).await?;
+        self.with_tokens(found).await
+    }
+
+    async fn hit_at(&self, place: SearchPlace<Cursor>) -> Result<SearchHit, ServiceError> {
+        let SearchPlace {
+            rank: Some((score, created_at)),
+            at:
+                Cursor {
+                    application,
+                    chat: Some(chat),
+                    message: Some(message),
+                },
+        } = place
+        else {
+            return Err(ServiceError::NotFound);
+        };
+        let application = self.directory.id(&application).await?;
+        Ok(SearchHit {
+            key: MessageKey {
+                application,
+                chat,
+                message,
+            },
+            score,
+            created_at,
+        })
+    }
+
+    /// Asks the index, and reads what it found.
+    async fn found(
+        &self,
+        chat: Option<ChatKey>,
+        text: &SearchText,
+        after: Option<SearchHit>,
+        limit: Limit,
+    ) -> Result<Page<Hit, SearchHit>, PortError> {
+        let terms = Terms::of(text.as_str());
+        if terms.is_empty() {
+            // Nothing in it can be searched for.
+            return Ok(Page {
+                items: Vec::new(),
+                next: None,
+            });
+        }
+        let query = SearchQuery {
+            chat,
+            terms,
+            limit: limit.get() + 1,
+            after,
+        };
+        let found = self.index.find(&query).await?;
+        let page = Page::cut(found, limit, SearchHit::clone);
+        let keys: Vec<MessageKey> = page.items.iter().map(|hit| hit.key).collect();
+        let messages = self.repository.messages_by_key(&keys).await?;
+        let current = messages.into_iter().filter_map(|message| message.current);
+        let hits = current.filter_map(|(message, _)| hit(message, &query.terms));
         Ok(Page {
-            items: page.items.into_iter().map(hit).collect(),
+            items: hits.collect(),
             next: page.next,
         })
     }
 
-    /// Begins to fill the index anew, unless that is going on, and tells how far it is.
-    ///
-    /// # Errors
-    ///
-    /// Fails when a backend does.
-    #[expect(clippy::unused_async, reason = "there is no index to fill yet")]
-    pub async fn rebuild(&self) -> Result<JobProgress, ServiceError> {
-        Err(no_index("rebuild the index").into())
+    /// Adds the applications' tokens; what is of an application that is gone is left out.
+    async fn with_tokens(
+        &self,
+        found: Page<Hit, SearchHit>,
+    ) -> Result<Page<Tokened<Hit>, SearchPlace<Cursor>>, ServiceError> {
+        let mut tokens = BTreeMap::new();
+        let mut items = Vec::with_capacity(found.items.len());
+        for hit in found.items {
+            let id = hit.message.key.application;
+            if let Some(token) = self.token(&mut tokens, id).await? {
+                items.push(Tokened { token, item: hit });
+            }
+        }
+        let next = match found.next {
+            Some(last) => {
+                let token = self.token(&mut tokens, last.key.application).await?;
+                token.map(|application| SearchPlace {
+                    rank: Some((last.score, last.created_at)),
+                    at: Cursor {
+                        application,
+                        chat: Some(last.key.chat),
+                        message: Some(last.key.message),
+                    },
+                })
+            }
+            None => None,
+        };
+        Ok(Page { items, next })
     }
 
-    /// Tells how far the last rebuild of the index came; `None` before the first.
-    ///
-    /// # Errors
-    ///
-    /// Fails when a backend does.
-    pub async fn rebuild_progress(&self) -> Result<Option<JobProgress>, ServiceError> {
-        let job = self.repository.job(JobName::RebuildSearch).await?;
-        Ok(job.map(|job| job.progress))
-    }
-
-    /// Asks the index for a sign of life.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the index does not answer.
-    #[expect(clippy::unused_async, reason = "there is no index to ask yet")]
-    pub async fn check(&self) -> Result<(), PortError> {
-        Err(no_index("answer"))
+    async fn token(
+        &self,
+        known: &mut BTreeMap<ApplicationId, Option<ApplicationToken>>,
+        id: ApplicationId,
+    ) -> Result<Option<ApplicationToken>, PortError> {
+        if let Some(token) = known.get(&id) {
+            return Ok(token.clone());
+        }
+        let application = self.repository.application(id).await?.found();
+        let token = application.map(|application| application.token);
+        known.insert(id, token.clone());
+        Ok(token)
     }
 }
 
-/// What a text finds that is not blank.
-fn found_by<Item, Next>(text: &SearchText) -> Result<Page<Item, Next>, ServiceError> {
-    if words(text.as_str()).is_empty() {
-        // Nothing in it can be searched for.
-        return Ok(Page {
-            items: Vec::new(),
-            next: None,
-        });
-    }
-    Err(no_index("find messages").into())
-}
-
-fn no_index(operation: &'static str) -> PortError {
-    PortError::new(PortErrorKind::Unavailable, "search", operation)
-        .caused_by("this version has no search index")
+/// Shows a message that was found, unless it does not match any more.
+fn hit(message: Message, terms: &Terms) -> Option<Hit> {
+    let rank = terms.rank(message.body.as_str())?;
+    let highlight = highlight(message.body.as_str(), terms);
+    Some(Hit {
+        message,
+        score: rank.score(),
+        highlight,
+    })
 }

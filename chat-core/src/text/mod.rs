@@ -17,5 +17,5 @@ mod words;
 pub use classes::Class;
 pub use folding::fold;
 pub use highlight::highlight;
-pub use rank::{Rank, Term, Terms};
+pub use rank::{Matched, Rank, Ranking, Term, Terms};
 pub use words::{Token, Word, tokens, words};

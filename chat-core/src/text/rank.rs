@@ -74,45 +74,109 @@ impl Terms {
     /// Ranks a body; `None` where some word matches nowhere in it.
     #[must_use]
     pub fn rank(&self, body: &str) -> Option<Rank> {
-        self.rank_tokens(&tokens(body))
+        let mut ranking = Ranking::new(self);
+        for token in tokens(body) {
+            if let Some(matched) = self.matched(&token.word) {
+                ranking.note(token.position, &matched);
+            }
+        }
+        ranking.finish()
     }
 
-    /// Ranks a body that is cut into its words already.
+    /// Tells which words a word of a body is a match for; `None` where it is none.
     #[must_use]
-    pub fn rank_tokens(&self, body: &[Token]) -> Option<Rank> {
-        let mut best = vec![None; self.0.len()];
-        let mut places = vec![BTreeSet::new(); self.0.len()];
-        let mut matches = 0;
-        for token in body {
-            let mut does_match = false;
-            for ((term, best), places) in self.0.iter().zip(&mut best).zip(&mut places) {
-                if let Some(class) = Class::of(&term.word, &token.word) {
-                    *best = (*best).max(Some(class));
-                    places.insert(token.position);
-                    does_match = true;
-                }
-            }
-            matches += u64::from(does_match);
+    pub fn matched(&self, word: &Word) -> Option<Matched> {
+        let mut matched = Matched {
+            classes: [None; Self::MOST],
+            mask: 0,
+        };
+        for (index, (term, class)) in self.0.iter().zip(&mut matched.classes).enumerate() {
+            *class = Class::of(&term.word, word);
+            matched.mask |= u16::from(class.is_some()) << index;
         }
-        let classes: Vec<Class> = best.into_iter().collect::<Option<_>>()?;
-        Some(Rank {
-            worst: classes.iter().copied().min()?,
-            sum: classes.iter().map(|class| class.points()).sum(),
-            is_phrase: self.stand_together(&places),
-            matches: matches.min(Rank::MOST_MATCHES),
+        (matched.mask != 0).then_some(matched)
+    }
+}
+
+/// How a word of a body matches the words of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Matched {
+    classes: [Option<Class>; Terms::MOST],
+    /// A bit for each word that it matches.
+    mask: u16,
+}
+
+/// Ranks bodies, one after the other, by those of their words that match.
+#[derive(Debug)]
+pub struct Ranking<'a> {
+    terms: &'a Terms,
+    best: [Option<Class>; Terms::MOST],
+    /// Where words match: positions, rising, each with a bit for each word.
+    places: Vec<(usize, u16)>,
+    matches: u64,
+}
+
+impl<'a> Ranking<'a> {
+    /// Begins to rank by these words.
+    #[must_use]
+    pub fn new(terms: &'a Terms) -> Self {
+        Self {
+            terms,
+            best: [None; Terms::MOST],
+            places: Vec::new(),
+            matches: 0,
+        }
+    }
+
+    /// Notes the next word of the body that matches; positions never fall.
+    pub fn note(&mut self, position: usize, matched: &Matched) {
+        for (best, class) in self.best.iter_mut().zip(matched.classes) {
+            *best = (*best).max(class);
+        }
+        match self.places.last_mut() {
+            Some((last, mask)) if *last == position => *mask |= matched.mask,
+            _ => self.places.push((position, matched.mask)),
+        }
+        self.matches += 1;
+    }
+
+    /// Answers the rank of the body, and begins the next; `None` where some word matches nowhere.
+    pub fn finish(&mut self) -> Option<Rank> {
+        let rank = self.rank();
+        self.best = [None; Terms::MOST];
+        self.places.clear();
+        self.matches = 0;
+        rank
+    }
+
+    fn rank(&self) -> Option<Rank> {
+        let count = self.terms.0.len();
+        let (mut worst, mut sum) = (Class::Exact, 0);
+        for class in self.best.iter().take(count) {
+            let class = (*class)?;
+            worst = worst.min(class);
+            sum += class.points();
+        }
+        (count > 0).then(|| Rank {
+            worst,
+            sum,
+            is_phrase: self.stand_together(),
+            matches: self.matches.min(Rank::MOST_MATCHES),
         })
     }
 
-    /// Says whether the words match next to each other somewhere, given where each of them matches.
-    fn stand_together(&self, places: &[BTreeSet<usize>]) -> bool {
-        let (Some(first), Some(starts)) = (self.0.first(), places.first()) else {
-            return false;
+    /// Says whether the words match next to each other somewhere, in the order of the query.
+    fn stand_together(&self) -> bool {
+        let first = self.terms.0.first().map_or(0, |term| term.position);
+        let matches_at = |position: usize, index: usize| {
+            let place = self.places.binary_search_by_key(&position, |place| place.0);
+            let mask = place.ok().and_then(|place| self.places.get(place));
+            mask.is_some_and(|(_, mask)| mask & (1 << index) != 0)
         };
-        starts.iter().any(|start| {
-            self.0
-                .iter()
-                .zip(places)
-                .all(|(term, places)| places.contains(&(start + term.position - first.position)))
+        self.places.iter().any(|(start, mask)| {
+            let mut terms = self.terms.0.iter().enumerate();
+            mask & 1 != 0
+                && terms.all(|(index, term)| matches_at(start + term.position - first, index))
         })
     }
 }

@@ -49,11 +49,27 @@ impl Stage {
         }
         let api = Program::start(launch).await?;
         let client = api.client();
-        Ok(Self {
+        let stage = Self {
             api,
             client,
             folder,
+        };
+        stage.until_ready().await?;
+        Ok(stage)
+    }
+
+    /// Waits until everything works, search included.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it does not in some seconds.
+    pub async fn until_ready(&self) -> Result<()> {
+        eventually("the server is ready", || async {
+            let readiness = self.api.client().get("/health/ready").await?;
+            let readiness = readiness.expect(200)?;
+            Ok((readiness["status"] == "ready").then_some(()))
         })
+        .await
     }
 
     /// Answers the folder that `api` was given as its data folder.

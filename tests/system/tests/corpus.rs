@@ -19,7 +19,7 @@ const CHATS: usize = 153;
 const MESSAGES: usize = 196_123;
 
 /// The resident memory that `api` stays below.
-const MEGABYTES: u64 = 100;
+const MEGABYTES: u64 = 150;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_corpus_comes_back_byte_for_byte_also_after_a_restart() -> Result<()> {

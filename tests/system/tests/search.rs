@@ -1,4 +1,4 @@
-//! Search as far as it needs no index: without a query it lists every message, and its form.
+//! Search without a query, which lists every message, and the form of every search.
 
 use anyhow::{Context as _, Result};
 use chat_system::{
@@ -226,32 +226,6 @@ async fn a_query_without_words_finds_nothing() -> Result<()> {
         let answer = stage.client.send(&call).await?;
         assert_eq!(answer.expect(200)?, empty, "{call}");
         assert_eq!(answer.header("link"), None);
-    }
-    Ok(())
-}
-
-/// Holds until there is an index, and is replaced by the laws of what is found then.
-#[tokio::test]
-async fn a_query_with_words_is_unavailable_until_there_is_an_index() -> Result<()> {
-    let (mut stage, messages) = stage_with_messages(3).await?;
-    for query in [
-        "line",
-        "li",
-        "nothing of that kind",
-        "👍",
-        "1",
-        "a AND b OR (c",
-    ] {
-        let encoded = percent_encoded(query);
-        for call in [
-            Call::get(&format!("{messages}/search?query={encoded}"))?,
-            Call::get(&format!("{messages}?query={encoded}"))?,
-            Call::get(&format!("{SEARCH}?query={encoded}"))?,
-            Call::post(&format!("{messages}/search"), &json!({"query": query}))?,
-        ] {
-            let answer = stage.client.send(&call).await?;
-            expect_problem(&answer, 503, "unavailable").with_context(|| call.to_string())?;
-        }
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chat_core::{
     model::{Chat, Cursor, Limit, Message, SearchText},
     ports::Tokened,
-    service::{Chats, Hit, Messages, Search, Services},
+    service::{Chats, Hit, Messages, Search, SearchPlace, Services},
 };
 use chat_runtime::settings::Admin;
 use poem_openapi::{Object, OpenApi, types::Example};
@@ -197,7 +197,7 @@ impl AcrossSystemApi {
         /// What to search for.
         query: Query<SearchText>,
         /// Where the page begins; only what `next` carries is taken.
-        cursor: Query<Cursor>,
+        cursor: Query<SearchPlace<Cursor>>,
         /// How many hits at most.
         limit: Query<HitLimit>,
     ) -> Result<Listed<SystemHitView>, Refusal<AdminListing>> {

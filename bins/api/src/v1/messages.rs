@@ -7,7 +7,7 @@ use chat_core::{
         ApplicationToken, ChatNumber, Limit, Message, MessageBody, MessageNumber, Order,
         SearchText, Sender,
     },
-    service::{Created, Messages, Search, ServiceError, Services},
+    service::{Created, Messages, Search, SearchPlace, ServiceError, Services},
 };
 use poem_openapi::{ApiResponse, Object, OpenApi, Union, types::Example};
 use serde::Serialize;
@@ -45,7 +45,7 @@ impl MessagesApi {
         &self,
         token: ApplicationToken,
         chat: ChatNumber,
-        window: SearchWindow<MessageNumber>,
+        window: SearchWindow<SearchPlace<MessageNumber>>,
     ) -> Result<MessagesListed, ServiceError> {
         let page = window.search_chat(&self.search, &token, chat).await?;
         let address = |next| window.address(&path(&token, chat), &next);
@@ -296,7 +296,7 @@ impl MessagesApi {
         /// What to search for; `after`, `before` and `order` are ignored then.
         query: Query<SearchText>,
         /// With `query`: where the page begins; only what `next` carries is taken.
-        cursor: Query<MessageNumber>,
+        cursor: Query<SearchPlace<MessageNumber>>,
     ) -> Result<MessagesListed, Refusal<Listing>> {
         if query.is_given() {
             let window = SearchWindow::judge(query, cursor, limit.as_other())?;

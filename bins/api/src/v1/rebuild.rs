@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chat_core::{
     model::{JobProgress, JobState},
-    service::{Search, Services},
+    service::{Rebuilder, ServiceError, Services},
 };
 use chat_runtime::settings::Admin;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Example};
@@ -21,14 +21,14 @@ use crate::{
 
 /// Serves the rebuild of the search index.
 pub struct RebuildApi {
-    search: Arc<Search>,
+    rebuilder: Arc<Rebuilder>,
     admin: Admin,
 }
 
 impl RebuildApi {
     pub(super) fn new(services: &Services, admin: Admin) -> Self {
         Self {
-            search: Arc::clone(&services.search),
+            rebuilder: Arc::clone(&services.rebuilder),
             admin,
         }
     }
@@ -144,7 +144,7 @@ impl RebuildApi {
     #[tracing::instrument(name = "api.v1.rebuild.begin", level = "debug", skip_all)]
     async fn begin(&self, credentials: Credentials) -> Result<Begun, Refusal<AdminReading>> {
         credentials.admit(&self.admin)?;
-        let progress = self.search.rebuild().await?;
+        let progress = self.rebuilder.request().await.map_err(ServiceError::from)?;
         Ok(Begun::Begun(Json(progress.into())))
     }
 
@@ -157,7 +157,11 @@ impl RebuildApi {
     #[tracing::instrument(name = "api.v1.rebuild.get", level = "debug", skip_all)]
     async fn get(&self, credentials: Credentials) -> Result<Progress, Refusal<AdminReading>> {
         credentials.admit(&self.admin)?;
-        let progress = self.search.rebuild_progress().await?;
+        let progress = self
+            .rebuilder
+            .progress()
+            .await
+            .map_err(ServiceError::from)?;
         Ok(Progress::Progress(Json(progress.into())))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chat_core::{
     model::{ApplicationToken, ChatNumber, MessageNumber, Page, SearchText},
-    service::{Hit, Search, ServiceError, Services},
+    service::{Hit, Search, SearchPlace, ServiceError, Services},
 };
 use poem_openapi::{Object, OpenApi, types::Example};
 use serde::Serialize;
@@ -39,7 +39,7 @@ impl SearchApi {
         &self,
         token: &ApplicationToken,
         chat: ChatNumber,
-        window: &SearchWindow<MessageNumber>,
+        window: &SearchWindow<SearchPlace<MessageNumber>>,
     ) -> Result<Listed<HitView>, ServiceError> {
         let page = window.search_chat(&self.search, token, chat).await?;
         let search = format!("{}/search", path(token, chat));
@@ -47,16 +47,16 @@ impl SearchApi {
     }
 }
 
-impl SearchWindow<MessageNumber> {
+impl SearchWindow<SearchPlace<MessageNumber>> {
     /// Searches a chat.
     pub(super) async fn search_chat(
         &self,
         search: &Search,
         token: &ApplicationToken,
         chat: ChatNumber,
-    ) -> Result<Page<Hit, MessageNumber>, ServiceError> {
+    ) -> Result<Page<Hit, SearchPlace<MessageNumber>>, ServiceError> {
         search
-            .in_chat(token, chat, &self.text, self.cursor, self.limit)
+            .in_chat(token, chat, &self.text, self.cursor.clone(), self.limit)
             .await
     }
 }
@@ -86,7 +86,7 @@ impl Form for NewSearch {
     const FIELDS: &'static [&'static str] = &["query", "limit"];
     const TAKES_KEY: bool = false;
 
-    type Content = SearchWindow<MessageNumber>;
+    type Content = SearchWindow<SearchPlace<MessageNumber>>;
 
     fn content(fields: &mut Fields) -> Option<Self::Content> {
         let text = fields.optional("query", SearchText::parse);
@@ -153,7 +153,7 @@ impl SearchApi {
         /// What to search for.
         query: Query<SearchText>,
         /// Where the page begins; only what `next` carries is taken.
-        cursor: Query<MessageNumber>,
+        cursor: Query<SearchPlace<MessageNumber>>,
         /// How many hits at most.
         limit: Query<HitLimit>,
     ) -> Result<Listed<HitView>, Refusal<Listing>> {

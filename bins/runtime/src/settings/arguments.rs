@@ -44,6 +44,11 @@ pub struct Arguments {
     #[arg(default_value = "sqlite", hide_env_values = true)]
     pub queue_url: OsString,
 
+    /// What finds messages: `tantivy` in the data folder, or `tantivy:FOLDER`.
+    #[arg(long, env = "CHAT_SEARCH_URL", value_name = "URL", global = true)]
+    #[arg(default_value = "tantivy", hide_env_values = true)]
+    pub search_url: OsString,
+
     /// Who may use admin endpoints: `key` (the default where `CHAT_ADMIN_KEY` is set), `open`
     /// (everybody, the default without a key while listening on loopback) or `off` (nobody).
     #[arg(long, env = "CHAT_ADMIN", value_name = "RULE", global = true)]

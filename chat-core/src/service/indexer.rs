@@ -1,0 +1,261 @@
+//! Indexing: from the repository into the search index.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::Policy;
+use crate::{
+    PortError, PortErrorKind,
+    model::{DeadLetter, Generation, GenerationState, MessageKey, Timestamp},
+    ports::{
+        Applied, Claim, Clock, IndexChange, IndexDocument, Indexable, OutboxChange, OutboxRow,
+        Ports, Repository, SearchIndex,
+    },
+};
+
+/// How long taken rows are left to their holder.
+const LEASE: Duration = Duration::from_mins(1);
+
+/// How many messages are read at once.
+const READ: usize = 500;
+
+/// How many bytes of bodies are held before they are applied: 4 MiB.
+const HELD_BYTES: usize = 4 << 20;
+
+/// Carries what changed into the search index; any number of processes may do so at once.
+///
+/// An outbox row says what changed, not how: the present state is read and applied, so that order and
+/// repetition do not matter.
+/// It is completed once every generation of the index has it.
+/// A row that was held for long is left to whoever takes it next, since what was read may be stale.
+pub struct Indexer {
+    repository: Arc<dyn Repository>,
+    index: Arc<dyn SearchIndex>,
+    clock: Arc<dyn Clock>,
+    batch: usize,
+}
+
+/// What one round of indexing did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Indexed {
+    /// Outbox rows that were taken.
+    pub rows: usize,
+    /// Outbox rows that are done.
+    pub completed: usize,
+    /// Messages that the index will never take, set aside as dead letters.
+    pub refused: usize,
+}
+
+impl Indexer {
+    /// How many outbox rows are taken together; a round that took as many leaves more to do.
+    pub const ROWS: usize = 200;
+
+    pub(super) fn new(ports: &Ports, policy: &Policy) -> Self {
+        Self {
+            repository: Arc::clone(&ports.repository),
+            index: Arc::clone(&ports.search),
+            clock: Arc::clone(&ports.clock),
+            batch: policy.index_batch,
+        }
+    }
+
+    /// Takes outbox rows and carries out what they say.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a backend does; what was taken comes again after a while.
+    pub async fn run_once(&self, holder: &str) -> Result<Indexed, PortError> {
+        let now = self.clock.now();
+        let claim = Claim {
+            holder: holder.to_owned(),
+            now,
+            until: now.plus(LEASE),
+        };
+        let rows = self.repository.claim_outbox(&claim, Self::ROWS).await?;
+        if rows.is_empty() {
+            return Ok(Indexed::default());
+        }
+        // After the claim: a generation that is added later scans what these rows speak of.
+        let generations = self.repository.generations().await?;
+        let mut carrier = Carrier {
+            indexer: self,
+            generations: &generations,
+            deadline: claim.until,
+            changes: Vec::new(),
+            bytes: 0,
+            report: Report::default(),
+        };
+        carrier.carry_out(&rows).await?;
+        let Report { again, refused } = carrier.report;
+        for (key, detail) in &refused {
+            let letter = DeadLetter::of_message(*key, detail.clone(), self.clock.now());
+            tracing::error!(
+                dead_letter.id = letter.id.as_str(),
+                detail,
+                "the search index refuses a message"
+            );
+            self.repository.add_dead_letter(&letter).await?;
+        }
+        let done: Vec<u64> = rows
+            .iter()
+            .filter(|row| !row.changes.iter().any(|change| again.contains(change)))
+            .map(|row| row.id)
+            .collect();
+        self.repository.complete_outbox(&claim, &done).await?;
+        Ok(Indexed {
+            rows: rows.len(),
+            completed: done.len(),
+            refused: refused.len(),
+        })
+    }
+
+    /// Applies changes to one generation, and answers what went wrong with which.
+    async fn apply(
+        &self,
+        generation: &Generation,
+        changes: &[IndexChange],
+    ) -> Result<Report, PortError> {
+        let mut report = Report::default();
+        let applied = self.index.apply(generation, changes).await?;
+        for (change, applied) in changes.iter().zip(applied) {
+            match applied {
+                Applied::Done => {}
+                Applied::Retry { detail } => {
+                    tracing::warn!(detail, "the search index did not take a change yet");
+                    report.again.insert(change.into());
+                }
+                Applied::Refused { detail } => match change {
+                    IndexChange::Put(IndexDocument { key, .. })
+                    | IndexChange::Delete { key, .. } => report.refused.push((*key, detail)),
+                    IndexChange::DeleteChat(_) | IndexChange::DeleteApplication(_) => {
+                        tracing::error!(detail, "the search index refuses to delete");
+                    }
+                },
+            }
+        }
+        Ok(report)
+    }
+
+    /// Applies live messages to a generation that is being filled, until all of them are taken.
+    pub(super) async fn fill(
+        &self,
+        generation: &Generation,
+        messages: Vec<Indexable>,
+    ) -> Result<(), PortError> {
+        let changes: Vec<IndexChange> = messages.into_iter().map(change).collect();
+        let report = self.apply(generation, &changes).await?;
+        if report.again.is_empty() {
+            return Ok(());
+        }
+        // The rebuild comes to them again by way of the outbox.
+        let again: Vec<OutboxChange> = report.again.into_iter().collect();
+        self.repository.note_changes(&again).await
+    }
+}
+
+/// What went wrong with some changes.
+#[derive(Default)]
+struct Report {
+    again: BTreeSet<OutboxChange>,
+    refused: Vec<(MessageKey, String)>,
+}
+
+impl From<&IndexChange> for OutboxChange {
+    fn from(change: &IndexChange) -> Self {
+        match change {
+            IndexChange::Put(IndexDocument { key, .. }) | IndexChange::Delete { key, .. } => {
+                Self::Message(*key)
+            }
+            IndexChange::DeleteChat(key) => Self::ChatDeleted(*key),
+            IndexChange::DeleteApplication(id) => Self::ApplicationDeleted(*id),
+        }
+    }
+}
+
+/// Carries the changes of some rows to every generation, a bounded part at a time.
+struct Carrier<'a> {
+    indexer: &'a Indexer,
+    generations: &'a [Generation],
+    deadline: Timestamp,
+    changes: Vec<IndexChange>,
+    bytes: usize,
+    report: Report,
+}
+
+impl Carrier<'_> {
+    async fn carry_out(&mut self, rows: &[OutboxRow]) -> Result<(), PortError> {
+        let all: BTreeSet<OutboxChange> = rows
+            .iter()
+            .flat_map(|row| row.changes.iter().copied())
+            .collect();
+        let mut keys = Vec::new();
+        for change in all {
+            match change {
+                OutboxChange::Message(key) => keys.push(key),
+                OutboxChange::ChatDeleted(key) => self.changes.push(IndexChange::DeleteChat(key)),
+                OutboxChange::ApplicationDeleted(id) => {
+                    self.changes.push(IndexChange::DeleteApplication(id));
+                }
+            }
+        }
+        for keys in keys.chunks(READ) {
+            for message in self.indexer.repository.messages_by_key(keys).await? {
+                self.add(message);
+            }
+            if self.bytes >= HELD_BYTES || self.changes.len() >= self.indexer.batch {
+                self.apply().await?;
+            }
+        }
+        self.apply().await
+    }
+
+    fn add(&mut self, message: Indexable) {
+        let change = change(message);
+        if let IndexChange::Put(document) = &change {
+            self.bytes += document.body.as_str().len();
+        }
+        self.changes.push(change);
+    }
+
+    async fn apply(&mut self) -> Result<(), PortError> {
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        if self.indexer.clock.now() >= self.deadline {
+            let late = "what was taken was held for too long";
+            let error = PortError::new(PortErrorKind::Timeout, "indexer", "apply changes");
+            return Err(error.caused_by(late));
+        }
+        for generation in self.generations {
+            let report = self.indexer.apply(generation, &self.changes).await?;
+            self.report.again.extend(report.again);
+            self.report.refused.extend(report.refused);
+        }
+        self.changes.clear();
+        self.bytes = 0;
+        Ok(())
+    }
+}
+
+/// What brings the index to a message's present state.
+fn change(message: Indexable) -> IndexChange {
+    match message.current {
+        Some((current, version)) => IndexChange::Put(IndexDocument {
+            key: message.key,
+            version,
+            body: current.body,
+            created_at: current.created_at,
+        }),
+        // Nothing comes after the end of a message.
+        None => IndexChange::Delete {
+            key: message.key,
+            version: IndexChange::LAST_VERSION,
+        },
+    }
+}
+
+/// The generation that searches read, if there is one.
+pub(super) fn serving(generations: &[Generation]) -> Option<&Generation> {
+    generations
+        .iter()
+        .find(|generation| generation.state == GenerationState::Serving)
+}

@@ -1,0 +1,233 @@
+//! Rebuilding: a new generation of the search index, filled while the old one serves.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Indexer, indexer::serving};
+use crate::{
+    PortError,
+    model::{Generation, Job, JobName, JobProgress, JobState},
+    ports::{Claim, Clock, JobClaim, Ports, Repository, SearchIndex},
+};
+
+/// How long the job is left to its holder without a word of it.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// How many messages are read and applied at once.
+const STEP: usize = 2_000;
+
+/// Rebuilds the search index from the repository; one process of many does it at a time.
+///
+/// A rebuild is asked for by leaving its job without a holder; whoever finds it so does it, also after
+/// its holder died.
+/// It is asked for by itself where no generation serves, or the one that should is lost.
+pub struct Rebuilder {
+    repository: Arc<dyn Repository>,
+    index: Arc<dyn SearchIndex>,
+    clock: Arc<dyn Clock>,
+    indexer: Arc<Indexer>,
+}
+
+impl Rebuilder {
+    pub(super) fn new(ports: &Ports, indexer: &Arc<Indexer>) -> Self {
+        Self {
+            repository: Arc::clone(&ports.repository),
+            index: Arc::clone(&ports.search),
+            clock: Arc::clone(&ports.clock),
+            indexer: Arc::clone(indexer),
+        }
+    }
+
+    /// Asks for a rebuild, unless one is asked for or goes on, and tells how far it is.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the repository does.
+    pub async fn request(&self) -> Result<JobProgress, PortError> {
+        if let Some(progress) = self.progress().await?
+            && progress.state == JobState::Running
+        {
+            return Ok(progress);
+        }
+        // A holder that lets go at once.
+        let claim = self.claim("nobody", Duration::ZERO);
+        match self
+            .repository
+            .claim_job(JobName::RebuildSearch, &claim)
+            .await?
+        {
+            JobClaim::Held(job) => Ok(job.progress),
+            JobClaim::Claimed(_) => Ok(self.progress().await?.unwrap_or(begun(claim.now))),
+        }
+    }
+
+    /// Tells how far the last rebuild is, or came; `None` before the first.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the repository does.
+    pub async fn progress(&self) -> Result<Option<JobProgress>, PortError> {
+        let job = self.repository.job(JobName::RebuildSearch).await?;
+        Ok(job.map(|job| job.progress))
+    }
+
+    /// Does a rebuild where one is due, and says whether it did.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a backend does; the job tells so, and it is not tried again by itself unless search
+    /// lacks an index.
+    pub async fn run_once(&self, holder: &str) -> Result<bool, PortError> {
+        self.request_where_lost().await?;
+        let job = self.repository.job(JobName::RebuildSearch).await?;
+        let Some(job) = job.filter(|job| self.is_due(job)) else {
+            return Ok(false);
+        };
+        let claim = self.claim(holder, LEASE);
+        if let JobClaim::Held(_) = self
+            .repository
+            .claim_job(JobName::RebuildSearch, &claim)
+            .await?
+        {
+            return Ok(false);
+        }
+        let mut progress = JobProgress {
+            started_at: job.progress.started_at,
+            ..begun(claim.now)
+        };
+        let outcome = self.rebuild(holder, &mut progress).await;
+        progress.finished_at = Some(self.clock.now());
+        match &outcome {
+            Ok(true) => progress.state = JobState::Done,
+            // Somebody else took over, and tells about it.
+            Ok(false) => return Ok(false),
+            Err(error) => {
+                progress.state = JobState::Failed;
+                progress.detail = Some(error.to_string());
+            }
+        }
+        self.report(holder, Duration::ZERO, &progress).await?;
+        outcome
+    }
+
+    /// Asks for a rebuild where search has no index to read.
+    async fn request_where_lost(&self) -> Result<(), PortError> {
+        let generations = self.repository.generations().await?;
+        if let Some(serving) = serving(&generations) {
+            if self.index.generations().await?.contains(&serving.number) {
+                // It may have crashed between the two notes of which one serves.
+                return self.index.serve_generation(serving).await;
+            }
+            tracing::error!(
+                generation = serving.number,
+                "the search index is lost and is built anew"
+            );
+            self.repository.remove_generation(serving.number).await?;
+        }
+        self.request().await.map(drop)
+    }
+
+    fn is_due(&self, job: &Job) -> bool {
+        job.progress.state == JobState::Running && job.lease_until <= self.clock.now()
+    }
+
+    /// Fills a new generation and lets it serve; `false` if somebody else took the job over.
+    async fn rebuild(&self, holder: &str, progress: &mut JobProgress) -> Result<bool, PortError> {
+        // What an earlier attempt left half-filled.
+        let generations = self.repository.generations().await?;
+        let kept = serving(&generations);
+        for left in generations.iter().filter(|left| Some(*left) != kept) {
+            self.remove(left).await?;
+        }
+        let new = self.repository.add_generation().await?;
+        let filled = self.fill(&new, holder, progress).await;
+        match filled {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(error) => {
+                // The next attempt removes it where this fails, too.
+                if let Err(error) = self.remove(&new).await {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "a half-filled generation of the index is left");
+                }
+                return Err(error);
+            }
+        }
+        self.index.serve_generation(&new).await?;
+        self.repository.serve_generation(new.number).await?;
+        for number in self.index.generations().await? {
+            if number != new.number {
+                self.index
+                    .remove_generation(&Generation { number, ..new })
+                    .await?;
+            }
+        }
+        tracing::info!(
+            generation = new.number,
+            messages = progress.done,
+            "the search index was rebuilt"
+        );
+        Ok(true)
+    }
+
+    async fn fill(
+        &self,
+        new: &Generation,
+        holder: &str,
+        progress: &mut JobProgress,
+    ) -> Result<bool, PortError> {
+        self.index.create_generation(new).await?;
+        progress.total = self.repository.count_messages().await?;
+        let mut after = None;
+        loop {
+            if !self.report(holder, LEASE, progress).await? {
+                return Ok(false);
+            }
+            let messages = self.repository.scan_messages(after, STEP).await?;
+            let Some(last) = messages.last() else {
+                return Ok(true);
+            };
+            after = Some(last.key);
+            progress.done += messages.len() as u64;
+            progress.total = progress.total.max(progress.done);
+            self.indexer.fill(new, messages).await?;
+        }
+    }
+
+    async fn remove(&self, generation: &Generation) -> Result<(), PortError> {
+        self.repository.remove_generation(generation.number).await?;
+        self.index.remove_generation(generation).await
+    }
+
+    async fn report(
+        &self,
+        holder: &str,
+        lease: Duration,
+        progress: &JobProgress,
+    ) -> Result<bool, PortError> {
+        let claim = self.claim(holder, lease);
+        self.repository
+            .report_job(JobName::RebuildSearch, &claim, progress)
+            .await
+    }
+
+    fn claim(&self, holder: &str, lease: Duration) -> Claim {
+        let now = self.clock.now();
+        Claim {
+            holder: holder.to_owned(),
+            now,
+            until: now.plus(lease),
+        }
+    }
+}
+
+/// A rebuild that begins.
+fn begun(at: crate::model::Timestamp) -> JobProgress {
+    JobProgress {
+        state: JobState::Running,
+        done: 0,
+        total: 0,
+        started_at: at,
+        finished_at: None,
+        detail: None,
+    }
+}
