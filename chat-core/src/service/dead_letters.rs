@@ -61,7 +61,8 @@ impl DeadLetters {
         let mut items = Vec::with_capacity(page.items.len());
         for letter in page.items {
             let creation = letter.creation();
-            let application = creation.as_ref().map(application);
+            let of_message = letter.message().map(|key| key.application);
+            let application = creation.as_ref().map(application).or(of_message);
             if let Some(id) = application
                 && let Entry::Vacant(unknown) = tokens.entry(id)
             {

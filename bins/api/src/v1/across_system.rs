@@ -11,7 +11,11 @@ use chat_runtime::settings::Admin;
 use poem_openapi::{Object, OpenApi, types::Example};
 use serde::Serialize;
 
-use super::{EXAMPLE_TOKEN, ROOT, chats::ChatView, messages::MessageView, search::HitView};
+use super::{
+    EXAMPLE_TOKEN, ROOT,
+    chats::ChatView,
+    message_views::{HitView, MessageView},
+};
 use crate::{
     admin::Credentials,
     answer::{Listed, PageView},

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chat_core::{
-    model::{Content, DeadLetterId, Limit},
+    model::{Content, Creation, DeadLetter, DeadLetterId, Limit},
     service::{DeadLetters, OpenedLetter, Services},
 };
 use chat_runtime::settings::Admin;
@@ -100,34 +100,73 @@ impl From<OpenedLetter> for DeadLetterView {
             creation,
             token,
         } = opened;
-        let unreadable = creation
-            .is_none()
-            .then(|| BASE64_STANDARD.encode(&letter.payload));
-        let number = creation.as_ref().map(|creation| creation.number.get());
-        let (kind, chat, message, title, sender, body) = match creation
-            .map(|creation| creation.draft.content)
-        {
-            Some(Content::Chat { title, .. }) => (Some("chat"), number, None, title, None, None),
-            Some(Content::Message { chat, sender, body }) => {
-                let (kind, chat) = (Some("message"), Some(chat.chat.get()));
-                (kind, chat, number, None, sender, Some(body))
-            }
-            None => (None, None, None, None, None, None),
-        };
+        let held = Held::of(&letter, creation);
         Self {
             id: letter.id.as_str().to_owned(),
             reason: letter.reason.as_str().to_owned(),
             detail: letter.reason.sentence().to_owned(),
-            kind: kind.map(str::to_owned).into(),
+            kind: held.kind.map(str::to_owned).into(),
             application_token: token.map(|token| token.as_str().to_owned()).into(),
-            chat_number: chat.into(),
-            message_number: message.into(),
-            title: title.map(String::from).into(),
-            sender: sender.map(String::from).into(),
-            body: body.map(String::from).into(),
-            unreadable: unreadable.into(),
+            chat_number: held.chat.into(),
+            message_number: held.message.into(),
+            title: held.title.into(),
+            sender: held.sender.into(),
+            body: held.body.into(),
+            unreadable: held.unreadable.into(),
             first_failed_at: letter.first_failed_at.into(),
             last_failed_at: letter.last_failed_at.into(),
+        }
+    }
+}
+
+/// What a letter holds, as far as this server can read it.
+#[derive(Default)]
+struct Held {
+    kind: Option<&'static str>,
+    chat: Option<u64>,
+    message: Option<u64>,
+    title: Option<String>,
+    sender: Option<String>,
+    body: Option<String>,
+    unreadable: Option<String>,
+}
+
+impl Held {
+    fn of(letter: &DeadLetter, creation: Option<Creation>) -> Self {
+        let Some(Creation { number, draft, .. }) = creation else {
+            return Self::without_creation(letter);
+        };
+        match draft.content {
+            Content::Chat { title, .. } => Self {
+                kind: Some("chat"),
+                chat: Some(number.get()),
+                title: title.map(String::from),
+                ..Self::default()
+            },
+            Content::Message { chat, sender, body } => Self {
+                kind: Some("message"),
+                chat: Some(chat.chat.get()),
+                message: Some(number.get()),
+                sender: sender.map(String::from),
+                body: Some(body.into()),
+                ..Self::default()
+            },
+        }
+    }
+
+    /// A message that is stored and cannot be indexed, or what cannot be read.
+    fn without_creation(letter: &DeadLetter) -> Self {
+        match letter.message() {
+            Some(key) => Self {
+                kind: Some("message"),
+                chat: Some(key.chat.get()),
+                message: Some(key.message.get()),
+                ..Self::default()
+            },
+            None => Self {
+                unreadable: Some(BASE64_STANDARD.encode(&letter.payload)),
+                ..Self::default()
+            },
         }
     }
 }

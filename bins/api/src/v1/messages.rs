@@ -12,14 +12,16 @@ use chat_core::{
 use poem_openapi::{ApiResponse, Object, OpenApi, Union, types::Example};
 use serde::Serialize;
 
-use super::{APPLICATIONS, replayed, search::HitView};
+use super::{
+    message_views::{EXAMPLE_BODY, EXAMPLE_SENDER, HitView, MessageView, path_of_messages},
+    replayed,
+};
 use crate::{
-    answer::{Deleted, Json, Moment, PageView},
+    answer::{Deleted, Json, PageView},
     body::{Form, Payload},
     fields::Fields,
     group::Group,
     key::Key,
-    nullable::Nullable,
     path::Path,
     query::{Bound, Query},
     refusal::{Changing, CreatingBelow, Listing, Reading, Refusal},
@@ -48,7 +50,7 @@ impl MessagesApi {
         window: SearchWindow<SearchPlace<MessageNumber>>,
     ) -> Result<MessagesListed, ServiceError> {
         let page = window.search_chat(&self.search, &token, chat).await?;
-        let address = |next| window.address(&path(&token, chat), &next);
+        let address = |next| window.address(&path_of_messages(&token, chat), &next);
         Ok(PageView::<HitView>::new(page, address).into())
     }
 }
@@ -68,8 +70,8 @@ pub(crate) struct NewMessage {
 impl Example for NewMessage {
     fn example() -> Self {
         Self {
-            body: "It should be with you today.".to_owned(),
-            sender: Some("ada".to_owned()),
+            body: EXAMPLE_BODY.to_owned(),
+            sender: Some(EXAMPLE_SENDER.to_owned()),
         }
     }
 }
@@ -123,48 +125,6 @@ impl Form for MessageChange {
     }
 }
 
-/// A message of a chat.
-#[derive(Debug, Serialize, Object)]
-#[oai(rename = "Message", example)]
-pub(crate) struct MessageView {
-    /// Its number within its chat.
-    number: u64,
-    /// Who it is from, if that was said.
-    sender: Nullable<String>,
-    /// What it says.
-    body: String,
-    /// When it was created.
-    created_at: Moment,
-    /// When its body was last changed, or when it was created.
-    updated_at: Moment,
-}
-
-impl Example for MessageView {
-    fn example() -> Self {
-        let created_at = super::example_moment();
-        let NewMessage { body, sender } = NewMessage::example();
-        Self {
-            number: 1,
-            sender: sender.into(),
-            body,
-            created_at,
-            updated_at: created_at,
-        }
-    }
-}
-
-impl From<Message> for MessageView {
-    fn from(message: Message) -> Self {
-        Self {
-            number: message.key.message.get(),
-            sender: message.sender.map(String::from).into(),
-            body: message.body.into(),
-            created_at: message.created_at.into(),
-            updated_at: message.updated_at.into(),
-        }
-    }
-}
-
 /// A page of messages, or of hits where the request has a `query`.
 #[derive(Debug, Serialize, Union)]
 #[serde(untagged)]
@@ -190,7 +150,11 @@ enum MessageCreated {
 
 impl MessageCreated {
     fn new(token: &ApplicationToken, chat: ChatNumber, message: Created<Message>) -> Self {
-        let location = format!("{}/{}", path(token, chat), message.item.key.message);
+        let location = format!(
+            "{}/{}",
+            path_of_messages(token, chat),
+            message.item.key.message
+        );
         Self::Created(
             Json(message.item.into()),
             location,
@@ -230,11 +194,6 @@ impl From<PageView<HitView>> for MessagesListed {
         let link = page.link();
         Self::Listed(Json(MessagesOrHits::Hits(page)), link)
     }
-}
-
-/// Where a chat's messages are.
-pub(super) fn path(token: &ApplicationToken, chat: ChatNumber) -> String {
-    format!("{APPLICATIONS}/{}/chats/{chat}/messages", token.as_str())
 }
 
 #[OpenApi(prefix_path = "/api/v1", tag = "Group::Messages")]
@@ -308,7 +267,7 @@ impl MessagesApi {
             .messages
             .list(&token, chat, window.range(), window.limit)
             .await?;
-        let address = |rest| window.address(&path(&token, chat), &rest);
+        let address = |rest| window.address(&path_of_messages(&token, chat), &rest);
         Ok(PageView::<MessageView>::new(page, address).into())
     }
 

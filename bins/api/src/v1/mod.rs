@@ -18,6 +18,7 @@ mod across_system;
 mod applications;
 mod chats;
 mod dead_letters;
+mod message_views;
 mod messages;
 mod rebuild;
 mod search;

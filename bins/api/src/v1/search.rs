@@ -7,15 +7,13 @@ use chat_core::{
     service::{Hit, Search, SearchPlace, ServiceError, Services},
 };
 use poem_openapi::{Object, OpenApi, types::Example};
-use serde::Serialize;
 
-use super::messages::{MessageView, path};
+use super::message_views::{HitView, path_of_messages};
 use crate::{
     answer::{Listed, PageView},
     body::{Form, Payload},
     fields::Fields,
     group::Group,
-    nullable::Nullable,
     path::Path,
     query::{HitLimit, Parameter as _, Query},
     refusal::{Changing, Listing, Refusal},
@@ -42,7 +40,7 @@ impl SearchApi {
         window: &SearchWindow<SearchPlace<MessageNumber>>,
     ) -> Result<Listed<HitView>, ServiceError> {
         let page = window.search_chat(&self.search, token, chat).await?;
-        let search = format!("{}/search", path(token, chat));
+        let search = format!("{}/search", path_of_messages(token, chat));
         Ok(PageView::new(page, |next| window.address(&search, &next)).into())
     }
 }
@@ -96,40 +94,6 @@ impl Form for NewSearch {
             cursor: None,
             limit: limit.unwrap_or_default().0,
         })
-    }
-}
-
-/// A message that was found.
-#[derive(Debug, Serialize, Object)]
-#[oai(rename = "Hit", example)]
-pub(crate) struct HitView {
-    #[oai(flatten)]
-    #[serde(flatten)]
-    message: MessageView,
-    /// How well it matches: above 0, the same on every search engine; 0 where nothing was asked for.
-    matching_score: u64,
-    /// The part of the body that matches, as HTML with the matches in `<em>`; null where nothing was
-    /// asked for.
-    highlight: Nullable<String>,
-}
-
-impl Example for HitView {
-    fn example() -> Self {
-        Self {
-            message: MessageView::example(),
-            matching_score: 0,
-            highlight: None.into(),
-        }
-    }
-}
-
-impl From<Hit> for HitView {
-    fn from(hit: Hit) -> Self {
-        Self {
-            message: hit.message.into(),
-            matching_score: hit.score,
-            highlight: hit.highlight.into(),
-        }
     }
 }
 
