@@ -9,7 +9,7 @@ mod weakened;
 use std::panic::AssertUnwindSafe;
 
 use chat_core::{
-    contract::{counter, queue, repository},
+    contract::{counter, queue, repository, search},
     memory::Memory,
     ports::Ports,
 };
@@ -84,4 +84,28 @@ catch! {
     an_outbox_that_everybody_may_claim:
         repository::outbox_rows_are_claimed_once on claims_for_all;
     a_job_that_two_hold: repository::one_holder_has_the_job on claims_for_all;
+}
+
+macro_rules! catch_search {
+    ($($name:ident: $law:ident on $weakened:ident;)+) => {
+        $(
+            #[test]
+            fn $name() {
+                catches(weakened::searches::$weakened, |ports| search::$law(ports.search));
+            }
+        )+
+    };
+}
+
+catch_search! {
+    an_index_that_searches_everywhere: nothing_outside_the_chat on searches_everywhere;
+    an_index_that_finds_whole_words: words_are_found_by_their_parts on finds_whole_words;
+    an_index_that_knows_latin_alone: every_script_is_searched on finds_whole_words;
+    an_index_that_forgives_nothing: typos_are_forgiven on forgives_nothing;
+    an_index_that_turns_the_order_round: better_matches_come_first on turns_the_order_round;
+    an_index_that_repeats_the_last_hit: pages_are_stable on repeats_the_last_hit;
+    an_index_in_which_the_last_wins: older_version_stands_back on takes_the_last;
+    an_index_that_revives: deleted_is_gone on takes_the_last;
+    an_index_that_leaves_orphans: deleted_parent_takes_all on leaves_orphans;
+    an_index_that_guesses: missing_generation_is_an_error on guesses_generations;
 }

@@ -5,6 +5,7 @@
 mod counters;
 mod queues;
 mod repositories;
+pub(crate) mod searches;
 mod shim;
 
 pub(crate) use counters::*;

@@ -129,3 +129,13 @@ shim!(RepositoryShim, Repository {
     async fn purge_tombstones(&self, keys: &[MessageKey]) -> u64;
     async fn check(&self) -> ();
 });
+
+shim!(SearchIndexShim, SearchIndex {
+    async fn apply(&self, generation: &Generation, changes: &[IndexChange]) -> Vec<Applied>;
+    async fn find(&self, query: &SearchQuery) -> Vec<SearchHit>;
+    async fn create_generation(&self, generation: &Generation) -> ();
+    async fn serve_generation(&self, generation: &Generation) -> ();
+    async fn remove_generation(&self, generation: &Generation) -> ();
+    async fn generations(&self) -> Vec<u64>;
+    async fn check(&self) -> ();
+});
