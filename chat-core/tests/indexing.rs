@@ -234,6 +234,7 @@ async fn a_rebuild_whose_holder_died_is_taken_over() {
 fn index() -> MockSearchIndex {
     let mut index = MockSearchIndex::new();
     index.expect_generations().returning(|| Ok(Vec::new()));
+    index.expect_remove_generation().returning(|_| Ok(()));
     index.expect_create_generation().returning(|_| Ok(()));
     index.expect_serve_generation().returning(|_| Ok(()));
     index

@@ -93,7 +93,7 @@ async fn what_was_applied_is_found_after_reopening() {
 async fn a_damaged_generation_is_removed() {
     let folder = TempDir::new().unwrap();
     drop(filled(folder.path()).await);
-    let generation = folder.path().join("search/7");
+    let generation = folder.path().join("search/generation-7");
     let fast = fs::read_dir(&generation)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -113,7 +113,7 @@ async fn a_damaged_generation_is_removed() {
 #[tokio::test]
 async fn a_folder_that_is_no_index_is_removed() {
     let folder = TempDir::new().unwrap();
-    let generation = folder.path().join("search/7");
+    let generation = folder.path().join("search/generation-7");
     fs::create_dir_all(&generation).unwrap();
     fs::write(generation.join("meta.json"), "no index").unwrap();
     let index = open(folder.path()).await.search;
@@ -126,6 +126,17 @@ async fn a_generation_that_is_removed_leaves_nothing() {
     let index = filled(folder.path()).await;
     assert_eq!(found(&index).await, 1);
     index.remove_generation(&GENERATION).await.unwrap();
-    assert!(!folder.path().join("search/7").exists());
+    assert!(!folder.path().join("search/generation-7").exists());
     assert!(index.generations().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_no_generation_is_left_alone() {
+    let folder = TempDir::new().unwrap();
+    let foreign = folder.path().join("search/2024");
+    fs::create_dir_all(&foreign).unwrap();
+    fs::write(foreign.join("diary.txt"), "dear diary").unwrap();
+    let index = open(folder.path()).await.search;
+    assert!(index.generations().await.unwrap().is_empty());
+    assert!(foreign.join("diary.txt").exists());
 }

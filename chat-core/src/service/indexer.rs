@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// How long taken rows are left to their holder.
-const LEASE: Duration = Duration::from_mins(1);
+/// How long taken rows are left to their holder; after a failure they come again that late.
+const LEASE: Duration = Duration::from_secs(20);
 
 /// How many messages are read at once.
 const READ: usize = 500;
@@ -86,15 +86,7 @@ impl Indexer {
         };
         carrier.carry_out(&rows).await?;
         let Report { again, refused } = carrier.report;
-        for (key, detail) in &refused {
-            let letter = DeadLetter::of_message(*key, detail.clone(), self.clock.now());
-            tracing::error!(
-                dead_letter.id = letter.id.as_str(),
-                detail,
-                "the search index refuses a message"
-            );
-            self.repository.add_dead_letter(&letter).await?;
-        }
+        self.set_aside(&refused).await?;
         let done: Vec<u64> = rows
             .iter()
             .filter(|row| !row.changes.iter().any(|change| again.contains(change)))
@@ -106,6 +98,20 @@ impl Indexer {
             completed: done.len(),
             refused: refused.len(),
         })
+    }
+
+    /// Keeps what the index will never take where an operator finds it.
+    async fn set_aside(&self, refused: &[(MessageKey, String)]) -> Result<(), PortError> {
+        for (key, detail) in refused {
+            let letter = DeadLetter::of_message(*key, detail.clone(), self.clock.now());
+            tracing::error!(
+                dead_letter.id = letter.id.as_str(),
+                detail,
+                "the search index refuses a message"
+            );
+            self.repository.add_dead_letter(&letter).await?;
+        }
+        Ok(())
     }
 
     /// Applies changes to one generation, and answers what went wrong with which.
@@ -135,19 +141,31 @@ impl Indexer {
         Ok(report)
     }
 
-    /// Applies live messages to a generation that is being filled, until all of them are taken.
+    /// Applies live messages to a generation that is being filled.
+    ///
+    /// They are looked at again afterwards: what went in between with its chat or application, of which
+    /// no trace is left in the index, must not come back.
     pub(super) async fn fill(
         &self,
         generation: &Generation,
         messages: Vec<Indexable>,
     ) -> Result<(), PortError> {
+        let keys: Vec<MessageKey> = messages.iter().map(|message| message.key).collect();
         let changes: Vec<IndexChange> = messages.into_iter().map(change).collect();
         let report = self.apply(generation, &changes).await?;
-        if report.again.is_empty() {
+        self.set_aside(&report.refused).await?;
+        let now = self.repository.messages_by_key(&keys).await?;
+        let gone = now.into_iter().filter(|message| message.current.is_none());
+        let gone: Vec<IndexChange> = gone.map(change).collect();
+        let mut again = report.again;
+        if !gone.is_empty() {
+            again.extend(self.apply(generation, &gone).await?.again);
+        }
+        if again.is_empty() {
             return Ok(());
         }
-        // The rebuild comes to them again by way of the outbox.
-        let again: Vec<OutboxChange> = report.again.into_iter().collect();
+        // They come again by way of the outbox.
+        let again: Vec<OutboxChange> = again.into_iter().collect();
         self.repository.note_changes(&again).await
     }
 }
@@ -208,6 +226,11 @@ impl Carrier<'_> {
         self.apply().await
     }
 
+    async fn is_listed(&self, generation: &Generation) -> Result<bool, PortError> {
+        let listed = self.indexer.repository.generations().await?;
+        Ok(listed.iter().any(|it| it.number == generation.number))
+    }
+
     fn add(&mut self, message: Indexable) {
         let change = change(message);
         if let IndexChange::Put(document) = &change {
@@ -226,9 +249,15 @@ impl Carrier<'_> {
             return Err(error.caused_by(late));
         }
         for generation in self.generations {
-            let report = self.indexer.apply(generation, &self.changes).await?;
-            self.report.again.extend(report.again);
-            self.report.refused.extend(report.refused);
+            match self.indexer.apply(generation, &self.changes).await {
+                Ok(report) => {
+                    self.report.again.extend(report.again);
+                    self.report.refused.extend(report.refused);
+                }
+                // A rebuild may have removed it meanwhile.
+                Err(error) if self.is_listed(generation).await? => return Err(error),
+                Err(_) => {}
+            }
         }
         self.changes.clear();
         self.bytes = 0;

@@ -13,7 +13,7 @@ use crate::{
 const LEASE: Duration = Duration::from_secs(30);
 
 /// How many messages are read and applied at once.
-const STEP: usize = 2_000;
+const STEP: usize = 500;
 
 /// Rebuilds the search index from the repository; one process of many does it at a time.
 ///
@@ -175,6 +175,8 @@ impl Rebuilder {
         holder: &str,
         progress: &mut JobProgress,
     ) -> Result<bool, PortError> {
+        // What is left of another life under this number must not get in the way.
+        self.index.remove_generation(new).await?;
         self.index.create_generation(new).await?;
         progress.total = self.repository.count_messages().await?;
         let mut after = None;

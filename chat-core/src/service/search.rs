@@ -10,7 +10,7 @@ use crate::{
         MessageNumber, NumberRange, Order, Page, SearchText, Timestamp,
     },
     ports::{Ports, Repository, SearchHit, SearchIndex, SearchQuery, Tokened},
-    text::{Terms, highlight},
+    text::{Terms, highlight, tokens},
 };
 
 /// A message that was found.
@@ -122,12 +122,13 @@ impl Search {
             })
         });
         let found = self.found(Some(key), text, after, limit).await?;
+        let last = found.seen.last().filter(|_| !found.is_last);
         Ok(Page {
-            items: found.items,
-            next: found.next.map(|last| SearchPlace {
+            next: last.map(|last| SearchPlace {
                 rank: Some((last.score, last.created_at)),
                 at: last.key.message,
             }),
+            items: found.hits,
         })
     }
 
@@ -218,14 +219,11 @@ impl Search {
         text: &SearchText,
         after: Option<SearchHit>,
         limit: Limit,
-    ) -> Result<Page<Hit, SearchHit>, PortError> {
+    ) -> Result<Found, PortError> {
         let terms = Terms::of(text.as_str());
         if terms.is_empty() {
             // Nothing in it can be searched for.
-            return Ok(Page {
-                items: Vec::new(),
-                next: None,
-            });
+            return Ok(Found::default());
         }
         let query = SearchQuery {
             chat,
@@ -239,39 +237,41 @@ impl Search {
         let messages = self.repository.messages_by_key(&keys).await?;
         let current = messages.into_iter().filter_map(|message| message.current);
         let hits = current.filter_map(|(message, _)| hit(message, &query.terms));
-        Ok(Page {
-            items: hits.collect(),
-            next: page.next,
+        Ok(Found {
+            hits: hits.collect(),
+            is_last: page.next.is_none(),
+            seen: page.items,
         })
     }
 
     /// Adds the applications' tokens; what is of an application that is gone is left out.
     async fn with_tokens(
         &self,
-        found: Page<Hit, SearchHit>,
+        found: Found,
     ) -> Result<Page<Tokened<Hit>, SearchPlace<Cursor>>, ServiceError> {
         let mut tokens = BTreeMap::new();
-        let mut items = Vec::with_capacity(found.items.len());
-        for hit in found.items {
+        let mut items = Vec::with_capacity(found.hits.len());
+        for hit in found.hits {
             let id = hit.message.key.application;
             if let Some(token) = self.token(&mut tokens, id).await? {
                 items.push(Tokened { token, item: hit });
             }
         }
-        let next = match found.next {
-            Some(last) => {
-                let token = self.token(&mut tokens, last.key.application).await?;
-                token.map(|application| SearchPlace {
-                    rank: Some((last.score, last.created_at)),
+        let mut next = None;
+        // A place needs a token, which an application that is gone has no more.
+        for seen in found.seen.iter().rev().filter(|_| !found.is_last) {
+            if let Some(application) = self.token(&mut tokens, seen.key.application).await? {
+                next = Some(SearchPlace {
+                    rank: Some((seen.score, seen.created_at)),
                     at: Cursor {
                         application,
-                        chat: Some(last.key.chat),
-                        message: Some(last.key.message),
+                        chat: Some(seen.key.chat),
+                        message: Some(seen.key.message),
                     },
-                })
+                });
+                break;
             }
-            None => None,
-        };
+        }
         Ok(Page { items, next })
     }
 
@@ -290,10 +290,23 @@ impl Search {
     }
 }
 
+/// What the index found, and what is left of it.
+#[derive(Default)]
+struct Found {
+    /// The messages that are still there and still match.
+    hits: Vec<Hit>,
+    /// All that the index found for the page.
+    seen: Vec<SearchHit>,
+    /// Whether there is no further page.
+    is_last: bool,
+}
+
 /// Shows a message that was found, unless it does not match any more.
 fn hit(message: Message, terms: &Terms) -> Option<Hit> {
-    let rank = terms.rank(message.body.as_str())?;
-    let highlight = highlight(message.body.as_str(), terms);
+    let body = message.body.as_str();
+    let tokens = tokens(body);
+    let rank = terms.rank_tokens(&tokens)?;
+    let highlight = highlight(body, &tokens, terms);
     Some(Hit {
         message,
         score: rank.score(),

@@ -1,7 +1,5 @@
 //! Classes: how well a word of a query matches a word of a text.
 
-use strsim::osa_distance;
-
 use super::{
     Word,
     scripts::{is_letter_or_digit, is_unspaced},
@@ -78,11 +76,41 @@ impl Word {
 /// The first letter must be right.
 fn is_typo(asked: &Word, word: &Word) -> bool {
     let edits = asked.edits();
-    let (one, other) = (asked.as_str(), word.as_str());
-    edits > 0
-        && one.chars().next() == other.chars().next()
-        && one.chars().count().abs_diff(other.chars().count()) <= edits
-        && osa_distance(one, other) <= edits
+    if edits == 0 || asked.as_str().chars().next() != word.as_str().chars().next() {
+        return false;
+    }
+    let (one, other): (Vec<char>, Vec<char>) = (
+        asked.as_str().chars().collect(),
+        word.as_str().chars().collect(),
+    );
+    one.len().abs_diff(other.len()) <= edits && are_within(&one, &other, edits)
+}
+
+/// Says whether one text becomes the other by at most so many edits: letters changed, left out, put in,
+/// or swapped with their neighbours, none of them edited twice (optimal string alignment).
+///
+/// With few edits this takes time in proportion to the texts, where a table of distances would take
+/// their product: words can be as long as bodies.
+fn are_within(one: &[char], other: &[char], edits: usize) -> bool {
+    let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let (one, other) = (&one[same..], &other[same..]);
+    let (Some((a, one_rest)), Some((b, other_rest))) = (one.split_first(), other.split_first())
+    else {
+        return one.len().max(other.len()) <= edits;
+    };
+    let Some(edits) = edits.checked_sub(1) else {
+        return false;
+    };
+    let swapped = match (one_rest.split_first(), other_rest.split_first()) {
+        (Some((next_a, one_tail)), Some((next_b, other_tail))) => {
+            a == next_b && b == next_a && are_within(one_tail, other_tail, edits)
+        }
+        _ => false,
+    };
+    swapped
+        || are_within(one_rest, other_rest, edits)
+        || are_within(one_rest, other, edits)
+        || are_within(one, other_rest, edits)
 }
 
 fn has_at_least(text: &str, characters: usize) -> bool {
@@ -141,7 +169,24 @@ mod tests {
         assert_eq!(Class::of(&first, &words("กิ")[0]), Some(Class::Prefix));
     }
 
+    #[test]
+    fn words_as_long_as_bodies_are_compared_at_once() {
+        let long = "a".repeat(32_000);
+        let word = Word::from_folded(format!("{long}b{long}"));
+        let asked = Word::from_folded(format!("{long}{long}cd"));
+        for _ in 0..100 {
+            assert_eq!(Class::of(&asked, &word), None);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn edits_are_counted_as_by_a_table(one in "[ab]{0,7}", other in "[ab]{0,7}", edits in 0..3_usize) {
+            let letters = |text: &str| text.chars().collect::<Vec<_>>();
+            let within = are_within(&letters(&one), &letters(&other), edits);
+            prop_assert_eq!(within, strsim::osa_distance(&one, &other) <= edits);
+        }
+
         #[test]
         fn a_word_matches_itself_exactly(text in "\\PC{1,20}") {
             for word in words(&text) {

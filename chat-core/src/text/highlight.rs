@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::{Class, Term, Terms, Token, tokens};
+use super::{Class, Term, Terms, Token};
 
 /// How many bytes of a body a highlight shows, more or less.
 const WIDTH: usize = 240;
@@ -20,12 +20,12 @@ struct Match {
 }
 
 /// Shows the part of a body in which the most terms match, as HTML: matches stand in `<em>`, and
-/// everything else is escaped.
+/// everything else is escaped; `tokens` are the body's.
 ///
 /// `None` where nothing matches.
 #[must_use]
-pub fn highlight(body: &str, terms: &Terms) -> Option<String> {
-    let matches = matches(body, terms);
+pub fn highlight(body: &str, tokens: &[Token], terms: &Terms) -> Option<String> {
+    let matches = matches(tokens, terms);
     let shown = window(body, &matches)?;
     let mut html = String::with_capacity(shown.len() + 64);
     let mut at = shown.start;
@@ -46,12 +46,11 @@ pub fn highlight(body: &str, terms: &Terms) -> Option<String> {
     Some(html)
 }
 
-fn matches(body: &str, terms: &Terms) -> Vec<Match> {
-    let tokens = tokens(body);
+fn matches(tokens: &[Token], terms: &Terms) -> Vec<Match> {
     let least: Vec<Option<Class>> = terms
         .as_slice()
         .iter()
-        .map(|term| least_class(term, &tokens))
+        .map(|term| least_class(term, tokens))
         .collect();
     let mut matches = Vec::new();
     for token in tokens {
@@ -64,7 +63,7 @@ fn matches(body: &str, terms: &Terms) -> Vec<Match> {
         }
         if bits != 0 {
             matches.push(Match {
-                span: token.span,
+                span: token.span.clone(),
                 terms: bits,
             });
         }
@@ -157,10 +156,10 @@ fn escape(html: &mut String, text: &str) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::tokens, *};
 
     fn shown(query: &str, body: &str) -> String {
-        highlight(body, &Terms::of(query)).unwrap_or_default()
+        highlight(body, &tokens(body), &Terms::of(query)).unwrap_or_default()
     }
 
     #[test]

@@ -74,8 +74,14 @@ impl Terms {
     /// Ranks a body; `None` where some word matches nowhere in it.
     #[must_use]
     pub fn rank(&self, body: &str) -> Option<Rank> {
+        self.rank_tokens(&tokens(body))
+    }
+
+    /// Ranks a body that is cut into its words already.
+    #[must_use]
+    pub fn rank_tokens(&self, body: &[Token]) -> Option<Rank> {
         let mut ranking = Ranking::new(self);
-        for token in tokens(body) {
+        for token in body {
             if let Some(matched) = self.matched(&token.word) {
                 ranking.note(token.position, &matched);
             }

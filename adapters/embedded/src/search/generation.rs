@@ -14,7 +14,8 @@ use chat_core::{
 };
 use tantivy::{
     DocSet as _, Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, SegmentReader,
-    TERMINATED, TantivyError, index::SegmentId, schema::IndexRecordOption,
+    TERMINATED, TantivyError, directory::error::OpenReadError, index::SegmentId,
+    schema::IndexRecordOption,
 };
 
 use super::{
@@ -46,6 +47,23 @@ pub(super) enum Unusable {
     Damaged(usize),
     #[error("it cannot be read")]
     Index(#[from] TantivyError),
+}
+
+impl Unusable {
+    /// Says whether the folder is a ruin: trying again will not help, and nothing is lost with it.
+    pub(super) fn is_ruin(&self) -> bool {
+        match self {
+            Self::OtherSchema | Self::Damaged(_) => true,
+            Self::Index(error) => matches!(
+                error,
+                TantivyError::DataCorruption(_)
+                    | TantivyError::IncompatibleIndex(_)
+                    | TantivyError::OpenReadError(
+                        OpenReadError::FileDoesNotExist(_) | OpenReadError::IncompatibleIndex(_)
+                    )
+            ),
+        }
+    }
 }
 
 impl FolderIndex {
@@ -88,9 +106,12 @@ impl FolderIndex {
     /// Applies changes, and answers once they are on disk and found.
     pub(super) fn apply(&self, changes: &[IndexChange]) -> Result<(), TantivyError> {
         let mut writer = lock(&self.writer);
-        let mut open = match writer.take() {
-            Some(writer) => writer,
-            None => self.index.writer_with_num_threads(1, WRITER_BYTES)?,
+        let mut open = if let Some(open) = writer.take() {
+            open
+        } else {
+            // What was committed last may not have been read yet.
+            self.reader.reload()?;
+            self.index.writer_with_num_threads(1, WRITER_BYTES)?
         };
         let searcher = self.reader.searcher();
         let mut versions = HashMap::new();
@@ -98,10 +119,11 @@ impl FolderIndex {
             self.hand_in(&open, &searcher, &mut versions, change)?;
         }
         open.commit()?;
+        // Before anybody else compares versions with what is there.
+        self.reader.reload()?;
         // Only one that has not failed is kept.
         *writer = Some(open);
-        drop(writer);
-        self.reader.reload()
+        Ok(())
     }
 
     fn hand_in(

@@ -7,6 +7,7 @@
 //! of comparing numbers.
 //! So what is found, and in which order, is what the core says, whatever the script, and takes time in
 //! proportion to the chat: some milliseconds for 10,000 messages.
+//! The dictionaries are kept in memory: some bytes for each different word of all messages.
 
 use std::{
     collections::BTreeMap,
@@ -37,6 +38,9 @@ use tantivy::TantivyError;
 /// The adapter's name in errors.
 const ADAPTER: &str = "tantivy";
 
+/// What the names of the generations' folders begin with; nothing else is ever touched.
+const PREFIX: &str = "generation-";
+
 /// The file that names the generation that serves.
 const SERVING: &str = "serving";
 
@@ -49,7 +53,7 @@ const AT_ONCE: usize = 2;
 /// Finds messages by going through those of a chat.
 pub struct EmbeddedSearchIndex {
     shelf: Arc<Shelf>,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 /// The generations in their folder.
@@ -74,7 +78,7 @@ impl EmbeddedSearchIndex {
         let shelf = spawn_blocking(move || Shelf::open(folder)).await;
         Ok(Self {
             shelf: Arc::new(shelf.map_err(io::Error::other)??),
-            turns: Semaphore::new(AT_ONCE),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
         })
     }
 
@@ -145,13 +149,16 @@ impl Shelf {
         let mut state = State::default();
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
-            let Ok(number) = entry.file_name().to_string_lossy().parse() else {
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+            let Some(number) = number.and_then(|number| number.parse().ok()) else {
                 continue;
             };
             match FolderIndex::open(&entry.path()) {
                 Ok(index) => {
                     state.generations.insert(number, Arc::new(index));
                 }
+                Err(error) if !error.is_ruin() => return Err(io::Error::other(error)),
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::error!(
@@ -172,7 +179,7 @@ impl Shelf {
     }
 
     fn path(&self, number: u64) -> PathBuf {
-        self.folder.join(number.to_string())
+        self.folder.join(format!("{PREFIX}{number}"))
     }
 
     fn get(&self, number: u64) -> Result<Arc<FolderIndex>, Failure> {
@@ -254,13 +261,17 @@ impl SearchIndex for EmbeddedSearchIndex {
 
     async fn find(&self, query: &SearchQuery) -> Result<Vec<SearchHit>, PortError> {
         let operation = "find messages";
-        let turn = timeout(PATIENCE, self.turns.acquire()).await;
-        let _turn = turn.map_err(|_| {
+        let turn = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = turn.map_err(|_| {
             PortError::new(PortErrorKind::Timeout, ADAPTER, operation)
                 .caused_by("too many searches go on at once")
         })?;
         let (query, deadline) = (query.clone(), Instant::now() + PATIENCE);
-        let find = move |shelf: &Shelf| Ok(shelf.serving()?.find(&query, deadline)?);
+        let find = move |shelf: &Shelf| {
+            // Held to the end of the work, also where nobody waits for it any more.
+            let _turn = turn;
+            Ok(shelf.serving()?.find(&query, deadline)?)
+        };
         self.act(operation, find).await
     }
 

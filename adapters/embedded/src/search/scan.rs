@@ -17,7 +17,7 @@ use super::{
 };
 
 /// After how many messages the time is looked at.
-const LOOK: usize = 4_096;
+const LOOK: usize = 256;
 
 /// A hit's place: score, age and key; the higher comes first.
 type Place = (u64, i64, u64, u64, u64);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chat_core::{
-    model::{Content, Creation, DeadLetter, DeadLetterId, Limit},
+    model::{Content, Creation, DeadLetter, DeadLetterId, DeadLetterReason, Limit},
     service::{DeadLetters, OpenedLetter, Services},
 };
 use chat_runtime::settings::Admin;
@@ -65,7 +65,7 @@ struct DeadLetterView {
     sender: Nullable<String>,
     /// The message's body.
     body: Nullable<String>,
-    /// The entry in base64, where this server cannot read it.
+    /// The entry in base64, where it is none of this system.
     unreadable: Nullable<String>,
     /// When it failed first.
     first_failed_at: Moment,
@@ -163,10 +163,12 @@ impl Held {
                 message: Some(key.message.get()),
                 ..Self::default()
             },
-            None => Self {
+            // What a newer version wrote is for that version to show: it may name rows.
+            None if letter.reason == DeadLetterReason::Undecodable => Self {
                 unreadable: Some(BASE64_STANDARD.encode(&letter.payload)),
                 ..Self::default()
             },
+            None => Self::default(),
         }
     }
 }
@@ -227,7 +229,7 @@ impl DeadLettersApi {
 
     /// Gives a dead letter up (for operators)
     ///
-    /// What it would have created counts as deleted.
+    /// What it would have created counts as deleted; what is stored already stays.
     #[oai(
         path = "/admin/dead-letters/:id",
         method = "delete",
