@@ -214,11 +214,7 @@ async fn a_rebuild_whose_holder_died_is_taken_over() {
     let repository = stage.memory.ports().repository;
     // It died after it had added its generation.
     let now = stage.memory.clock.now();
-    let claim = Claim {
-        holder: "dead".to_owned(),
-        now,
-        until: now.plus(Duration::from_secs(30)),
-    };
+    let claim = Claim::new("dead", now, Duration::from_secs(30));
     let claimed = repository.claim_job(JobName::RebuildSearch, &claim).await;
     claimed.unwrap();
     let left: Generation = repository.add_generation().await.unwrap();

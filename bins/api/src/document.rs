@@ -131,16 +131,15 @@ fn sharpen(value: &mut Value) {
     }
 }
 
-/// Serves the document.
-pub(crate) fn endpoint() -> BoxEndpoint<'static> {
-    constant(json(), "application/json")
-}
-
-/// Serves the Swagger UI, which brings all that it needs with it.
-pub(crate) fn swagger_ui() -> BoxEndpoint<'static> {
+/// Serves the document, and the Swagger UI, which brings all that it needs with it.
+pub(crate) fn endpoints() -> (BoxEndpoint<'static>, BoxEndpoint<'static>) {
+    let json = json();
     let service = service();
-    let page = service.swagger_ui_html().replace(&service.spec(), &json());
-    constant(page, "text/html; charset=utf-8")
+    let page = service.swagger_ui_html().replace(&service.spec(), &json);
+    (
+        constant(json, "application/json"),
+        constant(page, "text/html; charset=utf-8"),
+    )
 }
 
 /// Always answers the same text.

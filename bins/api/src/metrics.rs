@@ -129,6 +129,19 @@ impl Metrics {
         }
     }
 
+    fn note(&self, method: &'static str, route: Arc<str>, status: StatusCode, took: Duration) {
+        let labels = RouteLabels { method, route };
+        let durations = self.durations.get_or_create(&labels);
+        durations.observe(took.as_secs_f64());
+        drop(durations);
+        let labels = RequestLabels {
+            method,
+            route: labels.route,
+            status: status.as_u16(),
+        };
+        self.requests.get_or_create(&labels).inc();
+    }
+
     /// Writes everything down, with how `vitals` are now.
     async fn text(&self, vitals: &Vitals) -> Result<String, fmt::Error> {
         let mut whole = String::new();
@@ -216,21 +229,6 @@ impl Serving<'_> {
 impl Drop for Serving<'_> {
     fn drop(&mut self) {
         self.metrics.in_progress.dec();
-    }
-}
-
-impl Metrics {
-    fn note(&self, method: &'static str, route: Arc<str>, status: StatusCode, took: Duration) {
-        let labels = RouteLabels { method, route };
-        let durations = self.durations.get_or_create(&labels);
-        durations.observe(took.as_secs_f64());
-        drop(durations);
-        let labels = RequestLabels {
-            method,
-            route: labels.route,
-            status: status.as_u16(),
-        };
-        self.requests.get_or_create(&labels).inc();
     }
 }
 

@@ -274,9 +274,10 @@ impl<'a, T: Parameter> ApiExtractor<'a> for Query<T> {
         _: &mut RequestBody,
         options: ExtractParamOptions<String>,
     ) -> Result<Self> {
-        let query = request.uri().query().unwrap_or_default();
+        let query = request.uri().query();
         let mut own = query
-            .split('&')
+            .into_iter()
+            .flat_map(|query| query.split('&'))
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
             .filter(|(name, _)| decoded(name).as_deref() == Some(options.name))
             .map(|(_, value)| decoded(value));

@@ -27,8 +27,9 @@ pub(crate) fn routes(dependencies: Dependencies) -> Route {
     v1::api(&services, &admin).add_routes(&mut table);
     HealthApi::new(vitals.clone()).add_routes(&mut table);
     MetricsApi::new(&metrics, vitals).add_routes(&mut table);
-    table.insert("/docs".into(), reading(document::swagger_ui()));
-    table.insert("/openapi.json".into(), reading(document::endpoint()));
+    let (document, swagger_ui) = document::endpoints();
+    table.insert("/docs".into(), reading(swagger_ui));
+    table.insert("/openapi.json".into(), reading(document));
     let mut names = names();
     table
         .into_iter()

@@ -2,7 +2,7 @@
 
 use super::tables::{Note, Tables};
 use crate::{
-    model::{ApplicationId, ChatKey, Job, JobName, JobProgress, JobState},
+    model::{ApplicationId, ChatKey, Job, JobName, JobProgress},
     ports::{Audit, Claim, JobClaim, OutboxRow, Parent},
 };
 
@@ -111,18 +111,10 @@ impl Tables {
         {
             return JobClaim::Held(job.clone());
         }
-        let progress = JobProgress {
-            state: JobState::Running,
-            done: 0,
-            total: 0,
-            started_at: claim.now,
-            finished_at: None,
-            detail: None,
-        };
         let job = Job {
             holder: claim.holder.clone(),
             lease_until: claim.until,
-            progress,
+            progress: JobProgress::begun(claim.now),
         };
         self.jobs.insert(name, job);
         JobClaim::Claimed(known)

@@ -54,6 +54,21 @@ pub struct JobProgress {
     pub detail: Option<String>,
 }
 
+impl JobProgress {
+    /// A job that begins.
+    #[must_use]
+    pub fn begun(started_at: Timestamp) -> Self {
+        Self {
+            state: JobState::Running,
+            done: 0,
+            total: 0,
+            started_at,
+            finished_at: None,
+            detail: None,
+        }
+    }
+}
+
 /// Whether a job runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobState {

@@ -64,12 +64,7 @@ impl Indexer {
     ///
     /// Fails when a backend does; what was taken comes again after a while.
     pub async fn run_once(&self, holder: &str) -> Result<Indexed, PortError> {
-        let now = self.clock.now();
-        let claim = Claim {
-            holder: holder.to_owned(),
-            now,
-            until: now.plus(LEASE),
-        };
+        let claim = Claim::new(holder, self.clock.now(), LEASE);
         let rows = self.repository.claim_outbox(&claim, Self::ROWS).await?;
         if rows.is_empty() {
             return Ok(Indexed::default());

@@ -56,7 +56,7 @@ impl Rebuilder {
             .await?
         {
             JobClaim::Held(job) => Ok(job.progress),
-            JobClaim::Claimed(_) => Ok(self.progress().await?.unwrap_or(begun(claim.now))),
+            JobClaim::Claimed(_) => Ok(JobProgress::begun(claim.now)),
         }
     }
 
@@ -92,7 +92,7 @@ impl Rebuilder {
         }
         let mut progress = JobProgress {
             started_at: job.progress.started_at,
-            ..begun(claim.now)
+            ..JobProgress::begun(claim.now)
         };
         let outcome = self.rebuild(holder, &mut progress).await;
         progress.finished_at = Some(self.clock.now());
@@ -213,23 +213,6 @@ impl Rebuilder {
     }
 
     fn claim(&self, holder: &str, lease: Duration) -> Claim {
-        let now = self.clock.now();
-        Claim {
-            holder: holder.to_owned(),
-            now,
-            until: now.plus(lease),
-        }
-    }
-}
-
-/// A rebuild that begins.
-fn begun(at: crate::model::Timestamp) -> JobProgress {
-    JobProgress {
-        state: JobState::Running,
-        done: 0,
-        total: 0,
-        started_at: at,
-        finished_at: None,
-        detail: None,
+        Claim::new(holder, self.clock.now(), lease)
     }
 }

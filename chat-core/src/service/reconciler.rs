@@ -215,25 +215,15 @@ impl<'a> Running<'a> {
         name: JobName,
         holder: &str,
     ) -> Result<Option<Self>, PortError> {
-        let claim = claim(reconciler, holder, LEASE);
+        let claim = Claim::new(holder, reconciler.clock.now(), LEASE);
         match reconciler.repository.claim_job(name, &claim).await? {
             JobClaim::Held(_) => Ok(None),
-            JobClaim::Claimed(_) => {
-                let progress = JobProgress {
-                    state: JobState::Running,
-                    done: 0,
-                    total: 0,
-                    started_at: claim.now,
-                    finished_at: None,
-                    detail: None,
-                };
-                Ok(Some(Self {
-                    reconciler,
-                    name,
-                    holder: holder.to_owned(),
-                    progress,
-                }))
-            }
+            JobClaim::Claimed(_) => Ok(Some(Self {
+                reconciler,
+                name,
+                holder: holder.to_owned(),
+                progress: JobProgress::begun(claim.now),
+            })),
         }
     }
 
@@ -251,19 +241,10 @@ impl<'a> Running<'a> {
     }
 
     async fn report(&self, lease: Duration) -> Result<bool, PortError> {
-        let claim = claim(self.reconciler, &self.holder, lease);
+        let claim = Claim::new(&*self.holder, self.reconciler.clock.now(), lease);
         self.reconciler
             .repository
             .report_job(self.name, &claim, &self.progress)
             .await
-    }
-}
-
-fn claim(reconciler: &Reconciler, holder: &str, lease: Duration) -> Claim {
-    let now = reconciler.clock.now();
-    Claim {
-        holder: holder.to_owned(),
-        now,
-        until: now.plus(lease),
     }
 }

@@ -399,10 +399,5 @@ async fn changes(scene: &Scene) -> Vec<OutboxChange> {
 }
 
 fn claim(scene: &Scene, holder: &str) -> Claim {
-    let now = scene.now();
-    Claim {
-        holder: holder.to_owned(),
-        now,
-        until: now.plus(Duration::from_mins(1)),
-    }
+    Claim::new(holder, scene.now(), Duration::from_mins(1))
 }

@@ -1,5 +1,7 @@
 //! Work that follows a stored change, and jobs that one process of many does.
 
+use std::time::Duration;
+
 use crate::model::{ApplicationId, ChatKey, Job, Message, MessageKey, Timestamp};
 
 /// Who takes work, and until when nobody else may.
@@ -11,6 +13,18 @@ pub struct Claim {
     pub now: Timestamp,
     /// When it ends by itself.
     pub until: Timestamp,
+}
+
+impl Claim {
+    /// A claim from `now` on, for a while.
+    #[must_use]
+    pub fn new(holder: impl Into<String>, now: Timestamp, lease: Duration) -> Self {
+        Self {
+            holder: holder.into(),
+            now,
+            until: now.plus(lease),
+        }
+    }
 }
 
 /// A note of the outbox: what changed, to be carried to the search index.
