@@ -83,6 +83,9 @@ catch! {
         repository::basis_is_the_highest_number on proves_from_the_past;
     an_outbox_that_everybody_may_claim:
         repository::outbox_rows_are_claimed_once on claims_for_all;
+    an_outbox_that_takes_nothing_back: repository::released_rows_are_free on keeps_what_is_released;
+    a_repository_that_wants_chats_first:
+        repository::chat_on_its_way_hides_nothing_from_the_index on wants_chats_first;
     a_job_that_two_hold: repository::one_holder_has_the_job on claims_for_all;
 }
 

@@ -1,6 +1,6 @@
-//! Search where nothing is asked for, or nothing that can be searched for.
+//! Pages of search: where nothing is asked for, where nothing can be found, and where all is gone.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chat_core::{
     memory::Memory,
@@ -139,4 +139,73 @@ async fn a_text_without_a_word_finds_nothing_in_a_chat_that_is_there() {
             .await;
         assert!(matches!(found, Err(ServiceError::NotFound)), "{asked:?}");
     }
+}
+
+#[tokio::test]
+async fn pages_of_a_deleted_application_are_passed_over() {
+    let (services, kept, _) = filled(1).await;
+    services.rebuilder.run_once("test").await.unwrap();
+    let name = ApplicationName::parse("newer").unwrap();
+    let doomed = services.applications.create(name).await.unwrap().token;
+    let chat = services.chats.create(&doomed, None, None).await.unwrap();
+    for _ in 0..25 {
+        let body = MessageBody::parse("a").unwrap();
+        let chat = chat.item.key.chat;
+        let create = services.messages.create(&doomed, chat, None, body, None);
+        create.await.unwrap();
+    }
+    let worker = Consumer("worker".to_owned());
+    services
+        .persister
+        .run_once(&worker, Duration::ZERO)
+        .await
+        .unwrap();
+    services.indexer.run_once("test").await.unwrap();
+    services.applications.delete(&doomed).await.unwrap();
+
+    let asked = text("a");
+    let search = |after, limit| {
+        let limit = Limit::try_new(limit).unwrap();
+        services.search.across_system(&asked, after, limit)
+    };
+    // Ten pages of nothing but what is gone, and then those of the older application.
+    let page = search(None, 10).await.unwrap();
+    assert_eq!((page.items.len(), page.next), (2, None));
+    assert!(page.items.iter().all(|hit| hit.token == kept));
+    // The index is far behind: an error says so, where an empty page would say that there is nothing.
+    let far = search(None, 1).await;
+    assert!(matches!(far, Err(ServiceError::Port(_))), "{far:?}");
+}
+
+#[tokio::test]
+async fn a_page_of_large_hits_is_cut_short() {
+    let (services, token, [chat, _]) = filled(0).await;
+    services.rebuilder.run_once("test").await.unwrap();
+    let body = format!("needle {}", "x".repeat(32_000));
+    for _ in 0..40 {
+        let body = MessageBody::parse(&body).unwrap();
+        let create = services.messages.create(&token, chat, None, body, None);
+        create.await.unwrap();
+    }
+    let worker = Consumer("worker".to_owned());
+    services
+        .persister
+        .run_once(&worker, Duration::ZERO)
+        .await
+        .unwrap();
+    services.indexer.run_once("test").await.unwrap();
+    let (mut pages, mut found, mut after) = (0, BTreeSet::new(), None);
+    loop {
+        let limit = Limit::try_new(100).unwrap();
+        let asked = text("needle");
+        let search = services.search.in_chat(&token, chat, &asked, after, limit);
+        let page = search.await.unwrap();
+        pages += 1;
+        found.extend(page.items.iter().map(|hit| hit.message.key));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((pages, found.len()), (2, 40));
 }

@@ -127,7 +127,7 @@ pub(crate) async fn list(
     after: Option<MessageKey>,
     limit: usize,
 ) -> Result<Vec<Tokened<Message>>, sqlx::Error> {
-    let rows = live_after(readers, after, limit).await?;
+    let rows = live_after(readers, after, limit, Chats::Stored).await?;
     let listed = rows.iter().map(|row| {
         Ok(Tokened {
             token: token(row.try_get(0)?)?,
@@ -143,7 +143,7 @@ pub(crate) async fn scan(
     after: Option<MessageKey>,
     limit: usize,
 ) -> Result<Vec<Indexable>, sqlx::Error> {
-    let rows = live_after(readers, after, limit).await?;
+    let rows = live_after(readers, after, limit, Chats::NotDeleted).await?;
     let scanned = rows.iter().map(|row| {
         let item = message(row, 2)?;
         Ok(Indexable {
@@ -154,11 +154,21 @@ pub(crate) async fn scan(
     scanned.collect()
 }
 
+/// Whose messages are selected.
+#[derive(PartialEq)]
+enum Chats {
+    /// Those of chats that are there.
+    Stored,
+    /// Also those of chats that are on their way.
+    NotDeleted,
+}
+
 /// Selects token, version and message of what lives after a key, in the order of keys.
 async fn live_after(
     readers: &SqlitePool,
     after: Option<MessageKey>,
     limit: usize,
+    chats: Chats,
 ) -> Result<Vec<SqliteRow>, sqlx::Error> {
     let (application, chat, number) = after.map_or((0, 0, 0), |after| {
         (
@@ -171,10 +181,10 @@ async fn live_after(
         "SELECT a.token, m.version, ",
         message_columns!(),
         " FROM messages AS m
-          JOIN chats AS c ON c.application_id = m.application_id AND c.number = m.chat_number
+          LEFT JOIN chats AS c ON c.application_id = m.application_id AND c.number = m.chat_number
           JOIN applications AS a ON a.id = m.application_id
          WHERE (m.application_id, m.chat_number, m.number) > (?1, ?2, ?3)
-           AND m.deleted_at IS NULL AND c.uid IS NOT NULL AND c.deleted_at IS NULL
+           AND m.deleted_at IS NULL AND c.deleted_at IS NULL AND (?5 OR c.uid IS NOT NULL)
            AND a.deleted_at IS NULL
          ORDER BY m.application_id, m.chat_number, m.number LIMIT ?4"
     ))
@@ -182,6 +192,7 @@ async fn live_after(
     .bind(signed(chat))
     .bind(signed(number))
     .bind(signed(limit as u64))
+    .bind(chats == Chats::NotDeleted)
     .fetch_all(readers)
     .await
 }
@@ -197,10 +208,9 @@ pub(crate) async fn by_key(
         " FROM json_each(?1) AS asked
           JOIN messages AS m ON m.application_id = asked.value ->> 0
            AND m.chat_number = asked.value ->> 1 AND m.number = asked.value ->> 2
-          JOIN chats AS c ON c.application_id = m.application_id AND c.number = m.chat_number
+          LEFT JOIN chats AS c ON c.application_id = m.application_id AND c.number = m.chat_number
           JOIN applications AS a ON a.id = m.application_id
-         WHERE m.deleted_at IS NULL AND c.uid IS NOT NULL AND c.deleted_at IS NULL
-           AND a.deleted_at IS NULL"
+         WHERE m.deleted_at IS NULL AND c.deleted_at IS NULL AND a.deleted_at IS NULL"
     ))
     .bind(keys_json(keys))
     .fetch_all(readers)

@@ -50,6 +50,22 @@ pub(crate) async fn claim(
     Ok(claimed)
 }
 
+pub(crate) async fn release(
+    connection: &mut SqliteConnection,
+    claim: &Claim,
+    rows: &[u64],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE outbox SET claimed_until = 0
+          WHERE holder = ?1 AND id IN (SELECT value FROM json_each(?2))",
+    )
+    .bind(&claim.holder)
+    .bind(ids_json(rows))
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
 pub(crate) async fn complete(
     connection: &mut SqliteConnection,
     claim: &Claim,
@@ -57,10 +73,14 @@ pub(crate) async fn complete(
 ) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM outbox WHERE holder = ?1 AND id IN (SELECT value FROM json_each(?2))")
         .bind(&claim.holder)
-        .bind(serde_json::to_string(rows).expect("numbers are always JSON"))
+        .bind(ids_json(rows))
         .execute(connection)
         .await
         .map(drop)
+}
+
+fn ids_json(rows: &[u64]) -> String {
+    serde_json::to_string(rows).expect("numbers are always JSON")
 }
 
 pub(crate) async fn backlog(readers: &SqlitePool) -> Result<OutboxBacklog, sqlx::Error> {

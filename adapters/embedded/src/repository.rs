@@ -258,6 +258,13 @@ impl Repository for EmbeddedRepository {
         ))
     }
 
+    async fn release_outbox(&self, claim: &Claim, rows: &[u64]) -> Result<(), PortError> {
+        let (claim, rows) = (claim.clone(), rows.to_vec());
+        write!(self, "release outbox rows", |connection| outbox::release(
+            connection, &claim, &rows
+        ))
+    }
+
     async fn complete_outbox(&self, claim: &Claim, rows: &[u64]) -> Result<(), PortError> {
         let (claim, rows) = (claim.clone(), rows.to_vec());
         write!(self, "complete outbox rows", |connection| outbox::complete(

@@ -8,8 +8,9 @@ mod things;
 
 pub use letters::{dead_letter_is_kept_once, letters_are_paged, removed_letter_is_gone};
 pub use notes::{
-    audit_repairs_nothing_that_is_right, changes_leave_outbox_rows, noted_changes_come_out,
-    one_holder_has_the_job, outbox_rows_are_claimed_once, purging_frees_no_number,
+    audit_repairs_nothing_that_is_right, changes_leave_outbox_rows,
+    chat_on_its_way_hides_nothing_from_the_index, noted_changes_come_out, one_holder_has_the_job,
+    outbox_rows_are_claimed_once, purging_frees_no_number, released_rows_are_free,
     scan_finds_every_live_message,
 };
 pub use numbers::{
@@ -58,8 +59,10 @@ macro_rules! __repository_contract {
                 shard_count_is_fixed_once,
                 changes_leave_outbox_rows,
                 outbox_rows_are_claimed_once,
+                released_rows_are_free,
                 noted_changes_come_out,
                 scan_finds_every_live_message,
+                chat_on_its_way_hides_nothing_from_the_index,
                 one_holder_has_the_job,
                 audit_repairs_nothing_that_is_right,
                 purging_frees_no_number,

@@ -299,16 +299,12 @@ impl Repository for MemoryRepository {
         self.act(|tables| tables.claim_outbox(claim, limit)).await
     }
 
+    async fn release_outbox(&self, claim: &Claim, rows: &[u64]) -> Result<(), PortError> {
+        self.act(|tables| tables.release_outbox(claim, rows)).await
+    }
+
     async fn complete_outbox(&self, claim: &Claim, rows: &[u64]) -> Result<(), PortError> {
-        self.act(|tables| {
-            for id in rows {
-                let held = tables.outbox.get(id).and_then(|note| note.claimed.as_ref());
-                if held.is_some_and(|(holder, _)| *holder == claim.holder) {
-                    tables.outbox.remove(id);
-                }
-            }
-        })
-        .await
+        self.act(|tables| tables.complete_outbox(claim, rows)).await
     }
 
     async fn outbox_backlog(&self) -> Result<OutboxBacklog, PortError> {

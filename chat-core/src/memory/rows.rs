@@ -219,8 +219,7 @@ impl Tables {
 
     /// A message with its version, if it and all above it live.
     pub(super) fn indexable(&self, key: MessageKey) -> Indexable {
-        let live = self.chat_state(key.chat_key()) == Parent::Live;
-        let message = self.message(key).found().filter(|_| live);
+        let message = self.message(key).found();
         let version = self.messages.get(&key).map(|row| row.version);
         Indexable {
             key,

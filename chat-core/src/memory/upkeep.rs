@@ -137,4 +137,27 @@ impl Tables {
         };
         free.take(limit).map(take).collect()
     }
+
+    pub(super) fn release_outbox(&mut self, claim: &Claim, rows: &[u64]) {
+        for id in rows {
+            if self.holds(claim, *id)
+                && let Some(note) = self.outbox.get_mut(id)
+            {
+                note.claimed = None;
+            }
+        }
+    }
+
+    pub(super) fn complete_outbox(&mut self, claim: &Claim, rows: &[u64]) {
+        for id in rows {
+            if self.holds(claim, *id) {
+                self.outbox.remove(id);
+            }
+        }
+    }
+
+    fn holds(&self, claim: &Claim, id: u64) -> bool {
+        let claimed = self.outbox.get(&id).and_then(|note| note.claimed.as_ref());
+        claimed.is_some_and(|(holder, _)| *holder == claim.holder)
+    }
 }

@@ -27,6 +27,10 @@ pub use storing::{Audit, Basis, StoreBatch, StoreOutcome, StoreReport};
 /// Counts, last numbers and outbox rows change in the transaction of the rows that they speak of.
 /// What lies under something deleted is gone at once, whatever rows are left.
 ///
+/// # Errors
+///
+/// Each method fails when the backend does, and can be called again.
+///
 /// # Contract
 ///
 /// Every adapter passes `chat_core::contract::repository`, one test per law.
@@ -73,52 +77,40 @@ pub use storing::{Audit, Basis, StoreBatch, StoreOutcome, StoreReport};
 /// 22. `changes_leave_outbox_rows`: while an index generation exists each store, update and deletion
 ///     leaves an outbox row; without one none does.
 /// 23. `outbox_rows_are_claimed_once`: concurrent claims share no row, and an expired claim is free.
-/// 24. `noted_changes_come_out`: what was noted by hand is claimed like any change, and the backlog
+/// 24. `released_rows_are_free`: a row that its holder gave back is claimed at once; nobody gives back
+///     what another one holds.
+/// 25. `noted_changes_come_out`: what was noted by hand is claimed like any change, and the backlog
 ///     tells how much there is and how far it goes back.
-/// 25. `scan_finds_every_live_message`: a scan shows each live message once, with its version, and
+/// 26. `scan_finds_every_live_message`: a scan shows each live message once, with its version, and
 ///     their count is right.
-/// 26. `one_holder_has_the_job`: a job is held by one until its lease ends.
-/// 27. `audit_repairs_nothing_that_is_right`: an audit of sound counts changes none.
-/// 28. `purging_frees_no_number`: what was purged is absent, its number stays given.
+/// 27. `chat_on_its_way_hides_nothing_from_the_index`: a message that was stored before its chat is
+///     read by key and scanned, until the chat is deleted.
+/// 28. `one_holder_has_the_job`: a job is held by one until its lease ends.
+/// 29. `audit_repairs_nothing_that_is_right`: an audit of sound counts changes none.
+/// 30. `purging_frees_no_number`: what was purged is absent, its number stays given.
 ///
 /// Dead letters, which are kept here whatever the queue is:
 ///
-/// 29. `dead_letter_is_kept_once`: adding the same letter again keeps its first failure and updates
+/// 31. `dead_letter_is_kept_once`: adding the same letter again keeps its first failure and updates
 ///     its last.
-/// 30. `removed_letter_is_gone`: a removed letter is handed out once, then it is unknown.
-/// 31. `letters_are_paged`: letters are listed by id, after a given one.
+/// 32. `removed_letter_is_gone`: a removed letter is handed out once, then it is unknown.
+/// 33. `letters_are_paged`: letters are listed by id, after a given one.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Repository: Send + Sync {
     /// Adds an application, unless its token exists, also on a deleted one.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does, like every method here.
     async fn add_application(&self, new: &NewApplication) -> Result<AddApplication, PortError>;
 
     /// Reads the id behind a token, also of a deleted application; it never changes.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn application_id(
         &self,
         token: &ApplicationToken,
     ) -> Result<Option<ApplicationId>, PortError>;
 
     /// Reads an application.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn application(&self, id: ApplicationId) -> Result<Lookup<Application>, PortError>;
 
     /// Lists the first `limit` applications after one, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn applications(
         &self,
         after: Option<ApplicationId>,
@@ -126,10 +118,6 @@ pub trait Repository: Send + Sync {
     ) -> Result<Vec<Application>, PortError>;
 
     /// Renames an application.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn rename_application(
         &self,
         id: ApplicationId,
@@ -138,10 +126,6 @@ pub trait Repository: Send + Sync {
     ) -> Result<Lookup<Application>, PortError>;
 
     /// Deletes an application and with it all below.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn delete_application(
         &self,
         id: ApplicationId,
@@ -149,17 +133,9 @@ pub trait Repository: Send + Sync {
     ) -> Result<Deletion, PortError>;
 
     /// Reads a chat.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn chat(&self, key: ChatKey) -> Result<Lookup<Chat>, PortError>;
 
     /// Reads the first `limit` chats of a range, and what is known of the numbers `also`.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn chats(
         &self,
         application: ApplicationId,
@@ -169,10 +145,6 @@ pub trait Repository: Send + Sync {
     ) -> Result<Slice<Chat>, PortError>;
 
     /// Lists the first `limit` chats of the system after one.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn all_chats(
         &self,
         after: Option<ChatKey>,
@@ -180,10 +152,6 @@ pub trait Repository: Send + Sync {
     ) -> Result<Vec<Tokened<Chat>>, PortError>;
 
     /// Sets or clears a chat's title; where no row is, in the row of its `pending` creation.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn update_chat(
         &self,
         key: ChatKey,
@@ -193,10 +161,6 @@ pub trait Repository: Send + Sync {
     ) -> Result<Lookup<Chat>, PortError>;
 
     /// Deletes a chat and with it its messages; where no row is, its `pending` creation.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn delete_chat(
         &self,
         key: ChatKey,
@@ -205,17 +169,9 @@ pub trait Repository: Send + Sync {
     ) -> Result<Deletion, PortError>;
 
     /// Reads a message.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn message(&self, key: MessageKey) -> Result<Lookup<Message>, PortError>;
 
     /// Reads the first `limit` messages of a range, and what is known of the numbers `also`.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn messages(
         &self,
         chat: ChatKey,
@@ -225,10 +181,6 @@ pub trait Repository: Send + Sync {
     ) -> Result<Slice<Message>, PortError>;
 
     /// Lists the first `limit` messages of the system after one.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn all_messages(
         &self,
         after: Option<MessageKey>,
@@ -236,10 +188,6 @@ pub trait Repository: Send + Sync {
     ) -> Result<Vec<Tokened<Message>>, PortError>;
 
     /// Changes a message's body; where no row is, in the row of its `pending` creation.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn update_message(
         &self,
         key: MessageKey,
@@ -249,10 +197,6 @@ pub trait Repository: Send + Sync {
     ) -> Result<Lookup<Message>, PortError>;
 
     /// Deletes a message; where no row is, its `pending` creation.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn delete_message(
         &self,
         key: MessageKey,
@@ -262,9 +206,7 @@ pub trait Repository: Send + Sync {
 
     /// Reads messages with their versions, for indexing and for hits, in the order asked for.
     ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
+    /// A message that was stored before its chat is one of them: its chat is on its way, not gone.
     async fn messages_by_key(&self, keys: &[MessageKey]) -> Result<Vec<Indexable>, PortError>;
 
     /// Stores creations in one transaction, and says of each how it ended.
@@ -280,10 +222,6 @@ pub trait Repository: Send + Sync {
     /// that is not stored yet.
     /// In the first call of a new epoch the basis leaps by [`Basis::LEAP`], and is stored before it
     /// is answered, so that it is above everything that the lost epoch may have given.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn basis(
         &self,
         sequence: &Sequence,
@@ -293,52 +231,33 @@ pub trait Repository: Send + Sync {
     ) -> Result<Basis, PortError>;
 
     /// Decides by [`ShardRecord::admit`](crate::model::ShardRecord::admit) under the shard's lock.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn admit(&self, sighting: &Sighting) -> Result<Admission, PortError>;
 
     /// Fixes the number of shards at the first start, and answers the fixed one.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn fix_shards(&self, count: u16) -> Result<u16, PortError>;
 
     /// Takes up to `limit` of the oldest outbox rows that nobody has claimed beyond `claim.now`.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn claim_outbox(&self, claim: &Claim, limit: usize) -> Result<Vec<OutboxRow>, PortError>;
 
-    /// Removes outbox rows that the claim's holder has done.
+    /// Gives outbox rows back that the claim's holder could not do, for anybody to take at once.
     ///
     /// # Errors
     ///
-    /// Fails when the backend does.
+    /// Fails when the backend does; the rows are then free once the claim ends.
+    async fn release_outbox(&self, claim: &Claim, rows: &[u64]) -> Result<(), PortError>;
+
+    /// Removes outbox rows that the claim's holder has done.
     async fn complete_outbox(&self, claim: &Claim, rows: &[u64]) -> Result<(), PortError>;
 
     /// Tells how far behind the outbox is.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn outbox_backlog(&self) -> Result<OutboxBacklog, PortError>;
 
     /// Leaves outbox rows without a change, so that something is indexed once more.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn note_changes(&self, changes: &[OutboxChange]) -> Result<(), PortError>;
 
     /// Reads the first `limit` live messages after one, with their versions, for a rebuild.
     ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
+    /// Like [`messages_by_key`](Self::messages_by_key) it reads those whose chat is on its way.
     async fn scan_messages(
         &self,
         after: Option<MessageKey>,
@@ -346,31 +265,15 @@ pub trait Repository: Send + Sync {
     ) -> Result<Vec<Indexable>, PortError>;
 
     /// Counts the messages of live chats by the chats' counts, for the progress of a rebuild.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn count_messages(&self) -> Result<u64, PortError>;
 
     /// Keeps a dead letter, or brings the one of its id up to date.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), PortError>;
 
     /// Reads one dead letter.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError>;
 
     /// Lists up to `limit` dead letters by id, those after `after`.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn dead_letters(
         &self,
         after: Option<DeadLetterId>,
@@ -378,52 +281,24 @@ pub trait Repository: Send + Sync {
     ) -> Result<Vec<DeadLetter>, PortError>;
 
     /// Removes a dead letter and hands it out; `None` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn remove_dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError>;
 
     /// Lists the index generations, the lowest number first.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn generations(&self) -> Result<Vec<Generation>, PortError>;
 
     /// Adds a generation that is being built, after every transaction that does not know of it.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn add_generation(&self) -> Result<Generation, PortError>;
 
     /// Notes that this generation serves, and forgets every other.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn serve_generation(&self, number: u64) -> Result<(), PortError>;
 
     /// Forgets a generation.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn remove_generation(&self, number: u64) -> Result<(), PortError>;
 
     /// Takes a job, unless another holder's lease lasts beyond `claim.now`.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn claim_job(&self, name: JobName, claim: &Claim) -> Result<JobClaim, PortError>;
 
     /// Notes a job's progress and prolongs its lease; `false` if somebody else holds it by now.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn report_job(
         &self,
         name: JobName,
@@ -432,18 +307,10 @@ pub trait Repository: Send + Sync {
     ) -> Result<bool, PortError>;
 
     /// Reads a job.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn job(&self, name: JobName) -> Result<Option<Job>, PortError>;
 
     /// Compares `chats_count` and `last_number` of up to `limit` applications with their chats, and
     /// repairs them.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn audit_applications(
         &self,
         after: Option<ApplicationId>,
@@ -452,10 +319,6 @@ pub trait Repository: Send + Sync {
 
     /// Compares `messages_count` and `last_number` of up to `limit` chats with their messages, and
     /// repairs them.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn audit_chats(
         &self,
         after: Option<ChatKey>,
@@ -463,17 +326,9 @@ pub trait Repository: Send + Sync {
     ) -> Result<Audit<ChatKey>, PortError>;
 
     /// Removes up to `limit` rows below deleted chats and applications, and says how many.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn purge_below_deleted(&self, limit: usize) -> Result<u64, PortError>;
 
     /// Lists up to `limit` tombstones of messages in live chats, deleted before `before`.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn tombstones(
         &self,
         before: Timestamp,
@@ -482,10 +337,6 @@ pub trait Repository: Send + Sync {
     ) -> Result<Vec<MessageKey>, PortError>;
 
     /// Removes tombstones for good; their numbers stay given.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the backend does.
     async fn purge_tombstones(&self, keys: &[MessageKey]) -> Result<u64, PortError>;
 
     /// Asks the backend for a sign of life.

@@ -1,6 +1,6 @@
 //! Indexing: from the repository into the search index.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, error::Error, sync::Arc, time::Duration};
 
 use super::Policy;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// How long taken rows are left to their holder; after a failure they come again that late.
+/// How long taken rows are left to their holder; what the index asks to be spared comes again then.
 const LEASE: Duration = Duration::from_secs(20);
 
 /// How many messages are read at once.
@@ -62,13 +62,29 @@ impl Indexer {
     ///
     /// # Errors
     ///
-    /// Fails when a backend does; what was taken comes again after a while.
+    /// Fails when a backend does; what was taken is given back.
     pub async fn run_once(&self, holder: &str) -> Result<Indexed, PortError> {
         let claim = Claim::new(holder, self.clock.now(), LEASE);
         let rows = self.repository.claim_outbox(&claim, Self::ROWS).await?;
         if rows.is_empty() {
             return Ok(Indexed::default());
         }
+        let outcome = self.carry_out(&claim, &rows).await;
+        if outcome.is_err() {
+            let ids: Vec<u64> = rows.iter().map(|row| row.id).collect();
+            if let Err(error) = self.repository.release_outbox(&claim, &ids).await {
+                let error = &error as &dyn Error;
+                tracing::warn!(
+                    error,
+                    "what could not be indexed comes again in a while only"
+                );
+            }
+        }
+        outcome
+    }
+
+    /// Carries out what rows say, and completes them.
+    async fn carry_out(&self, claim: &Claim, rows: &[OutboxRow]) -> Result<Indexed, PortError> {
         // After the claim: a generation that is added later scans what these rows speak of.
         let generations = self.repository.generations().await?;
         let mut carrier = Carrier {
@@ -79,7 +95,7 @@ impl Indexer {
             bytes: 0,
             report: Report::default(),
         };
-        carrier.carry_out(&rows).await?;
+        carrier.carry_out(rows).await?;
         let Report { again, refused } = carrier.report;
         self.set_aside(&refused).await?;
         let done: Vec<u64> = rows
@@ -87,7 +103,7 @@ impl Indexer {
             .filter(|row| !row.changes.iter().any(|change| again.contains(change)))
             .map(|row| row.id)
             .collect();
-        self.repository.complete_outbox(&claim, &done).await?;
+        self.repository.complete_outbox(claim, &done).await?;
         Ok(Indexed {
             rows: rows.len(),
             completed: done.len(),
@@ -149,9 +165,12 @@ impl Indexer {
         let changes: Vec<IndexChange> = messages.into_iter().map(change).collect();
         let report = self.apply(generation, &changes).await?;
         self.set_aside(&report.refused).await?;
-        let now = self.repository.messages_by_key(&keys).await?;
-        let gone = now.into_iter().filter(|message| message.current.is_none());
-        let gone: Vec<IndexChange> = gone.map(change).collect();
+        let mut gone = Vec::new();
+        for keys in keys.chunks(READ) {
+            let now = self.repository.messages_by_key(keys).await?;
+            let absent = now.into_iter().filter(|message| message.current.is_none());
+            gone.extend(absent.map(change));
+        }
         let mut again = report.again;
         if !gone.is_empty() {
             again.extend(self.apply(generation, &gone).await?.again);

@@ -5,15 +5,21 @@ use std::{sync::Arc, time::Duration};
 use super::{Indexer, indexer::serving};
 use crate::{
     PortError,
-    model::{Generation, Job, JobName, JobProgress, JobState},
-    ports::{Claim, Clock, JobClaim, Ports, Repository, SearchIndex},
+    model::{Generation, Job, JobName, JobProgress, JobState, MessageKey},
+    ports::{Claim, Clock, Indexable, JobClaim, Ports, Repository, SearchIndex},
 };
 
 /// How long the job is left to its holder without a word of it.
 const LEASE: Duration = Duration::from_secs(30);
 
-/// How many messages are read and applied at once.
-const STEP: usize = 500;
+/// How many messages are read at once.
+const READ: usize = 500;
+
+/// How many messages are applied at once, unless their bodies reach [`STEP_BYTES`] before.
+const STEP: usize = 5_000;
+
+/// How many bytes of bodies are applied at once: 4 MiB.
+const STEP_BYTES: usize = 4 << 20;
 
 /// Rebuilds the search index from the repository; one process of many does it at a time.
 ///
@@ -184,15 +190,34 @@ impl Rebuilder {
             if !self.report(holder, LEASE, progress).await? {
                 return Ok(false);
             }
-            let messages = self.repository.scan_messages(after, STEP).await?;
+            let messages = self.step(after).await?;
             let Some(last) = messages.last() else {
                 return Ok(true);
             };
             after = Some(last.key);
-            progress.done += messages.len() as u64;
-            progress.total = progress.total.max(progress.done);
+            let count = messages.len() as u64;
             self.indexer.fill(new, messages).await?;
+            progress.done += count;
+            progress.total = progress.total.max(progress.done);
         }
+    }
+
+    /// Reads on, until it is worth applying.
+    async fn step(&self, mut after: Option<MessageKey>) -> Result<Vec<Indexable>, PortError> {
+        let (mut step, mut bytes) = (Vec::new(), 0);
+        while step.len() < STEP && bytes < STEP_BYTES {
+            let read = self.repository.scan_messages(after, READ).await?;
+            let Some(last) = read.last() else {
+                break;
+            };
+            after = Some(last.key);
+            let bodies = read.iter().filter_map(|message| message.current.as_ref());
+            bytes += bodies
+                .map(|(message, _)| message.body.as_str().len())
+                .sum::<usize>();
+            step.extend(read);
+        }
+        Ok(step)
     }
 
     async fn remove(&self, generation: &Generation) -> Result<(), PortError> {

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Chats, Messages, ServiceError, directory::Directory};
+use super::{Chats, Messages, ServiceError, directory::Directory, paging::cut};
 use crate::{
-    PortError,
+    PortError, PortErrorKind,
     model::{
         ApplicationId, ApplicationToken, ChatKey, ChatNumber, Cursor, Limit, Message, MessageKey,
         MessageNumber, NumberRange, Order, Page, SearchText, Timestamp,
@@ -55,6 +55,10 @@ impl<At> SearchPlace<At> {
     }
 }
 
+/// How many pages of deleted applications' messages a search across the system passes over; the index
+/// forgets them within seconds.
+const GONE_PAGES: usize = 10;
+
 /// Finds messages.
 pub struct Search {
     repository: Arc<dyn Repository>,
@@ -85,8 +89,8 @@ impl Search {
 
     /// Finds messages of a chat, best first; a blank text finds every message, by number.
     ///
-    /// A hit that is gone or changed by now is left out: a page may be shorter than its limit and not
-    /// be the last.
+    /// A hit that is gone or changed by now is left out, and a page of large texts is cut short: it may
+    /// be shorter than its limit and not be the last.
     ///
     /// # Errors
     ///
@@ -122,9 +126,8 @@ impl Search {
             })
         });
         let found = self.found(Some(key), text, after, limit).await?;
-        let last = found.seen.last().filter(|_| !found.is_last);
         Ok(Page {
-            next: last.map(|last| SearchPlace {
+            next: found.next().map(|last| SearchPlace {
                 rank: Some((last.score, last.created_at)),
                 at: last.key.message,
             }),
@@ -179,12 +182,22 @@ impl Search {
                 next: page.next.map(|at| SearchPlace { rank: None, at }),
             });
         }
-        let after = match after {
+        let mut after = match after {
             Some(place) => Some(self.hit_at(place).await?),
             None => None,
         };
-        let found = self.found(None, text, after, limit).await?;
-        self.with_tokens(found).await
+        for _ in 0..GONE_PAGES {
+            let found = self.found(None, text, after, limit).await?;
+            after = found.next().cloned();
+            let page = self.with_tokens(found).await?;
+            if page.next.is_some() || after.is_none() {
+                return Ok(page);
+            }
+        }
+        let error = PortError::new(PortErrorKind::Unavailable, "search", "find messages");
+        Err(error
+            .caused_by("the index is about to forget a deleted application")
+            .into())
     }
 
     async fn hit_at(&self, place: SearchPlace<Cursor>) -> Result<SearchHit, ServiceError> {
@@ -231,20 +244,35 @@ impl Search {
             limit: limit.get() + 1,
             after,
         };
-        let found = self.index.find(&query).await?;
-        let page = Page::cut(found, limit, SearchHit::clone);
-        let keys: Vec<MessageKey> = page.items.iter().map(|hit| hit.key).collect();
-        let messages = self.repository.messages_by_key(&keys).await?;
-        let current = messages.into_iter().filter_map(|message| message.current);
-        let hits = current.filter_map(|(message, _)| hit(message, &query.terms));
-        Ok(Found {
-            hits: hits.collect(),
+        let seen = self.index.find(&query).await?;
+        let keys: Vec<MessageKey> = seen.iter().map(|hit| hit.key).collect();
+        let read = self.repository.messages_by_key(&keys).await?;
+        let current = read
+            .into_iter()
+            .map(|read| read.current.map(|(message, _)| message));
+        let found: Vec<_> = seen.into_iter().zip(current).collect();
+        let page = cut(
+            found,
+            limit,
+            |(_, message)| message.as_ref().map_or(0, |it| it.body.as_str().len()),
+            |_| (),
+        );
+        let mut found = Found {
             is_last: page.next.is_none(),
-            seen: page.items,
-        })
+            ..Found::default()
+        };
+        for (seen, message) in page.items {
+            found.seen.push(seen);
+            found
+                .hits
+                .extend(message.and_then(|message| hit(message, &query.terms)));
+        }
+        Ok(found)
     }
 
     /// Adds the applications' tokens; what is of an application that is gone is left out.
+    ///
+    /// Where everything is, no place can be named and there is no next page.
     async fn with_tokens(
         &self,
         found: Found,
@@ -299,6 +327,13 @@ struct Found {
     seen: Vec<SearchHit>,
     /// Whether there is no further page.
     is_last: bool,
+}
+
+impl Found {
+    /// The last hit of the page, if there is a further one.
+    fn next(&self) -> Option<&SearchHit> {
+        self.seen.last().filter(|_| !self.is_last)
+    }
 }
 
 /// Shows a message that was found, unless it does not match any more.

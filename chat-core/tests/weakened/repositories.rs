@@ -289,3 +289,45 @@ pub(crate) fn counts_deliveries(ports: Ports) -> Ports {
         Arc::new(Weak(CountsDeliveries(inner, Mutex::default())))
     })
 }
+
+struct KeepsWhatIsReleased(Arc<dyn Repository>);
+
+#[async_trait]
+impl RepositoryShim for KeepsWhatIsReleased {
+    fn inner(&self) -> &dyn Repository {
+        &*self.0
+    }
+
+    async fn release_outbox(&self, _: &Claim, _: &[u64]) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+/// A repository that takes nothing back before its time.
+pub(crate) fn keeps_what_is_released(ports: Ports) -> Ports {
+    with_repository(ports, |inner| Arc::new(Weak(KeepsWhatIsReleased(inner))))
+}
+
+struct WantsChatsFirst(Arc<dyn Repository>);
+
+#[async_trait]
+impl RepositoryShim for WantsChatsFirst {
+    fn inner(&self) -> &dyn Repository {
+        &*self.0
+    }
+
+    async fn messages_by_key(&self, keys: &[MessageKey]) -> Result<Vec<Indexable>, PortError> {
+        let mut read = self.0.messages_by_key(keys).await?;
+        for message in &mut read {
+            if self.0.chat(message.key.chat_key()).await? == Lookup::Absent {
+                message.current = None;
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// A repository that takes messages whose chat is on its way for deleted ones.
+pub(crate) fn wants_chats_first(ports: Ports) -> Ports {
+    with_repository(ports, |inner| Arc::new(Weak(WantsChatsFirst(inner))))
+}

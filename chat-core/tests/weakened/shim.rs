@@ -104,6 +104,7 @@ shim!(RepositoryShim, Repository {
     async fn admit(&self, sighting: &Sighting) -> Admission;
     async fn fix_shards(&self, count: u16) -> u16;
     async fn claim_outbox(&self, claim: &Claim, limit: usize) -> Vec<OutboxRow>;
+    async fn release_outbox(&self, claim: &Claim, rows: &[u64]) -> ();
     async fn complete_outbox(&self, claim: &Claim, rows: &[u64]) -> ();
     async fn outbox_backlog(&self) -> OutboxBacklog;
     async fn note_changes(&self, changes: &[OutboxChange]) -> ();

@@ -19,7 +19,14 @@ impl Dictionary {
             words.push_str(&String::from_utf8_lossy(stream.key()));
             ends.push(words.len());
         }
+        words.shrink_to_fit();
+        ends.shrink_to_fit();
         Ok(Self { words, ends })
+    }
+
+    /// How much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.words.len() + self.ends.len() * size_of::<usize>()
     }
 
     fn get(&self, number: usize) -> &str {

@@ -12,6 +12,7 @@ use chat_core::{
     model::MessageKey,
     ports::{IndexChange, SearchHit, SearchQuery},
 };
+use quick_cache::{Weighter, sync::Cache};
 use tantivy::{
     DocSet as _, Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, SegmentReader,
     TERMINATED, TantivyError, directory::error::OpenReadError, index::SegmentId,
@@ -27,6 +28,14 @@ use super::{
 /// How much memory the writer gathers before it begins a new segment: 30 MB.
 const WRITER_BYTES: usize = 30_000_000;
 
+/// How much memory the words of all segments may take: 64 MiB, some millions of different words.
+///
+/// Words beyond that are read again for each search.
+const DICTIONARY_BYTES: u64 = 64 << 20;
+
+/// How many segments a generation has about.
+const SEGMENTS: usize = 32;
+
 /// One generation.
 pub(super) struct FolderIndex {
     folder: PathBuf,
@@ -35,7 +44,17 @@ pub(super) struct FolderIndex {
     reader: IndexReader,
     /// Absent until it is needed, and after a failure, which it may not survive.
     writer: Mutex<Option<IndexWriter>>,
-    dictionaries: Mutex<HashMap<SegmentId, Arc<Dictionary>>>,
+    dictionaries: Cache<SegmentId, Arc<Dictionary>, Bytes>,
+}
+
+/// Weighs dictionaries by the memory that they take.
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<SegmentId, Arc<Dictionary>> for Bytes {
+    fn weight(&self, _: &SegmentId, dictionary: &Arc<Dictionary>) -> u64 {
+        dictionary.bytes() as u64
+    }
 }
 
 /// Why a folder is no generation.
@@ -99,7 +118,7 @@ impl FolderIndex {
             index,
             reader,
             writer: Mutex::default(),
-            dictionaries: Mutex::default(),
+            dictionaries: Cache::with_weighter(SEGMENTS, DICTIONARY_BYTES, Bytes),
         })
     }
 
@@ -208,11 +227,11 @@ impl FolderIndex {
         segment: SegmentId,
         read: impl FnOnce() -> tantivy::Result<Dictionary>,
     ) -> tantivy::Result<Arc<Dictionary>> {
-        if let Some(known) = lock(&self.dictionaries).get(&segment) {
-            return Ok(Arc::clone(known));
+        if let Some(known) = self.dictionaries.get(&segment) {
+            return Ok(known);
         }
         let dictionary = Arc::new(read()?);
-        lock(&self.dictionaries).insert(segment, Arc::clone(&dictionary));
+        self.dictionaries.insert(segment, Arc::clone(&dictionary));
         Ok(dictionary)
     }
 
@@ -220,7 +239,8 @@ impl FolderIndex {
     fn forget_all_but(&self, searcher: &Searcher) {
         let segments = searcher.segment_readers().iter();
         let live: HashSet<SegmentId> = segments.map(SegmentReader::segment_id).collect();
-        lock(&self.dictionaries).retain(|segment, _| live.contains(segment));
+        self.dictionaries
+            .retain(|segment, _| live.contains(segment));
     }
 
     /// Removes the folder; what still reads from it reads on.

@@ -7,7 +7,7 @@
 //! of comparing numbers.
 //! So what is found, and in which order, is what the core says, whatever the script, and takes time in
 //! proportion to the chat: some milliseconds for 10,000 messages.
-//! The dictionaries are kept in memory: some bytes for each different word of all messages.
+//! The dictionaries are kept in memory, some bytes for each different word, up to a bound.
 
 use std::{
     collections::BTreeMap,

@@ -7,10 +7,10 @@ use tokio::{sync::Barrier, task::JoinSet};
 use crate::{
     contract::{
         Scene,
-        scene::{body, message, message_key},
+        scene::{body, chat, message, message_key},
     },
     model::{GenerationState, JobName, JobProgress, JobState, NumberRange},
-    ports::{Claim, JobClaim, Lookup, OutboxBacklog, OutboxChange, Ports},
+    ports::{Claim, Deletion, JobClaim, Lookup, OutboxBacklog, OutboxChange, Ports},
 };
 
 /// While an index generation exists each store, update and deletion leaves an outbox row; without
@@ -149,6 +149,31 @@ pub async fn outbox_rows_are_claimed_once(ports: Ports) {
     );
 }
 
+/// A row that its holder gave back is claimed at once; nobody gives back what another one holds.
+pub async fn released_rows_are_free(ports: Ports) {
+    let scene = Scene::new(ports);
+    let repository = scene.repository();
+    repository.add_generation().await.unwrap();
+    let key = scene.stored_chat().await;
+    changes(&scene).await;
+    for of in 1..=3 {
+        scene.stored_messages(key, &[of]).await;
+    }
+    let (one, two) = (claim(&scene, "one"), claim(&scene, "two"));
+    let taken = repository.claim_outbox(&one, 9).await.unwrap();
+    let ids: Vec<u64> = taken.iter().map(|row| row.id).collect();
+    assert_eq!(ids.len(), 3);
+    repository.release_outbox(&two, &ids).await.unwrap();
+    let none = repository.claim_outbox(&two, 9).await.unwrap();
+    assert_eq!(none, [], "somebody else gave them back");
+    repository.release_outbox(&one, &ids[1..]).await.unwrap();
+    let free = repository.claim_outbox(&two, 9).await.unwrap();
+    assert_eq!(free, taken[1..]);
+    // What was given back is another one's by now.
+    repository.complete_outbox(&one, &ids).await.unwrap();
+    assert_eq!(repository.outbox_backlog().await.unwrap().rows, 2);
+}
+
 /// What was noted by hand is claimed like any change, and the backlog tells how much there is and how
 /// far it goes back.
 pub async fn noted_changes_come_out(ports: Ports) {
@@ -219,6 +244,27 @@ pub async fn scan_finds_every_live_message(ports: Ports) {
     }
     assert_eq!(scanned, expected);
     assert_eq!(repository.count_messages().await.unwrap(), 6);
+}
+
+/// A message that was stored before its chat is read by key and scanned, until the chat is deleted.
+pub async fn chat_on_its_way_hides_nothing_from_the_index(ports: Ports) {
+    let scene = Scene::new(ports);
+    let repository = scene.repository();
+    let application = scene.application().await.id;
+    let comes = scene.creation(chat(application), 1);
+    let key = comes.as_chat().unwrap().key;
+    scene.stored_messages(key, &[1]).await;
+    let one = message_key(key, 1);
+    let is_live = async || {
+        let read = repository.messages_by_key(&[one]).await.unwrap();
+        let scanned = repository.scan_messages(None, 9).await.unwrap();
+        assert_eq!(read[0].current.is_some(), scanned.contains(&read[0]));
+        read[0].current.is_some()
+    };
+    assert!(is_live().await, "before its chat");
+    let deleted = repository.delete_chat(key, scene.now(), Some(comes)).await;
+    assert_eq!(deleted.unwrap(), Deletion::Deleted);
+    assert!(!is_live().await, "after its chat");
 }
 
 /// A job is held by one until its lease ends.
