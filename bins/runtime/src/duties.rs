@@ -9,7 +9,7 @@ use chat_core::{
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{lifecycle::Shutdown, metrics::Work};
+use crate::{lifecycle::Shutdown, metrics::Work, program::holder};
 
 /// How long a round of storing waits for something to store; the end waits as long at most.
 const WAIT: Duration = Duration::from_secs(1);
@@ -49,8 +49,7 @@ pub fn begin(
         work.clone(),
         shutdown.soft.clone(),
     ));
-    // Two processes of one name must not take each other's lease for their own.
-    let holder = format!("{name}-{}", std::process::id());
+    let holder = holder(name);
     let (indexer, rebuilder) = (services.indexer.clone(), services.rebuilder.clone());
     shutdown.tasks.spawn(index(
         indexer,

@@ -55,6 +55,13 @@ impl<Own: Args> CommandLine<Own> {
     }
 }
 
+/// Names this process as a holder of leases, so that two of one name do not take each other's for their
+/// own.
+#[must_use]
+pub fn holder(name: &str) -> String {
+    format!("{name}-{}", std::process::id())
+}
+
 /// Writes a document to standard output.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use chat_adapter_embedded::{Embedded, EmbeddedConfig};
+use chat_adapter_embedded::{Embedded, EmbeddedConfig, OpenError};
 use chat_adapter_system::{SystemClock, SystemTokens};
 use chat_core::{
     ports::{Clock, Counter, Ports, Queue, Repository, SearchIndex},
@@ -83,6 +83,12 @@ impl Wiring {
             Set::Embedded(embedded) => embedded.close().await,
         }
     }
+}
+
+/// Says whether [`Wiring::open`] failed because another process has the data folder.
+#[must_use]
+pub fn is_in_use(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(OpenError::InUse { .. }))
 }
 
 impl Set {

@@ -1,12 +1,17 @@
-//! Auditing and repairing, in a process of its own.
+//! Auditing, repairing and rebuilding, in a process of its own.
 //!
-//! On the embedded set, which belongs to one process, `api` does this itself.
+//! On the embedded set, which belongs to one process, `api` does this itself; what is done once can be
+//! done here while no `api` runs.
 
 use anyhow::Result;
 use chat_runtime::{
-    program::{CommandLine, print},
+    program::{CommandLine, block_on, print},
     settings::Backend,
+    telemetry,
 };
+
+mod audit;
+mod rebuild;
 
 /// The arguments of `sync` alone.
 #[derive(clap::Args)]
@@ -23,6 +28,8 @@ struct Arguments {
 enum Command {
     /// Audit at the set interval (the default)
     Run,
+    /// Fill the search index anew from the database, showing how far it is, and end
+    RebuildSearch,
     /// End with code 0 if the audits go on
     Healthcheck,
 }
@@ -31,14 +38,23 @@ enum Command {
 ///
 /// # Errors
 ///
-/// Fails when a setting is wrong.
+/// Fails when a setting is wrong, or what was asked for cannot be done.
 pub fn run() -> Result<()> {
     let command = clap::Command::new("sync")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Audits and repairs counts and pending creations");
     let line = CommandLine::<Arguments>::read(command)?;
-    match (line.settings()?.backend, line.own.command, line.own.once) {
-        (Backend::Embedded { .. }, None | Some(Command::Run | Command::Healthcheck), _) => {
+    let settings = line.settings()?;
+    match (line.own.command, &settings.backend) {
+        (Some(Command::RebuildSearch), _) => {
+            telemetry::start(&settings)?;
+            block_on(rebuild::run(&settings))
+        }
+        (None | Some(Command::Run), _) if line.own.once => {
+            telemetry::start(&settings)?;
+            block_on(audit::once(&settings))
+        }
+        (None | Some(Command::Run | Command::Healthcheck), Backend::Embedded { .. }) => {
             print("nothing to do: on the embedded set `api` does the work of `sync` itself")
         }
     }

@@ -7,6 +7,7 @@
 //! Lets tools that others made judge them ([`tools`]).
 //! A corpus of real chat ([`corpus`]) is sent to them ([`loader`]) and read back ([`verify`]).
 //! It depends on no other crate of the workspace: what it knows of them is the documented contract.
+//! Tests of search alone ask `chat_core::text`, the one place that says what a match is.
 
 pub mod client;
 pub mod corpus;

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use chat_system::{invocation::Invocation, program::free_port, stage::Stage};
+use chat_system::{
+    invocation::Invocation,
+    program::free_port,
+    stage::{Stage, numbers},
+};
 use serde_json::json;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
@@ -28,6 +32,66 @@ async fn a_second_api_on_the_folder_ends_with_a_sentence_that_names_it() -> Resu
     assert!(!second.stderr.contains("panicked"), "{second:?}");
     stage.application().await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn while_an_api_runs_sync_names_the_endpoint_that_rebuilds() -> Result<()> {
+    let stage = Stage::open().await?;
+    let refused = sync(&stage)?.argument("rebuild-search").run().await?;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let named = "POST /api/v1/admin/search/rebuild";
+    assert!(refused.stderr.contains(named), "{refused:?}");
+    let left = sync(&stage)?.argument("--once").run().await?;
+    assert_eq!(left.code, Some(0), "{left:?}");
+    assert!(left.stdout.contains("`api`"), "{left:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn sync_rebuilds_the_index_of_an_api_that_has_ended() -> Result<()> {
+    let (mut stage, messages) = Stage::open_with_chat().await?;
+    for body in ["one parcel", "two parcels"] {
+        stage.create(&messages, &json!({"body": body})).await?;
+    }
+    assert_eq!(stage.api.stop(STOP).await?.code(), Some(0));
+    std::fs::remove_dir_all(stage.data().join("search"))?;
+    let rebuilt = sync(&stage)?.argument("rebuild-search").run().await?;
+    assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
+    assert!(
+        rebuilt.stdout.starts_with("messages indexed: 2, "),
+        "{rebuilt:?}"
+    );
+    stage.api.restart().await?;
+    // At once, so that it is not what `api` may index by itself.
+    let page = stage
+        .read(&format!("{messages}/search?query=parcle"))
+        .await?;
+    assert_eq!(numbers(&page), [2, 1], "the newest first");
+    Ok(())
+}
+
+#[tokio::test]
+async fn sync_audits_the_folder_of_an_api_that_has_ended() -> Result<()> {
+    let (mut stage, messages) = Stage::open_with_chat().await?;
+    stage.create(&messages, &json!({"body": "counted"})).await?;
+    assert_eq!(stage.api.stop(STOP).await?.code(), Some(0));
+    let options = SqliteConnectOptions::new().filename(stage.data().join("chat.db"));
+    let mut database = SqliteConnection::connect_with(&options).await?;
+    sqlx::query("UPDATE chats SET messages_count = 7")
+        .execute(&mut database)
+        .await?;
+    database.close().await?;
+    for repaired in [1, 0] {
+        let audited = sync(&stage)?.argument("--once").run().await?;
+        assert_eq!(audited.code, Some(0), "{audited:?}");
+        let told = format!("counts compared: 2, repaired: {repaired};");
+        assert!(audited.stdout.starts_with(&told), "{audited:?}");
+    }
+    Ok(())
+}
+
+fn sync(stage: &Stage) -> Result<Invocation> {
+    Ok(Invocation::of("sync")?.with("CHAT_DATA", stage.data()))
 }
 
 #[tokio::test]

@@ -1,0 +1,97 @@
+//! Filling the search index anew, with somebody watching.
+
+use std::{
+    convert::Infallible,
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use chat_core::{
+    model::{JobProgress, JobState},
+    service::Rebuilder,
+};
+use chat_runtime::{
+    lifecycle::Shutdown,
+    program::{holder, print},
+    settings::Settings,
+    wiring::{Wiring, is_in_use},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::time::{Instant, interval, sleep};
+
+/// How often it is looked how far the rebuild is.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How often a line is logged where there is no terminal to draw a bar on.
+const LINE: Duration = Duration::from_secs(5);
+
+/// Rebuilds the index, or watches the process that does.
+pub(crate) async fn run(settings: &Settings) -> Result<()> {
+    let shutdown = Shutdown::on_signals(settings.shutdown)?;
+    let wiring = match Wiring::open(settings).await {
+        Err(error) if is_in_use(&error) => {
+            return Err(error.context(
+                "an `api` has the data folder and rebuilds the index itself when it is asked to: \
+                 POST /api/v1/admin/search/rebuild",
+            ));
+        }
+        opened => opened?,
+    };
+    let begun = Instant::now();
+    let rebuilder = &wiring.services.rebuilder;
+    let watched = async {
+        tokio::select! {
+            done = until_done(rebuilder) => done,
+            failed = show(rebuilder) => match failed? {},
+        }
+    };
+    let outcome = shutdown.soft.run_until_cancelled(watched).await;
+    shutdown.unless_hard(wiring.close()).await;
+    let Some(outcome) = outcome else {
+        bail!("the rebuild was stopped half-way; the old index serves until it is done again");
+    };
+    let JobProgress { done, .. } = outcome?;
+    let took = begun.elapsed();
+    print(&format!("messages indexed: {done}, in {took:.1?}"))
+}
+
+/// Asks for a rebuild and sees to it that somebody does it: this process, or one that was faster.
+async fn until_done(rebuilder: &Rebuilder) -> Result<JobProgress> {
+    rebuilder.request().await.context("asking for a rebuild")?;
+    let holder = holder("sync");
+    loop {
+        let rebuilt = rebuilder.run_once(&holder).await;
+        rebuilt.context("rebuilding the search index")?;
+        let progress = rebuilder.progress().await?;
+        let progress = progress.context("a rebuild was asked for")?;
+        match progress.state {
+            JobState::Done => return Ok(progress),
+            JobState::Running => sleep(LOOK).await,
+            JobState::Failed => {
+                let detail = progress.detail.unwrap_or_default();
+                return Err(anyhow!(detail).context("the rebuild was given up"));
+            }
+        }
+    }
+}
+
+/// Shows how far the rebuild is, for as long as it is polled.
+async fn show(rebuilder: &Rebuilder) -> Result<Infallible> {
+    let is_terminal = io::stderr().is_terminal();
+    let style =
+        ProgressStyle::with_template("{bar:40} {pos}/{len} messages, {per_sec}, {eta} left")?;
+    let bar = ProgressBar::new(0).with_style(style);
+    let mut tick = interval(if is_terminal { LOOK } else { LINE });
+    tick.tick().await;
+    loop {
+        tick.tick().await;
+        if let Some(JobProgress { done, total, .. }) = rebuilder.progress().await? {
+            bar.set_length(total);
+            bar.set_position(done);
+            if !is_terminal {
+                tracing::info!(done, total, "indexing");
+            }
+        }
+    }
+}
