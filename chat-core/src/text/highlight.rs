@@ -56,7 +56,7 @@ fn matches(tokens: &[Token], terms: &Terms) -> Vec<Match> {
     for token in tokens {
         let mut bits = 0;
         for (index, (term, least)) in terms.as_slice().iter().zip(&least).enumerate() {
-            let class = Class::of(&term.word, &token.word);
+            let class = Class::of(&term.word, token.word.as_str());
             if class.is_some() && class >= *least {
                 bits |= 1 << index;
             }
@@ -80,7 +80,7 @@ fn least_class(term: &Term, tokens: &[Token]) -> Option<Class> {
     }
     let classes = tokens
         .iter()
-        .map(|token| Class::of(&term.word, &token.word));
+        .map(|token| Class::of(&term.word, token.word.as_str()));
     classes.max().flatten()
 }
 

@@ -82,16 +82,16 @@ impl Terms {
     pub fn rank_tokens(&self, body: &[Token]) -> Option<Rank> {
         let mut ranking = Ranking::new(self);
         for token in body {
-            if let Some(matched) = self.matched(&token.word) {
+            if let Some(matched) = self.matched(token.word.as_str()) {
                 ranking.note(token.position, &matched);
             }
         }
         ranking.finish()
     }
 
-    /// Tells which words a word of a body is a match for; `None` where it is none.
+    /// Tells which words a word of a body, folded, is a match for; `None` where it is none.
     #[must_use]
-    pub fn matched(&self, word: &Word) -> Option<Matched> {
+    pub fn matched(&self, word: &str) -> Option<Matched> {
         let mut matched = Matched {
             classes: [None; Self::MOST],
             mask: 0,

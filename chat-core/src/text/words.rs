@@ -14,12 +14,6 @@ use super::{
 pub struct Word(String);
 
 impl Word {
-    /// Wraps a word that is folded already, as an index keeps it.
-    #[must_use]
-    pub fn from_folded(folded: impl Into<String>) -> Self {
-        Self(folded.into())
-    }
-
     /// The folded characters.
     #[must_use]
     pub fn as_str(&self) -> &str {

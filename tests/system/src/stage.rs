@@ -72,6 +72,27 @@ impl Stage {
         .await
     }
 
+    /// Waits until whatever was created before is found.
+    ///
+    /// Changes are carried into the index in their order, so it looks for one that comes last.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it is not found in some seconds.
+    pub async fn until_searchable(&mut self) -> Result<()> {
+        let application = self.application().await?;
+        let messages = self.messages(&application).await?;
+        self.create(&messages, &json!({"body": "last"})).await?;
+        let path = format!("{messages}/search?query=last");
+        let api = &self.api;
+        eventually("what was created is found", || async {
+            let page = api.client().get(&path).await?.expect(200)?;
+            Ok((!numbers(&page).is_empty()).then_some(()))
+        })
+        .await?;
+        self.delete(&application.path).await
+    }
+
     /// Answers the folder that `api` was given as its data folder.
     #[must_use]
     pub fn data(&self) -> PathBuf {

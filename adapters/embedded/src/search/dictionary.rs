@@ -1,6 +1,6 @@
 //! The words of a segment, in memory, and how they match a query.
 
-use chat_core::text::{Matched, Terms, Word};
+use chat_core::text::{Matched, Terms};
 use tantivy::columnar::StrColumn;
 
 use super::schema::unmarked;
@@ -46,12 +46,31 @@ pub(super) struct Judged<'a> {
     matched: Vec<Matched>,
 }
 
-/// What is known of a word.
-#[derive(Clone, Copy)]
-enum Known {
-    Nothing,
-    /// Whether it has a position of its own, and where in `matched` it is, if it matches.
-    Judged(bool, Option<u32>),
+/// What is known of a word, in four bytes, since there is one for each word of a segment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Known(u32);
+
+impl Known {
+    /// It has not been judged.
+    const NOTHING: Self = Self(0);
+    const JUDGED: u32 = 1;
+    const ADVANCES: u32 = 2;
+    /// Above the flags: one more than its place in `matched`, if it matches.
+    const PLACE: u32 = 2;
+
+    fn new(advances: bool, place: Option<usize>) -> Self {
+        let place = place.and_then(|place| u32::try_from(place + 1).ok());
+        let flags = Self::JUDGED | if advances { Self::ADVANCES } else { 0 };
+        Self(place.unwrap_or_default() << Self::PLACE | flags)
+    }
+
+    fn advances(self) -> bool {
+        self.0 & Self::ADVANCES != 0
+    }
+
+    fn place(self) -> Option<usize> {
+        (self.0 >> Self::PLACE).checked_sub(1).map(|it| it as usize)
+    }
 }
 
 impl<'a> Judged<'a> {
@@ -59,7 +78,7 @@ impl<'a> Judged<'a> {
         Self {
             dictionary,
             terms,
-            known: vec![Known::Nothing; dictionary.ends.len()],
+            known: vec![Known::NOTHING; dictionary.ends.len()],
             matched: Vec::new(),
         }
     }
@@ -67,25 +86,25 @@ impl<'a> Judged<'a> {
     /// Tells whether a word has a position of its own, and how it matches.
     pub(super) fn judge(&mut self, number: u64) -> (bool, Option<&Matched>) {
         let number = usize::try_from(number).unwrap_or(usize::MAX);
-        let (advances, place) = match self.known.get(number) {
-            Some(Known::Judged(advances, place)) => (*advances, *place),
-            Some(Known::Nothing) | None => self.look(number),
+        let known = match self.known.get(number) {
+            Some(known) if *known != Known::NOTHING => *known,
+            _ => self.look(number),
         };
-        let matched = place.and_then(|place| self.matched.get(place as usize));
-        (advances, matched)
+        let matched = known.place().and_then(|place| self.matched.get(place));
+        (known.advances(), matched)
     }
 
-    fn look(&mut self, number: usize) -> (bool, Option<u32>) {
+    fn look(&mut self, number: usize) -> Known {
         let (word, advances) = unmarked(self.dictionary.get(number));
-        let matched = self.terms.matched(&Word::from_folded(word));
-        let place = matched.and_then(|matched| {
-            let place = u32::try_from(self.matched.len()).ok()?;
+        let matched = self.terms.matched(word);
+        let place = matched.map(|matched| {
             self.matched.push(matched);
-            Some(place)
+            self.matched.len() - 1
         });
+        let judged = Known::new(advances, place);
         if let Some(known) = self.known.get_mut(number) {
-            *known = Known::Judged(advances, place);
+            *known = judged;
         }
-        (advances, place)
+        judged
     }
 }

@@ -61,6 +61,7 @@ impl<'a> Best<'a> {
             ranking: Ranking::new(&self.query.terms),
             judged: Judged::new(dictionary, &self.query.terms),
             columns,
+            words: Vec::new(),
         };
         let Some(chat) = self.query.chat else {
             for document in segment.doc_ids_alive() {
@@ -136,14 +137,20 @@ struct Scan<'a> {
     ranking: Ranking<'a>,
     judged: Judged<'a>,
     columns: Columns,
+    /// The words of one message.
+    words: Vec<u64>,
 }
 
 impl Scan<'_> {
     fn score(&mut self, document: DocId) -> Option<u64> {
         // The first word advances to position 0.
         let mut position = usize::MAX;
-        for word in self.columns.words.values_for_doc(document) {
-            let (advances, matched) = self.judged.judge(word);
+        let words = self.columns.words.index.value_row_ids(document);
+        self.words.resize(words.len(), 0);
+        let values = &self.columns.words.values;
+        values.get_range(words.start.into(), &mut self.words);
+        for word in &self.words {
+            let (advances, matched) = self.judged.judge(*word);
             position = position.wrapping_add(usize::from(advances));
             if let Some(matched) = matched {
                 self.ranking.note(position, matched);

@@ -10,14 +10,13 @@ use std::{
 
 use anyhow::Result;
 use chat_system::{
-    client::{Client, percent_encoded},
+    client::Client,
     corpus::Corpus,
     loader::{Load, create_application},
-    stage::{Stage, eventually, numbers},
+    stage::Stage,
     verify::verify,
 };
 use finding::Judge;
-use serde_json::json;
 use tokio::time::Instant;
 
 /// What the corpus holds; another file is another test.
@@ -50,7 +49,7 @@ async fn the_whole_corpus_comes_back_byte_for_byte_and_is_found() -> Result<()> 
     let loaded = load.run(&corpus, &Arc::new(AtomicU64::new(0))).await?;
     let sent = start.elapsed();
     assert_eq!(loaded.messages, MESSAGES as u64);
-    until_all_is_searchable(&mut stage).await?;
+    stage.until_searchable().await?;
     let took = start.elapsed();
     let rate = u128::from(loaded.messages) * 1000 / took.as_millis();
     println!("{MESSAGES} messages sent in {sent:.1?}, searchable in {took:.1?}: {rate} a second");
@@ -87,22 +86,6 @@ async fn the_whole_corpus_comes_back_byte_for_byte_and_is_found() -> Result<()> 
     println!("{loaded_memory} MB resident after the load, {memory} MB after the restart");
     assert!(loaded_memory.max(memory) < MEGABYTES);
     Ok(())
-}
-
-/// Waits until what comes last is found: by then everything before it is.
-async fn until_all_is_searchable(stage: &mut Stage) -> Result<()> {
-    let application = stage.application().await?;
-    let messages = stage.messages(&application).await?;
-    let last = "the last of all messages";
-    stage.create(&messages, &json!({"body": last})).await?;
-    let path = format!("{messages}/search?query={}", percent_encoded(last));
-    let api = &stage.api;
-    eventually("the last message is found", || async {
-        let page = api.client().get(&path).await?.expect(200)?;
-        Ok((!numbers(&page).is_empty()).then_some(()))
-    })
-    .await?;
-    stage.delete(&application.path).await
 }
 
 fn resident_megabytes(stage: &Stage) -> Result<u64> {

@@ -1,4 +1,4 @@
-//! Compares creates by the built `api` with the same web framework doing nothing.
+//! Compares creates by the built `api` with the same web framework doing nothing, and times searches.
 //!
 //! Absolute rates say more about the machine than about the program.
 //! The ratio of the two, measured in alternating rounds on the same machine, carries over.
@@ -6,13 +6,14 @@
 mod creates;
 mod no_io;
 mod report;
+mod searches;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-/// Compares creates by the built api with the same web framework doing nothing.
+/// Measures the built api.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -22,8 +23,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Measures how many messages a second are created.
+    /// Compares creates with the same web framework doing nothing.
     Creates(CreatesArguments),
+    /// Measures how long searches take, in a chat of 10,000 messages and in one with the whole corpus.
+    Searches(SearchesArguments),
     /// Serves the same request without any I/O; `creates` starts it by itself.
     #[command(hide = true)]
     ServeNoIo {
@@ -55,10 +58,27 @@ impl CreatesArguments {
     }
 }
 
+#[derive(Clone, Debug, Args)]
+struct SearchesArguments {
+    /// How long the smaller chat is searched.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: u32,
+    /// The corpus to fill the chats with; by default where the tests look for it.
+    #[arg(long, value_name = "FILE")]
+    corpus: Option<PathBuf>,
+    /// The most that 99 of 100 searches of the smaller chat may take.
+    #[arg(long, value_name = "MS")]
+    small_at_most_ms: Option<f64>,
+    /// The most that 99 of 100 searches of the larger chat may take.
+    #[arg(long, value_name = "MS")]
+    large_at_most_ms: Option<f64>,
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Creates(arguments) => creates::run(&arguments).await,
+        Command::Searches(arguments) => searches::run(&arguments).await,
         Command::ServeNoIo { listen } => no_io::serve(listen).await,
     }
 }
