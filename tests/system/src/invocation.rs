@@ -1,4 +1,4 @@
-//! Runs a built program that is expected to end by itself, and keeps what it said.
+//! Runs a program that is expected to end by itself, and keeps what it said.
 
 use std::{
     ffi::OsStr,
@@ -12,14 +12,15 @@ use tokio::time::timeout;
 
 use crate::program::{built, forget_settings, scratch};
 
-/// How long it may take to end.
+/// How long it may take to end, unless more is given.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A built program that is about to be run in an empty folder.
+/// A program that is about to be run in an empty folder.
 #[derive(Debug)]
 pub struct Invocation {
     command: Command,
     folder: TempDir,
+    deadline: Duration,
 }
 
 impl Invocation {
@@ -29,11 +30,31 @@ impl Invocation {
     ///
     /// Fails when it is not built.
     pub fn of(name: &str) -> Result<Self> {
+        Self::of_file(built(name)?)
+    }
+
+    /// Prepares a run of any program, by its file or its name, without arguments and settings.
+    ///
+    /// # Errors
+    ///
+    /// Fails when its folder cannot be made.
+    pub fn of_file(file: impl AsRef<OsStr>) -> Result<Self> {
         let folder = scratch()?;
-        let mut command = Command::new(built(name)?);
+        let mut command = Command::new(file);
         forget_settings(&mut command);
         command.current_dir(folder.path()).stdin(Stdio::null());
-        Ok(Self { command, folder })
+        Ok(Self {
+            command,
+            folder,
+            deadline: DEADLINE,
+        })
+    }
+
+    /// Gives it this long to end.
+    #[must_use]
+    pub fn within(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
     }
 
     /// Adds an argument.
@@ -69,9 +90,9 @@ impl Invocation {
     pub async fn run(self) -> Result<Ended> {
         let shown = format!("{:?}", self.command);
         let mut command = tokio::process::Command::from(self.command);
-        let output = timeout(DEADLINE, command.kill_on_drop(true).output())
+        let output = timeout(self.deadline, command.kill_on_drop(true).output())
             .await
-            .with_context(|| format!("{shown} did not end in {DEADLINE:?}"))?
+            .with_context(|| format!("{shown} did not end in {:?}", self.deadline))?
             .with_context(|| format!("running {shown}"))?;
         Ok(Ended {
             code: output.status.code(),

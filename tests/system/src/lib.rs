@@ -3,6 +3,7 @@
 //! Starts the programs as an operator would ([`program`], [`invocation`], [`stage`]).
 //! Speaks HTTP to them as a device would ([`client`], [`problem`], [`paging`], [`moment`]), as many
 //! devices at once ([`race`]), and as nobody should ([`wire`]).
+//! Starts servers for itself where a test kills them ([`services`]).
 //! Knows the contract as data ([`operations`], [`windows`], [`exposition`]).
 //! Lets tools that others made judge them ([`tools`]).
 //! A corpus of real chat ([`corpus`]) is sent to them ([`loader`]) and read back ([`verify`]).
@@ -20,6 +21,7 @@ pub mod paging;
 pub mod problem;
 pub mod program;
 pub mod race;
+pub mod services;
 pub mod stage;
 pub mod tools;
 pub mod verify;

@@ -1,0 +1,135 @@
+//! Starts servers by the scripts in `tests/services`, for one test alone.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+
+use crate::{
+    invocation::{Ended, Invocation},
+    program::{scratch, workspace},
+};
+
+/// How long a script may take: longer than it gives a server.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// Servers in a folder of their own, stopped when dropped.
+#[derive(Debug)]
+pub struct Services {
+    folder: TempDir,
+}
+
+impl Services {
+    /// Makes a folder for servers; where none are to be had, it says that the test `name` is skipped.
+    ///
+    /// They are to be had where the settings that `tests/services/env` prints are in the
+    /// environment, and are taken for granted where `CHAT_TEST_REQUIRE` is, as in `tests/run`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the folder cannot be made.
+    pub fn find(name: &str) -> Result<Option<Self>> {
+        let is_set = |variable: &str| env::var_os(variable).is_some();
+        let are_up = is_set("CHAT_TEST_REDIS_URL") && is_set("CHAT_TEST_MYSQL_URL");
+        if !are_up && !is_set("CHAT_TEST_REQUIRE") {
+            eprintln!("skipped: {name} needs the settings of `tests/services/env`");
+            return Ok(None);
+        }
+        Ok(Some(Self { folder: scratch()? }))
+    }
+
+    /// Answers the folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs `up`, `down` or `env` on the folder.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it cannot be run, or does not end in time.
+    pub async fn run(&self, script: &str, arguments: &[&str]) -> Result<Ended> {
+        self.prepare(script, arguments)?.run().await
+    }
+
+    /// Prepares such a run.
+    ///
+    /// # Errors
+    ///
+    /// Fails when its folder cannot be made.
+    pub fn prepare(&self, script: &str, arguments: &[&str]) -> Result<Invocation> {
+        let invocation = Invocation::of_file(file(script))?
+            .with("CHAT_SERVICES", self.folder())
+            .within(DEADLINE);
+        Ok(arguments.iter().fold(invocation, Invocation::argument))
+    }
+
+    /// Starts the servers `names`, those that were killed over their data.
+    ///
+    /// # Errors
+    ///
+    /// Fails with what was said when one of them does not come up.
+    pub async fn up(&self, names: &[&str]) -> Result<String> {
+        succeeded(self.run("up", names).await?)
+    }
+
+    /// Kills the server `name` as `kill -9` does; its data and its port are kept.
+    ///
+    /// # Errors
+    ///
+    /// Fails with what was said.
+    pub async fn kill(&self, name: &str) -> Result<()> {
+        succeeded(self.run("down", &["--kill", name]).await?)?;
+        Ok(())
+    }
+
+    /// Answers the settings to use the servers that are up.
+    ///
+    /// # Errors
+    ///
+    /// Fails when one is not up, or a line is no setting.
+    pub async fn settings(&self) -> Result<BTreeMap<String, String>> {
+        let said = succeeded(self.run("env", &[]).await?)?;
+        said.lines().map(setting).collect()
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        // Where it fails, servers are left over that do no harm.
+        drop(
+            Command::new(file("down"))
+                .env("CHAT_SERVICES", self.folder())
+                .output(),
+        );
+    }
+}
+
+fn file(script: &str) -> PathBuf {
+    workspace().join("tests/services").join(script)
+}
+
+fn succeeded(ended: Ended) -> Result<String> {
+    ensure!(ended.code == Some(0), "{}", ended.output());
+    Ok(ended.stdout)
+}
+
+/// Splits a line into a name of this system and its value.
+fn setting(line: &str) -> Result<(String, String)> {
+    let (name, value) = line
+        .split_once('=')
+        .with_context(|| format!("`{line}` is no NAME=value"))?;
+    let is_name = name.starts_with("CHAT_")
+        && name
+            .chars()
+            .all(|letter| letter.is_ascii_uppercase() || letter == '_');
+    ensure!(is_name && !value.is_empty(), "`{line}` is no setting");
+    Ok((name.to_owned(), value.to_owned()))
+}
