@@ -1,0 +1,30 @@
+//! The repository on MySQL 8 or MariaDB 10.6 and later.
+//!
+//! Every call gets a connection, a bounded time and, where others were in its way, another try from
+//! `database`; what it says to the server stands in the module of its thing.
+//! The files on the way of a message, in order: `storing` takes a batch and judges it under the locks
+//! of `parents`, `writing` inserts and counts its rows, `outbox` notes them for the search index, and
+//! one commit keeps it all.
+
+mod applications;
+mod chats;
+mod config;
+mod database;
+mod dead_letters;
+mod error;
+mod jobs;
+mod messages;
+mod outbox;
+mod parents;
+mod purging;
+mod repository;
+mod rows;
+mod server;
+mod shards;
+mod storing;
+mod upkeep;
+mod writing;
+
+pub use config::MySqlConfig;
+pub use error::{Fault, OpenError};
+pub use repository::MySqlRepository;

@@ -1,0 +1,227 @@
+//! Notes for the search index, and the index's generations.
+
+use chat_core::{
+    model::{Generation, GenerationState},
+    ports::{Claim, OutboxBacklog, OutboxChange, OutboxRow},
+};
+use sqlx::{MySqlConnection, Row as _};
+
+use crate::rows::{asked_ids, changes, changes_json, json};
+
+/// Keeps generations from being added until the end of the transaction, and tells whether there is
+/// one; the first lock of every transaction that changes what is indexed.
+///
+/// Their number stands in the very row that is locked: what stands elsewhere could be read as it was
+/// before the lock was to be had.
+pub(crate) async fn hold_generations(
+    connection: &mut MySqlConnection,
+) -> Result<bool, sqlx::Error> {
+    let count: u64 = sqlx::query_scalar(
+        "SELECT value FROM settings WHERE name = 'generations' LOCK IN SHARE MODE",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(count > 0)
+}
+
+/// Leaves a note of what changed; only where there is an index to tell.
+pub(crate) async fn note(
+    connection: &mut MySqlConnection,
+    changes: &[OutboxChange],
+) -> Result<(), sqlx::Error> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    sqlx::query("INSERT INTO outbox (changes) VALUES (?)")
+        .bind(changes_json(changes))
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Leaves a note of what did not change.
+pub(crate) async fn note_again(
+    connection: &mut MySqlConnection,
+    changes: &[OutboxChange],
+) -> Result<(), sqlx::Error> {
+    if hold_generations(connection).await? {
+        note(connection, changes).await?;
+    }
+    Ok(())
+}
+
+/// The rows of a JSON array of ids, as `o`.
+macro_rules! asked_rows {
+    () => {
+        concat!(
+            asked_ids!(),
+            " STRAIGHT_JOIN outbox AS o FORCE INDEX (PRIMARY) ON o.id = asked.id"
+        )
+    };
+}
+
+pub(crate) async fn claim(
+    connection: &mut MySqlConnection,
+    claim: &Claim,
+    limit: usize,
+) -> Result<Vec<OutboxRow>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT id, changes FROM outbox FORCE INDEX (PRIMARY)
+          WHERE id > 0 AND claimed_until <= ? ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED",
+    )
+    .bind(claim.now.as_micros())
+    .bind(limit as u64)
+    .fetch_all(&mut *connection)
+    .await?;
+    let claimed = rows.iter().map(|row| {
+        Ok(OutboxRow {
+            id: row.try_get(0)?,
+            changes: changes(row.try_get(1)?)?,
+        })
+    });
+    let claimed = claimed.collect::<Result<Vec<_>, sqlx::Error>>()?;
+    if claimed.is_empty() {
+        return Ok(claimed);
+    }
+    let ids: Vec<u64> = claimed.iter().map(|row| row.id).collect();
+    sqlx::query(concat!(
+        "UPDATE ",
+        asked_rows!(),
+        " SET o.holder = ?, o.claimed_until = ?"
+    ))
+    .bind(json(&ids))
+    .bind(&claim.holder)
+    .bind(claim.until.as_micros())
+    .execute(connection)
+    .await?;
+    Ok(claimed)
+}
+
+pub(crate) async fn complete(
+    connection: &mut MySqlConnection,
+    claim: &Claim,
+    rows: &[u64],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(concat!(
+        "DELETE o FROM ",
+        asked_rows!(),
+        " WHERE o.holder = ?"
+    ))
+    .bind(json(rows))
+    .bind(&claim.holder)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Lets go of claimed rows, so that they can be claimed at once.
+pub(crate) async fn release(
+    connection: &mut MySqlConnection,
+    claim: &Claim,
+    rows: &[u64],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(concat!(
+        "UPDATE ",
+        asked_rows!(),
+        " SET o.holder = NULL, o.claimed_until = 0 WHERE o.holder = ?"
+    ))
+    .bind(json(rows))
+    .bind(&claim.holder)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+pub(crate) async fn backlog(
+    connection: &mut MySqlConnection,
+) -> Result<OutboxBacklog, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT CAST((SELECT count(*) FROM outbox) AS UNSIGNED), (SELECT min(id) FROM outbox)",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(OutboxBacklog {
+        rows: row.try_get(0)?,
+        lowest: row.try_get(1)?,
+    })
+}
+
+pub(crate) async fn generations(
+    connection: &mut MySqlConnection,
+) -> Result<Vec<Generation>, sqlx::Error> {
+    let rows = sqlx::query("SELECT number, serving FROM generations ORDER BY number")
+        .fetch_all(connection)
+        .await?;
+    let listed = rows.iter().map(|row| {
+        let state = if row.try_get::<bool, _>(1)? {
+            GenerationState::Serving
+        } else {
+            GenerationState::Building
+        };
+        Ok(Generation {
+            number: row.try_get(0)?,
+            state,
+        })
+    });
+    listed.collect()
+}
+
+/// Waits for the end of every transaction that holds the generations, and keeps new ones waiting.
+async fn lock_generations(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT value FROM settings WHERE name = 'generations' FOR UPDATE")
+        .fetch_one(connection)
+        .await
+        .map(drop)
+}
+
+/// Notes how many generations there are by now.
+async fn count_generations(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE settings SET value = (SELECT count(*) FROM generations) WHERE name = 'generations'",
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+pub(crate) async fn add_generation(
+    connection: &mut MySqlConnection,
+) -> Result<Generation, sqlx::Error> {
+    lock_generations(connection).await?;
+    let added = sqlx::query("INSERT INTO generations (serving) VALUES (FALSE)")
+        .execute(&mut *connection)
+        .await?;
+    count_generations(connection).await?;
+    Ok(Generation {
+        number: added.last_insert_id(),
+        state: GenerationState::Building,
+    })
+}
+
+pub(crate) async fn serve_generation(
+    connection: &mut MySqlConnection,
+    number: u64,
+) -> Result<(), sqlx::Error> {
+    lock_generations(connection).await?;
+    sqlx::query("DELETE FROM generations WHERE number <> ?")
+        .bind(number)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("UPDATE generations SET serving = TRUE WHERE number = ?")
+        .bind(number)
+        .execute(&mut *connection)
+        .await?;
+    count_generations(connection).await
+}
+
+pub(crate) async fn remove_generation(
+    connection: &mut MySqlConnection,
+    number: u64,
+) -> Result<(), sqlx::Error> {
+    lock_generations(connection).await?;
+    sqlx::query("DELETE FROM generations WHERE number = ?")
+        .bind(number)
+        .execute(&mut *connection)
+        .await?;
+    count_generations(connection).await
+}

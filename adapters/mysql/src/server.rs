@@ -1,0 +1,251 @@
+//! The server at the other end: what it must be, and how the database is made and brought up to date.
+
+use std::time::Duration;
+
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, MySqlConnection, Row as _,
+    SqlSafeStr as _, SqlStr,
+    migrate::{MigrateError, Migrator},
+    mysql::MySqlConnectOptions,
+};
+use tokio::time::timeout;
+
+use crate::error::{Fault, OpenError, server_number};
+
+/// When the server closes a connection that says nothing: a process that vanished holds its locks for
+/// no longer than this.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// How long a statement waits for a lock before its transaction begins again.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// The largest part of a packet that one statement fills, so that there is room for the rest.
+const PACKET_SHARE: u64 = 2;
+
+/// The most bytes that one statement carries, however much the server takes.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// What a server told about itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    is_mariadb: bool,
+    /// How many bytes one statement may carry.
+    pub(crate) statement_bytes: usize,
+}
+
+impl Server {
+    /// The settings of each connection, as one packet of statements.
+    ///
+    /// Wrong values are refused and not bent, and each statement sees all that is committed when it
+    /// begins.
+    pub(crate) fn session(&self, longest: Duration) -> SqlStr {
+        let longest = if self.is_mariadb {
+            format!("max_statement_time = {}", longest.as_secs())
+        } else {
+            format!("max_execution_time = {}", longest.as_millis())
+        };
+        let settings = format!(
+            "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,\
+             NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = {}, wait_timeout = {}, {longest};\
+             SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+            LOCK_WAIT.as_secs(),
+            IDLE.as_secs(),
+        );
+        AssertSqlSafe(settings).into_sql_str()
+    }
+}
+
+/// Connects, refuses what cannot be used, makes the database where it is missing, and migrates it.
+pub(crate) async fn prepare(
+    options: &MySqlConnectOptions,
+    longest: Duration,
+) -> Result<Server, OpenError> {
+    let database = options.get_database().ok_or(OpenError::NoDatabase)?;
+    let mut connection = match connect(options).await {
+        Err(error) if server_number(&error) == Some(UNKNOWN_DATABASE) => {
+            create(options, database).await?;
+            connect(options).await
+        }
+        outcome => outcome,
+    }
+    .map_err(|error| unusable(options, &error))?;
+    let failed = |error: sqlx::Error| unusable(options, &error);
+    let server = examine(&mut connection).await.map_err(failed)??;
+    migrate(&mut connection, database, longest).await?;
+    connection.close().await.map_err(failed)?;
+    Ok(server)
+}
+
+/// The server's error for a database that is not there.
+const UNKNOWN_DATABASE: u16 = 1049;
+
+async fn connect(options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
+    match timeout(CONNECT, options.connect()).await {
+        Ok(connected) => connected,
+        Err(_) => Err(sqlx::Error::PoolTimedOut),
+    }
+}
+
+fn unusable(options: &MySqlConnectOptions, error: &sqlx::Error) -> OpenError {
+    OpenError::Server {
+        server: format!("{}:{}", options.get_host(), options.get_port()),
+        source: Fault::of(error),
+    }
+}
+
+/// Makes the database, for which the connection must not name it.
+async fn create(options: &MySqlConnectOptions, database: &str) -> Result<(), OpenError> {
+    let failed = |error: sqlx::Error| OpenError::Database {
+        database: database.to_owned(),
+        source: Fault::of(&error),
+    };
+    let mut connection = connect(&options.clone().database(""))
+        .await
+        .map_err(failed)?;
+    // A name takes no parameter; quoted and doubled like this it can hold any character.
+    let name = database.replace('`', "``");
+    let statement =
+        format!("CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin");
+    connection
+        .execute(AssertSqlSafe(statement))
+        .await
+        .map_err(failed)?;
+    connection.close().await.map_err(failed)
+}
+
+/// Reads what the server is, and refuses one that lacks what the statements need.
+async fn examine(
+    connection: &mut MySqlConnection,
+) -> Result<Result<Server, OpenError>, sqlx::Error> {
+    let row = connection
+        .fetch_one(
+            "SELECT version(), CAST(@@max_allowed_packet AS UNSIGNED),
+                    CAST(@@innodb_flush_log_at_trx_commit AS UNSIGNED)",
+        )
+        .await?;
+    let version: String = row.try_get(0)?;
+    let is_mariadb = version.contains("MariaDB");
+    let least = if is_mariadb { [10, 6, 0] } else { [8, 0, 19] };
+    if parse_version(&version).is_none_or(|version| version < least) {
+        return Ok(Err(OpenError::Version { version }));
+    }
+    let flush: u64 = row.try_get(2)?;
+    if flush != 1 {
+        tracing::warn!(
+            "the database server's innodb_flush_log_at_trx_commit is {flush}, not 1: a power cut or \
+             crash of its machine can take what was answered as stored"
+        );
+    }
+    let packet: u64 = row.try_get(1)?;
+    let statement_bytes = MOST_BYTES.min(packet / PACKET_SHARE);
+    Ok(Ok(Server {
+        is_mariadb,
+        statement_bytes: usize::try_from(statement_bytes).unwrap_or(usize::MAX),
+    }))
+}
+
+/// The leading numbers of a version, such as `10.11.6-MariaDB-log`.
+fn parse_version(version: &str) -> Option<[u32; 3]> {
+    let leading = version
+        .split(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .next()?;
+    let mut numbers = leading.split('.').map(|part| part.parse().ok());
+    Some([
+        numbers.next()??,
+        numbers.next()??,
+        numbers.next().flatten().unwrap_or(0),
+    ])
+}
+
+/// Runs the missing migrations, one process at a time.
+///
+/// The migrator's own lock is left off: it waits for `-1` seconds, which MariaDB answers at once with
+/// NULL, so that nobody is locked out.
+///
+/// A migration that a crash cut short is marked by the migrator as neither missing nor done. Each of
+/// ours can be run again from its start, so it is; the lock proves that nobody else is at it.
+async fn migrate(
+    connection: &mut MySqlConnection,
+    database: &str,
+    longest: Duration,
+) -> Result<(), OpenError> {
+    let failed = |source: Fault| OpenError::Migration {
+        database: database.to_owned(),
+        source,
+    };
+    let migrating = async {
+        let locked: Option<i64> = sqlx::query_scalar(
+            "SELECT GET_LOCK(CONCAT('chat-migrations-', LEFT(SHA2(DATABASE(), 256), 32)), ?)",
+        )
+        .bind(longest.as_secs())
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|error| failed(Fault::of(&error)))?;
+        if locked != Some(1) {
+            return Err(busy(database));
+        }
+        let mut migrator: Migrator = sqlx::migrate!("../../migrations/mysql");
+        migrator.set_locking(false);
+        let mut outcome = migrator.run_direct(None, connection, false).await;
+        while let Err(MigrateError::Dirty(version)) = outcome
+            && migrator.version_exists(version)
+        {
+            tracing::warn!(
+                version,
+                "a migration was cut short before; it is run again from its start"
+            );
+            sqlx::query("DELETE FROM _sqlx_migrations WHERE version = ? AND success = FALSE")
+                .bind(version)
+                .execute(&mut *connection)
+                .await
+                .map_err(|error| failed(Fault::of(&error)))?;
+            outcome = migrator.run_direct(None, connection, false).await;
+        }
+        outcome.map_err(|error| match error {
+            MigrateError::VersionMissing(migration) | MigrateError::Dirty(migration) => {
+                OpenError::NewerSchema {
+                    database: database.to_owned(),
+                    migration,
+                }
+            }
+            MigrateError::Execute(error) => failed(Fault::of(&error)),
+            MigrateError::ExecuteMigration(error, version) => failed(Fault::new(format!(
+                "migration {version}: {}",
+                Fault::of(&error)
+            ))),
+            error => failed(Fault::new(error.to_string())),
+        })
+    };
+    // The connection is closed after this, and its lock goes with it.
+    match timeout(longest, migrating).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(busy(database)),
+    }
+}
+
+fn busy(database: &str) -> OpenError {
+    OpenError::Busy {
+        database: database.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_version;
+
+    #[test]
+    fn versions_are_read_up_to_the_first_word() {
+        assert_eq!(
+            parse_version("10.11.6-MariaDB-0+deb12u1-log"),
+            Some([10, 11, 6])
+        );
+        assert_eq!(parse_version("8.0.19"), Some([8, 0, 19]));
+        assert_eq!(parse_version("9.7.0-er2"), Some([9, 7, 0]));
+        assert_eq!(parse_version("8.0.11-TiDB-v7.5.0"), Some([8, 0, 11]));
+        assert_eq!(parse_version("8.4"), Some([8, 4, 0]));
+        assert_eq!(parse_version("MariaDB"), None);
+    }
+}
