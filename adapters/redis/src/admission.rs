@@ -1,0 +1,324 @@
+//! Which shards are open: for which run of the server, in which epoch, by which scripts.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use chat_core::{
+    PortError, PortErrorKind,
+    model::{Admission, Epoch, EpochMark, Incarnation, Position, Shard, Sighting},
+    ports::Tokens,
+};
+
+use crate::{
+    RedisLimits,
+    error::{Failure, port_error},
+    info::Info,
+    keys::{Keys, position},
+    reply,
+    scripts::{self, Call, Identity, Scripts},
+    server::{Line, Server, Syncing},
+};
+
+/// How old the knowledge of which server answers may be.
+///
+/// A server that was made a replica and a master again keeps its run and its scripts, but lost what the
+/// other master did not have. No script can see that, so whoever numbers asks once in this while; a
+/// server that changed roles twice within it could not have copied the other's data.
+const KNOWN_FOR: Duration = Duration::from_secs(1);
+
+/// The state of all shards as this process knows it.
+pub(crate) struct Admissions {
+    server: Arc<Server>,
+    keys: Arc<Keys>,
+    scripts: Arc<Scripts>,
+    tokens: Arc<dyn Tokens>,
+    limits: RedisLimits,
+    shards: Vec<Mutex<Known>>,
+    answering: Mutex<Option<(Instant, Arc<Identity>)>>,
+    /// Held while the server is asked who it is, so that one caller asks for all.
+    asking: tokio::sync::Mutex<()>,
+}
+
+/// What is known of a shard.
+#[derive(Default)]
+struct Known {
+    open: Option<Arc<Open>>,
+    /// The furthest entry that the server told this process of.
+    furthest: Position,
+}
+
+/// A shard that numbers.
+pub(crate) struct Open {
+    identity: Identity,
+    /// The epoch that it was opened for.
+    pub(crate) epoch: Epoch,
+    /// The hash of the script that numbers.
+    pub(crate) create: String,
+    /// The hash of the script that seeds.
+    pub(crate) seed: String,
+}
+
+impl Admissions {
+    pub(crate) fn new(
+        server: &Arc<Server>,
+        keys: &Arc<Keys>,
+        scripts: &Arc<Scripts>,
+        tokens: Arc<dyn Tokens>,
+        limits: RedisLimits,
+    ) -> Self {
+        Self {
+            server: Arc::clone(server),
+            keys: Arc::clone(keys),
+            scripts: Arc::clone(scripts),
+            tokens,
+            limits,
+            shards: keys.shards().map(|_| Mutex::default()).collect(),
+            answering: Mutex::new(None),
+            asking: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// The open shard, where it is open for the server that answers now.
+    pub(crate) async fn opened(&self, shard: Shard) -> Result<Option<Arc<Open>>, PortError> {
+        let Some(open) = self.known(shard).open.clone() else {
+            return Ok(None);
+        };
+        let answering = self.identity().await?;
+        if open.identity == *answering {
+            return Ok(Some(open));
+        }
+        self.shut(shard, &open);
+        Ok(None)
+    }
+
+    /// Closes a shard that turned out not to be open, unless it was opened anew meanwhile.
+    pub(crate) fn shut(&self, shard: Shard, found: &Arc<Open>) {
+        let mut known = self.known(shard);
+        if known
+            .open
+            .as_ref()
+            .is_some_and(|open| Arc::ptr_eq(open, found))
+        {
+            known.open = None;
+        }
+    }
+
+    /// Closes a shard that is open for an epoch.
+    pub(crate) fn close(&self, shard: Shard, epoch: Epoch) {
+        if self.keys.has(shard) {
+            let mut known = self.known(shard);
+            known.open.take_if(|open| open.epoch == epoch);
+        }
+    }
+
+    /// Remembers how far a shard's stream has come.
+    pub(crate) fn saw(&self, shard: Shard, position: Position) {
+        let mut known = self.known(shard);
+        known.furthest = known.furthest.max(position);
+    }
+
+    /// Observes a server that is not known to be admitted.
+    pub(crate) async fn sight(&self, shard: Shard) -> Result<Sighting, PortError> {
+        const SIGHTING: &str = "observe the server";
+        let told = |failure: Failure| failure.of(SIGHTING);
+        // All is asked on one connection, and so of one run.
+        let mut line = self.server.line().await.map_err(told)?;
+        let info = line.info(&[]).await.map_err(told)?;
+        if let Some(reason) = info.unfit() {
+            return Err(port_error(PortErrorKind::Misconfigured, SIGHTING, reason));
+        }
+        if let Some(reason) = info.not_now() {
+            return Err(port_error(PortErrorKind::Unavailable, SIGHTING, reason));
+        }
+        self.look(&mut line, &info, shard).await.map_err(told)
+    }
+
+    async fn look(&self, line: &mut Line, info: &Info, shard: Shard) -> Result<Sighting, Failure> {
+        let state = self.keys.of_shard(shard, 'm');
+        let furthest = self.known(shard).furthest;
+        let syncing = line.syncing(info).await?;
+        let mut asking = redis::cmd("HMGET");
+        asking.arg(&state).arg(&["e", "f", "r"]);
+        let mut found = reply::list(line.ask(&asking).await?)?.into_iter();
+        let mut next = || reply::text(found.next().unwrap_or_default());
+        let (mark, synced, followed) = (next()?, next()?, next()?);
+        let mark = match mark.is_empty() {
+            false => parse_mark(&mark)?,
+            true => self.leave_nonce(line, &state).await?,
+        };
+        let position = last_position(line, &self.keys.of_shard(shard, 'q')).await?;
+        // With replicas about, nobody can tell afterwards which of them it is that came back.
+        let complete = syncing == Syncing::Always
+            && synced == Syncing::Always.as_str()
+            && followed.is_empty()
+            && !info.has_replicas()
+            && !info.was_promoted()
+            && position >= furthest;
+        let identity = info.identity();
+        Ok(Sighting {
+            shard,
+            address: self.server.address.clone(),
+            incarnation: incarnation(&identity),
+            mark,
+            complete,
+            position,
+        })
+    }
+
+    /// Leaves a number where the epoch is missing; whoever came first has left theirs.
+    async fn leave_nonce(&self, line: &mut Line, state: &str) -> Result<EpochMark, Failure> {
+        let bytes = self.tokens.uid().to_bytes();
+        let nonce = bytes
+            .iter()
+            .fold(0_u64, |nonce, byte| nonce.rotate_left(8) ^ u64::from(*byte));
+        let mut leaving = redis::cmd("HSETNX");
+        leaving.arg(state).arg("e").arg(format!("?{nonce}"));
+        line.ask(&leaving).await?;
+        let left = line.ask(redis::cmd("HGET").arg(state).arg("e")).await?;
+        parse_mark(&reply::text(left)?)
+    }
+
+    /// Installs an admitted epoch where the sighting still holds, and gives the server the scripts.
+    pub(crate) async fn open(&self, admission: &Admission) -> Result<bool, Failure> {
+        let Admission { sighting, epoch } = admission;
+        let shard = sighting.shard;
+        let Some(identity) = identity(&sighting.incarnation).filter(|_| self.keys.has(shard))
+        else {
+            return Ok(false);
+        };
+        let mut line = self.server.line().await?;
+        let info = line.info(&["server", "replication", "persistence"]).await?;
+        let syncing = line.syncing(&info).await?;
+        let call = Call::on([self.keys.of_shard(shard, 'm')])
+            .with(&identity.run)
+            .with(&identity.replication)
+            .with(mark_text(sighting.mark))
+            .with(epoch.get())
+            .with(syncing.as_str());
+        let installed = line.ask(&self.scripts.open.command(&call)).await?;
+        if reply::number(installed)? == 0 {
+            return Ok(false);
+        }
+        // The same connection leads to the same run: no other one comes to know these texts.
+        let create = load(&mut line, &scripts::create(&identity, *epoch, &self.limits)).await?;
+        let seed = load(&mut line, &scripts::seed(&identity, *epoch, &self.limits)).await?;
+        let mut known = self.known(shard);
+        known.furthest = sighting.position;
+        known.open = Some(Arc::new(Open {
+            identity,
+            epoch: *epoch,
+            create,
+            seed,
+        }));
+        Ok(true)
+    }
+
+    /// Who answers on the shared connection, as known for a moment.
+    async fn identity(&self) -> Result<Arc<Identity>, PortError> {
+        if let Some(identity) = self.lately() {
+            return Ok(identity);
+        }
+        let _turn = self.asking.lock().await;
+        if let Some(identity) = self.lately() {
+            return Ok(identity);
+        }
+        const ASKING: &str = "ask the server who it is";
+        let asked = Instant::now();
+        let info = self.server.info(&["server", "replication"]).await;
+        let info = info.map_err(|failure| failure.of(ASKING))?;
+        if let Some(reason) = info.not_now() {
+            return Err(port_error(PortErrorKind::Unavailable, ASKING, reason));
+        }
+        if info.has_replicas() {
+            self.note_replicas()
+                .await
+                .map_err(|failure| failure.of(ASKING))?;
+        }
+        let identity = Arc::new(info.identity());
+        *self.answering.lock().expect("no holder of the lock panics") =
+            Some((asked, Arc::clone(&identity)));
+        Ok(identity)
+    }
+
+    fn lately(&self) -> Option<Arc<Identity>> {
+        let answering = self.answering.lock().expect("no holder of the lock panics");
+        let (asked, identity) = answering.as_ref()?;
+        (asked.elapsed() < KNOWN_FOR).then(|| Arc::clone(identity))
+    }
+
+    /// Remembers, in every shard that is open, that another server has had its data.
+    async fn note_replicas(&self) -> Result<(), Failure> {
+        let mut noting = redis::pipe();
+        for shard in self.keys.shards() {
+            if self.known(shard).open.is_some() {
+                noting
+                    .cmd("HSET")
+                    .arg(self.keys.of_shard(shard, 'm'))
+                    .arg("r")
+                    .arg(1);
+            }
+        }
+        self.server.ask_all(&noting).await.map(drop)
+    }
+
+    fn known(&self, shard: Shard) -> MutexGuard<'_, Known> {
+        self.shards
+            .get(usize::from(shard.get()))
+            .expect("a shard is one of those that were named")
+            .lock()
+            .expect("no holder of the lock panics")
+    }
+}
+
+async fn load(line: &mut Line, text: &str) -> Result<String, Failure> {
+    reply::text(line.ask(redis::cmd("SCRIPT").arg("LOAD").arg(text)).await?)
+}
+
+/// The last id that a stream gave, also where the entry is gone.
+async fn last_position(line: &mut Line, stream: &str) -> Result<Position, Failure> {
+    let mut asking = redis::cmd("XINFO");
+    asking.arg("STREAM").arg(stream);
+    let answer = match line.ask(&asking).await {
+        Err(failure) if failure.is("ERR") => return Ok(Position::default()),
+        answer => reply::pairs(answer?)?,
+    };
+    for (name, value) in answer {
+        if name == "last-generated-id" {
+            return position(&reply::text(value)?).ok_or(Failure::Strange("a stream's id"));
+        }
+    }
+    Err(Failure::Strange("a stream's state"))
+}
+
+fn incarnation(identity: &Identity) -> Incarnation {
+    Incarnation(format!("{}/{}", identity.run, identity.replication))
+}
+
+fn identity(incarnation: &Incarnation) -> Option<Identity> {
+    let (run, replication) = incarnation.0.split_once('/')?;
+    Some(Identity {
+        run: run.to_owned(),
+        replication: replication.to_owned(),
+    })
+}
+
+fn parse_mark(text: &str) -> Result<EpochMark, Failure> {
+    let wrong = |_| Failure::Strange("an epoch");
+    match text.strip_prefix('?') {
+        Some(nonce) => Ok(EpochMark::Missing {
+            nonce: nonce.parse().map_err(wrong)?,
+        }),
+        None => Ok(EpochMark::Installed(Epoch::new(
+            text.parse().map_err(wrong)?,
+        ))),
+    }
+}
+
+fn mark_text(mark: EpochMark) -> String {
+    match mark {
+        EpochMark::Installed(epoch) => epoch.to_string(),
+        EpochMark::Missing { nonce } => format!("?{nonce}"),
+    }
+}

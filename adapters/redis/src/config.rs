@@ -1,0 +1,135 @@
+//! What an operator may set about Redis.
+
+use std::{fmt, time::Duration};
+
+/// Settings of counter and queue on Redis.
+///
+/// Its `Debug` shows no credentials.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisConfig {
+    /// Where the server is: `redis://[user[:password]@]host[:port][/database]`, or `rediss://…` for TLS.
+    pub url: String,
+    /// What the names of all keys begin with, so that systems can share a server; letters, digits,
+    /// `.`, `_`, `:` and `-`.
+    pub prefix: String,
+    /// How many shards applications are spread over; fixed for good once something was numbered.
+    pub shards: u16,
+    /// Whether workers take creations from this server's streams.
+    ///
+    /// Where the queue is of another technology they only wait here, and the caller publishes and
+    /// confirms them.
+    pub enqueues: bool,
+    /// Above what the counter takes no more.
+    pub limits: RedisLimits,
+    /// How long a counter, or the mark of a deletion, is kept once nothing needs it; far longer than
+    /// any request lives.
+    pub idle: Duration,
+    /// How long a consumer may hold an entry before another one takes it over.
+    pub takeover: Duration,
+    /// How long a reader that found only a few entries waits for more, so that they are stored together.
+    pub gather: Duration,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long an answer may take.
+    pub answer_timeout: Duration,
+}
+
+/// Above what the counter takes no more, each for one shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RedisLimits {
+    /// Pending creations of one sequence; at most 65,536, which a new epoch leaps over.
+    pub pending: u32,
+    /// Bytes of payload that may be waiting.
+    pub high_bytes: u64,
+    /// Once there were too many, down to how many bytes they have to fall.
+    pub low_bytes: u64,
+    /// Idempotency keys of a day.
+    pub keys: u32,
+}
+
+impl RedisConfig {
+    /// The usual settings for a server.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            prefix: "chat:".to_owned(),
+            shards: 16,
+            enqueues: true,
+            limits: RedisLimits::default(),
+            idle: Duration::from_hours(24),
+            takeover: Duration::from_secs(30),
+            gather: Duration::from_millis(20),
+            connect_timeout: Duration::from_secs(2),
+            answer_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+impl Default for RedisLimits {
+    fn default() -> Self {
+        Self {
+            pending: 65_536,
+            high_bytes: 32 << 20,
+            low_bytes: 24 << 20,
+            keys: 65_536,
+        }
+    }
+}
+
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            url,
+            prefix,
+            shards,
+            enqueues,
+            limits,
+            idle,
+            takeover,
+            gather,
+            connect_timeout,
+            answer_timeout,
+        } = self;
+        f.debug_struct("RedisConfig")
+            .field("url", &without_credentials(url))
+            .field("prefix", prefix)
+            .field("shards", shards)
+            .field("enqueues", enqueues)
+            .field("limits", limits)
+            .field("idle", idle)
+            .field("takeover", takeover)
+            .field("gather", gather)
+            .field("connect_timeout", connect_timeout)
+            .field("answer_timeout", answer_timeout)
+            .finish()
+    }
+}
+
+/// A URL as it may be shown.
+fn without_credentials(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    // A query may hold a password too.
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    format!("{scheme}://{place}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_holds_no_credentials() {
+        for url in [
+            "redis://ann:secret@host:6379/0",
+            "rediss://:secret@host",
+            "redis://host?password=secret",
+            "redis://ann:se@secret@host",
+        ] {
+            let shown = format!("{:?}", RedisConfig::new(url));
+            assert!(!shown.contains("secret"), "{shown}");
+            assert!(shown.contains("host"), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! Numbering: one script gives a number and keeps what it was given to.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chat_core::{
+    PortError,
+    model::{
+        Admission, ApplicationId, Creation, DeadLetterId, Epoch, Number, NumberRange, Position,
+        Sequence, Shard, Submission, Timestamp, Uid,
+    },
+    ports::{
+        Counter, Lease, Numbering, Pending, PendingPage, PendingPlace, Placement, Seed, Seeding,
+        Settlement, Tokens, UnknownSequence,
+    },
+};
+use redis::Cmd;
+
+use crate::{
+    RedisConfig,
+    admission::{Admissions, Open},
+    error::Failure,
+    keys::{Keys, chats_of, position, sequence_name},
+    pending::PendingReader,
+    reply,
+    scripts::{Call, Scripts},
+    server::Server,
+    settling::Settler,
+};
+
+/// When a shard that is full may be worth another try.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What is being done, for errors.
+const NUMBERING: &str = "number a creation";
+
+/// Gives numbers by one script a creation, on one connection for all callers.
+///
+/// A server that came back gives none until the repository admitted it.
+pub struct RedisCounter {
+    server: Arc<Server>,
+    keys: Arc<Keys>,
+    scripts: Arc<Scripts>,
+    admissions: Admissions,
+    pending: PendingReader,
+    settler: Settler,
+    enqueues: bool,
+    idle: Duration,
+}
+
+impl RedisCounter {
+    pub(crate) fn new(
+        config: &RedisConfig,
+        server: &Arc<Server>,
+        keys: &Arc<Keys>,
+        tokens: Arc<dyn Tokens>,
+    ) -> Self {
+        let scripts = Arc::new(Scripts::new());
+        Self {
+            admissions: Admissions::new(server, keys, &scripts, tokens, config.limits),
+            pending: PendingReader::new(server, keys, &scripts, config.enqueues),
+            settler: Settler::new(server, keys, &scripts, config.idle),
+            server: Arc::clone(server),
+            keys: Arc::clone(keys),
+            scripts,
+            enqueues: config.enqueues,
+            idle: config.idle,
+        }
+    }
+
+    /// The call of the script that numbers, with the one list of arguments that it has.
+    fn creating(&self, shard: Shard, open: &Open, submission: &Submission) -> Cmd {
+        let draft = &submission.draft;
+        let sequence = draft.sequence();
+        let payload = draft.encode();
+        let mut command = Cmd::with_capacity(14, payload.len() + 320);
+        command.arg("EVALSHA").arg(&open.create);
+        command.arg(if submission.key.is_some() { 7 } else { 5 });
+        command.arg(self.keys.of_shard(shard, 'm'));
+        command.arg(self.keys.of_shard(shard, 'q'));
+        command.arg(self.keys.of(&chats_of(&sequence), 'c'));
+        command.arg(self.keys.of(&sequence, 'c'));
+        command.arg(self.keys.of(&sequence, 'p'));
+        if let Some(key) = &submission.key {
+            command.arg(self.keys.of_key(sequence.application(), key));
+            command.arg(self.keys.of_shard(shard, 'n'));
+        }
+        command.arg(payload);
+        command.arg(sequence_name(&sequence));
+        command.arg(draft.uid.to_bytes().as_slice());
+        if submission.key.is_some() {
+            command.arg(submission.digest().as_bytes().as_slice());
+            command.arg(draft.created_at.as_micros());
+        }
+        command
+    }
+
+    /// Reads what the script that numbers said; `None` where the shard's epoch is another one.
+    fn numbering(
+        &self,
+        shard: Shard,
+        open: &Open,
+        sequence: &Sequence,
+        answer: &[u8],
+    ) -> Result<Option<Numbering>, Failure> {
+        let strange = || Failure::Strange("a numbering");
+        let text = std::str::from_utf8(answer).map_err(|_| strange())?;
+        let first = *answer.first().ok_or_else(strange)?;
+        let rest = text.get(1..).unwrap_or_default();
+        let numbering = match first {
+            b'0'..=b'9' => {
+                let (number, position) = accepted(text).ok_or_else(strange)?;
+                self.admissions.saw(shard, position);
+                Numbering::Accepted {
+                    number,
+                    epoch: open.epoch,
+                    placement: self.placement(),
+                }
+            }
+            b'R' => {
+                let (number, created_at) = rest.split_once(' ').ok_or_else(strange)?;
+                let micros = created_at.parse().map_err(|_| strange())?;
+                Numbering::Replayed {
+                    number: Number::parse(number).map_err(|_| strange())?,
+                    created_at: Timestamp::from_micros(micros),
+                }
+            }
+            b'K' => Numbering::KeyReused,
+            b'G' => Numbering::Gone,
+            b'O' => Numbering::Overloaded {
+                retry_after: RETRY_AFTER,
+            },
+            b'U' => {
+                let (which, lease) = rest.split_at_checked(1).ok_or_else(strange)?;
+                let chats = chats_of(sequence);
+                let lease = (!lease.is_empty()).then(|| lease.parse().map(Lease));
+                Numbering::Unknown(UnknownSequence {
+                    sequence: if which == "3" { chats } else { *sequence },
+                    shard,
+                    epoch: open.epoch,
+                    lease: lease.transpose().map_err(|_| strange())?,
+                })
+            }
+            b'E' => return Ok(None),
+            _ => return Err(strange()),
+        };
+        Ok(Some(numbering))
+    }
+
+    fn placement(&self) -> Placement {
+        if self.enqueues {
+            Placement::Enqueued
+        } else {
+            Placement::Remembered
+        }
+    }
+
+    async fn plant(&self, seed: &Seed) -> Result<Seeding, PortError> {
+        const SEEDING: &str = "seed a sequence";
+        let shard = self.keys.shard_of(&seed.sequence);
+        let open = self.admissions.opened(shard).await?;
+        let Some(open) = open.filter(|open| open.epoch == seed.epoch) else {
+            return Ok(Seeding::Refused);
+        };
+        let chats = chats_of(&seed.sequence);
+        let keys = [
+            self.keys.of_shard(shard, 'm'),
+            self.keys.of(&seed.sequence, 'c'),
+            self.keys.of(&seed.sequence, 'l'),
+            self.keys.of(&seed.sequence, 'p'),
+            self.keys.of(&chats, 'p'),
+        ];
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(&open.seed).arg(keys.len()).arg(&keys);
+        command.arg(seed.lease.0).arg(seed.last);
+        command
+            .arg(millis(self.idle))
+            .arg(chat_number(&seed.sequence));
+        match self.server.ask(&command).await.map(reply::number) {
+            Ok(Ok(planted)) if planted > 0 => Ok(Seeding::Seeded),
+            Ok(Ok(_)) => Ok(Seeding::Refused),
+            Err(failure) if failure.is("NOSCRIPT") => {
+                self.admissions.shut(shard, &open);
+                Ok(Seeding::Refused)
+            }
+            Ok(Err(failure)) | Err(failure) => Err(failure.of(SEEDING)),
+        }
+    }
+}
+
+/// A duration as the server takes it.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The number of the chat that a sequence belongs to, as scripts take it.
+pub(crate) fn chat_number(sequence: &Sequence) -> String {
+    match sequence {
+        Sequence::Chats(ApplicationId { .. }) => String::new(),
+        Sequence::Messages(chat) => chat.chat.to_string(),
+    }
+}
+
+/// The number of an accepted creation, and its place in the stream.
+fn accepted(text: &str) -> Option<(Number, Position)> {
+    let (number, id) = text.split_once(' ')?;
+    Some((Number::parse(number).ok()?, position(id)?))
+}
+
+#[async_trait]
+impl Counter for RedisCounter {
+    async fn create(&self, submission: &Submission) -> Result<Numbering, PortError> {
+        let sequence = submission.draft.sequence();
+        let shard = self.keys.shard_of(&sequence);
+        if let Some(open) = self.admissions.opened(shard).await? {
+            let command = self.creating(shard, &open, submission);
+            let numbering = match self.server.ask(&command).await {
+                Ok(answer) => {
+                    let answer = reply::bytes(answer).map_err(|failure| failure.of(NUMBERING))?;
+                    let answer = answer.unwrap_or_default();
+                    let read = self.numbering(shard, &open, &sequence, &answer);
+                    read.map_err(|failure| failure.of(NUMBERING))?
+                }
+                Err(failure) if failure.is("NOSCRIPT") => None,
+                Err(failure) => {
+                    if failure.is("READONLY") {
+                        self.admissions.shut(shard, &open);
+                    }
+                    return Err(failure.of(NUMBERING));
+                }
+            };
+            if let Some(numbering) = numbering {
+                return Ok(numbering);
+            }
+            self.admissions.shut(shard, &open);
+        }
+        Ok(Numbering::Closed(self.admissions.sight(shard).await?))
+    }
+
+    async fn confirm(
+        &self,
+        sequence: &Sequence,
+        number: Number,
+        uid: Uid,
+    ) -> Result<(), PortError> {
+        if self.enqueues {
+            return Ok(());
+        }
+        let shard = self.keys.shard_of(sequence);
+        let pending = self.keys.of(sequence, 'p');
+        let call = Call::on([pending, self.keys.of_shard(shard, 'f')])
+            .with(number.get())
+            .with(uid.to_bytes().as_slice());
+        let confirmed = self.scripts.confirm.run(&self.server, &call).await;
+        confirmed
+            .map(drop)
+            .map_err(|failure| failure.of("confirm a creation"))
+    }
+
+    async fn seed(&self, seed: &Seed) -> Result<Seeding, PortError> {
+        self.plant(seed).await
+    }
+
+    async fn open(&self, admission: &Admission) -> Result<bool, PortError> {
+        let opened = self.admissions.open(admission).await;
+        opened.map_err(|failure| failure.of("open a shard"))
+    }
+
+    async fn close(&self, shard: Shard, epoch: Epoch) -> Result<(), PortError> {
+        self.admissions.close(shard, epoch);
+        Ok(())
+    }
+
+    async fn mark_deleted(&self, sequence: &Sequence) -> Result<(), PortError> {
+        let mut marking = redis::cmd("SET");
+        marking.arg(self.keys.of(sequence, 'c')).arg("-");
+        marking.arg("PX").arg(millis(self.idle));
+        let marked = self.server.ask(&marking).await;
+        marked
+            .map(drop)
+            .map_err(|failure| failure.of("mark a sequence deleted"))
+    }
+
+    async fn pending(
+        &self,
+        sequence: &Sequence,
+        number: Number,
+    ) -> Result<Option<Creation>, PortError> {
+        let read = self.pending.one(sequence, number).await;
+        read.map_err(|failure| failure.of("read a pending creation"))
+    }
+
+    async fn pending_page(
+        &self,
+        sequence: &Sequence,
+        range: &NumberRange,
+        limit: usize,
+    ) -> Result<PendingPage, PortError> {
+        let read = self.pending.page(sequence, range, limit).await;
+        read.map_err(|failure| failure.of("read pending creations"))
+    }
+
+    async fn settle(
+        &self,
+        settlements: &[Settlement],
+        epochs: &[(Shard, Epoch)],
+    ) -> Result<Vec<(Shard, Epoch)>, PortError> {
+        let settled = self.settler.settle(settlements, epochs).await;
+        settled.map_err(|failure| failure.of("settle creations"))
+    }
+
+    async fn set_aside(
+        &self,
+        sequence: &Sequence,
+        number: Number,
+        uid: Uid,
+        letter: Option<DeadLetterId>,
+    ) -> Result<(), PortError> {
+        let shard = self.keys.shard_of(sequence);
+        let pending = self.keys.of(sequence, 'p');
+        let call = Call::on([pending, self.keys.of_shard(shard, 'd')])
+            .with(number.get())
+            .with(uid.to_bytes().as_slice())
+            .with(letter.as_ref().map_or("", DeadLetterId::as_str));
+        let pointed = self.scripts.set_aside.run(&self.server, &call).await;
+        pointed
+            .map(drop)
+            .map_err(|failure| failure.of("set a creation aside"))
+    }
+
+    async fn pending_since(
+        &self,
+        before: Timestamp,
+        after: Option<PendingPlace>,
+        limit: usize,
+    ) -> Result<Vec<Pending>, PortError> {
+        let listed = self.pending.since(before, after, limit).await;
+        listed.map_err(|failure| failure.of("list pending creations"))
+    }
+
+    fn settle_acknowledges(&self) -> bool {
+        self.enqueues
+    }
+
+    async fn check(&self) -> Result<(), PortError> {
+        self.server.check().await
+    }
+}

@@ -1,0 +1,187 @@
+//! From Redis' errors to the ports' error.
+
+use std::fmt;
+
+use chat_core::{PortError, PortErrorKind};
+use redis::{ErrorKind, RedisError};
+
+/// The adapter's name in errors.
+const ADAPTER: &str = "redis";
+
+/// Why a server cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A setting makes no sense.
+    #[error("{what} must be {wanted}")]
+    Setting {
+        /// Which setting.
+        what: &'static str,
+        /// What it may be.
+        wanted: &'static str,
+    },
+    /// The server does not answer.
+    #[error("the Redis server at `{address}` does not answer")]
+    Unreachable {
+        /// Where it was looked for.
+        address: String,
+        /// What went wrong.
+        #[source]
+        source: PortError,
+    },
+    /// The server is one that this program must not run on.
+    #[error("the Redis server at `{address}` cannot be used: {reason}")]
+    Unusable {
+        /// Where it is.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Why a question to the server has no answer.
+#[derive(thiserror::Error)]
+pub(crate) enum Failure {
+    /// None came in time.
+    #[error("the server did not answer in time")]
+    Late,
+    /// The driver or the server said so.
+    #[error("{}", said(.0))]
+    Told(RedisError),
+    /// The answer has another form than the one that was asked for.
+    #[error("the server answered something else than {0}")]
+    Strange(&'static str),
+}
+
+impl Failure {
+    /// Says whether the server answered with this code.
+    pub(crate) fn is(&self, code: &str) -> bool {
+        matches!(self, Self::Told(error) if error.code() == Some(code))
+    }
+
+    /// The failure as the ports tell it.
+    pub(crate) fn of(self, operation: &'static str) -> PortError {
+        PortError::new(self.kind(), ADAPTER, operation).caused_by(self)
+    }
+
+    fn kind(&self) -> PortErrorKind {
+        match self {
+            Self::Late => PortErrorKind::Timeout,
+            Self::Strange(_) => PortErrorKind::Corrupt,
+            Self::Told(error) => kind(error),
+        }
+    }
+}
+
+/// The driver's own form repeats what the server said, arguments and all.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Failure({self})")
+    }
+}
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        // Of several commands' errors the first one tells enough.
+        let errors = error.clone().into_server_errors();
+        let first = errors.as_deref().and_then(|errors| errors.first());
+        Self::Told(first.map_or(error, |(_, first)| first.clone().into()))
+    }
+}
+
+/// A failure that has no other cause than what was found.
+pub(crate) fn port_error(
+    kind: PortErrorKind,
+    operation: &'static str,
+    found: impl Into<String>,
+) -> PortError {
+    PortError::new(kind, ADAPTER, operation).caused_by(found.into())
+}
+
+/// Says what a caller may do about an error of the driver or the server.
+fn kind(error: &RedisError) -> PortErrorKind {
+    if error.is_timeout() {
+        return PortErrorKind::Timeout;
+    }
+    match error.code() {
+        Some("OOM") => PortErrorKind::Full,
+        Some("WRONGTYPE") => PortErrorKind::Corrupt,
+        Some("NOAUTH" | "WRONGPASS" | "NOPERM" | "ERR" | "CROSSSLOT") => {
+            PortErrorKind::Misconfigured
+        }
+        // Among them LOADING, READONLY, MISCONF, NOREPLICAS, TRYAGAIN, BUSY, CLUSTERDOWN, MASTERDOWN.
+        Some(_) => PortErrorKind::Unavailable,
+        None => match error.kind() {
+            ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => {
+                PortErrorKind::Misconfigured
+            }
+            ErrorKind::Parse | ErrorKind::UnexpectedReturnType => PortErrorKind::Corrupt,
+            _ => PortErrorKind::Unavailable,
+        },
+    }
+}
+
+/// What the server said, without the arguments that it repeats of a command it does not know.
+fn said(error: &RedisError) -> String {
+    let text = error.to_string();
+    let end = text.find(", with args").unwrap_or(text.len());
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::{ServerError, Value};
+
+    use super::*;
+
+    fn told(line: &str) -> Failure {
+        let parsed = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        let Value::ServerError(error) = parsed else {
+            panic!("{line:?} is no error");
+        };
+        let _: &ServerError = &error;
+        Failure::Told(error.into())
+    }
+
+    #[test]
+    fn what_passes_can_be_tried_again() {
+        for line in [
+            "LOADING Redis is loading the dataset in memory",
+            "READONLY You can't write against a read only replica.",
+            "MISCONF Errors writing to the AOF file: No space left on device",
+            "NOREPLICAS Not enough good replicas to write.",
+            "TRYAGAIN Multiple keys request during rehashing of slot",
+            "BUSY Redis is busy running a script.",
+            "CLUSTERDOWN The cluster is down",
+            "MASTERDOWN Link with MASTER is down",
+        ] {
+            assert_eq!(told(line).kind(), PortErrorKind::Unavailable, "{line}");
+        }
+        assert_eq!(told("OOM command not allowed").kind(), PortErrorKind::Full);
+        assert_eq!(Failure::Late.kind(), PortErrorKind::Timeout);
+    }
+
+    #[test]
+    fn what_an_operator_must_mend_is_not_tried_again() {
+        for line in [
+            "NOAUTH Authentication required.",
+            "WRONGPASS invalid username-password pair or user is disabled.",
+            "NOPERM this user has no permissions",
+            "ERR unknown command",
+        ] {
+            assert_eq!(told(line).kind(), PortErrorKind::Misconfigured, "{line}");
+        }
+        assert_eq!(
+            told("WRONGTYPE Operation against a key").kind(),
+            PortErrorKind::Corrupt
+        );
+    }
+
+    #[test]
+    fn no_argument_is_repeated() {
+        let line = "ERR unknown command 'EVALSHA', with args beginning with: 'a secret body' ";
+        let error = told(line).of("number a creation");
+        let chain = format!("{error} {:?}", error.source);
+        assert!(!chain.contains("secret"), "{chain}");
+        assert!(chain.contains("EVALSHA"), "{chain}");
+    }
+}

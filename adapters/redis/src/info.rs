@@ -1,0 +1,117 @@
+//! What a server says of itself, and whether it may be used.
+
+use std::collections::HashMap;
+
+use crate::scripts::Identity;
+
+/// The oldest version that has all that the scripts use.
+const OLDEST: u32 = 7;
+
+/// The answer to `INFO`.
+pub(crate) struct Info(HashMap<String, String>);
+
+impl Info {
+    pub(crate) fn parse(text: &str) -> Self {
+        let lines = text.lines().filter_map(|line| line.split_once(':'));
+        Self(
+            lines
+                .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+                .collect(),
+        )
+    }
+
+    fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            run: self.get("run_id").to_owned(),
+            replication: self.get("master_replid").to_owned(),
+        }
+    }
+
+    /// Why it cannot number or carry at this moment, though it may later.
+    pub(crate) fn not_now(&self) -> Option<&'static str> {
+        if self.get("loading") == "1" {
+            Some("it is still loading its data")
+        } else if self.get("role") == "master" {
+            None
+        } else {
+            Some("it is a replica")
+        }
+    }
+
+    /// Why this program must not run on it.
+    pub(crate) fn unfit(&self) -> Option<String> {
+        let version = self.get("redis_version");
+        let major = version.split('.').next().and_then(|it| it.parse().ok());
+        let policy = self.policy();
+        if major.is_none_or(|major: u32| major < OLDEST) {
+            Some(format!(
+                "its version is `{version}`, {OLDEST} or later is needed"
+            ))
+        } else if policy.starts_with("allkeys-") {
+            Some(format!(
+                "its maxmemory-policy is `{policy}`, which drops accepted work; `noeviction` is wanted"
+            ))
+        } else {
+            None
+        }
+    }
+
+    /// What it does when its memory is full.
+    pub(crate) fn policy(&self) -> &str {
+        self.get("maxmemory_policy")
+    }
+
+    /// Whether it writes a log of all changes.
+    pub(crate) fn keeps_a_log(&self) -> bool {
+        self.get("aof_enabled") == "1"
+    }
+
+    /// Whether it ever took over from another server in this run.
+    pub(crate) fn was_promoted(&self) -> bool {
+        self.get("master_replid2").bytes().any(|byte| byte != b'0')
+    }
+
+    /// Whether another server follows it now.
+    pub(crate) fn has_replicas(&self) -> bool {
+        !matches!(self.get("connected_slaves"), "" | "0")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(lines: &[&str]) -> Info {
+        Info::parse(&lines.join("\r\n"))
+    }
+
+    #[test]
+    fn old_servers_and_servers_that_drop_work_are_unfit() {
+        let fit = info(&["redis_version:7.0.15", "maxmemory_policy:noeviction"]);
+        assert_eq!(fit.unfit(), None);
+        let warned = info(&["redis_version:7.2.4", "maxmemory_policy:volatile-lru"]);
+        assert_eq!(warned.unfit(), None);
+        for (version, policy) in [
+            ("6.2.14", "noeviction"),
+            ("", "noeviction"),
+            ("7.4.1", "allkeys-lru"),
+        ] {
+            let version = format!("redis_version:{version}");
+            let policy = format!("maxmemory_policy:{policy}");
+            let unfit = info(&[&version, &policy]);
+            assert!(unfit.unfit().is_some(), "{version} {policy}");
+        }
+    }
+
+    #[test]
+    fn a_second_replication_id_is_a_promotion() {
+        let zeros = format!("master_replid2:{}", "0".repeat(40));
+        assert!(!info(&[&zeros]).was_promoted());
+        let other = format!("master_replid2:{}", "0a".repeat(20));
+        assert!(info(&[&other]).was_promoted());
+    }
+}

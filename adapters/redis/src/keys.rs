@@ -1,0 +1,219 @@
+//! What lies where: the names of all keys, and what is told to others of their places.
+//!
+//! Every name begins with the system's prefix and the shard in braces, which is all that a cluster looks
+//! at: a shard's keys are in one slot. Of a shard there are
+//!
+//! | key | type | what it holds |
+//! |---|---|---|
+//! | `m` | hash | `e` the epoch, or `?` and a nonce; `b` waiting bytes; `o` once there were too many; `f` how writes are synced; `r` once a replica was seen |
+//! | `q` | stream | accepted creations, their payload once and for all: `n` number, `e` epoch, `s` sequence, `d` draft, `f` forced |
+//! | `k` | set | ids of entries that are acknowledged and kept, since they are pending |
+//! | `d` | hash | uid to dead letter |
+//! | `f` | set | ids that the queue is known to have had |
+//! | `n` | hash | idempotency keys by the hour they were made in, and their sum |
+//!
+//! and of a sequence, named `7` for the chats of application 7 and `7:3` for the messages of its chat 3,
+//!
+//! | key | type | what it holds |
+//! |---|---|---|
+//! | `7:3c` | string | epoch and last number, `2:41`; or `-` for deleted |
+//! | `7:3p` | sorted set | by number: stream id, size and uid of what is pending |
+//! | `7:3l` | string | the lease of whoever may seed it |
+//! | `7i…` | string | an idempotency key of application 7: digest, number, time |
+
+use chat_core::{
+    model::{ApplicationId, IdempotencyKey, Position, Sequence, Shard},
+    ports::{PendingPlace, Receipt},
+};
+
+use crate::{RedisConfig, error::OpenError};
+
+/// The most shards that a system may have.
+const MOST_SHARDS: u16 = 1_024;
+
+/// Names keys.
+pub(crate) struct Keys {
+    /// What the names of each shard's keys begin with.
+    shards: Vec<String>,
+}
+
+impl Keys {
+    pub(crate) fn try_new(config: &RedisConfig) -> Result<Self, OpenError> {
+        let is_plain =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-');
+        if !config.prefix.bytes().all(is_plain) {
+            return Err(OpenError::Setting {
+                what: "the prefix of Redis' keys",
+                wanted: "made of letters, digits and `.`, `_`, `:`, `-`",
+            });
+        }
+        if !(1..=MOST_SHARDS).contains(&config.shards) {
+            return Err(OpenError::Setting {
+                what: "the number of shards",
+                wanted: "from 1 to 1,024",
+            });
+        }
+        let name = |shard| format!("{}{{s{shard:02}}}:", config.prefix);
+        Ok(Self {
+            shards: (0..config.shards).map(name).collect(),
+        })
+    }
+
+    /// All shards.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = Shard> + use<> {
+        (0..self.count()).map(Shard::new)
+    }
+
+    pub(crate) fn count(&self) -> u16 {
+        u16::try_from(self.shards.len()).expect("it is checked when they are named")
+    }
+
+    /// The shard that a sequence lies in.
+    pub(crate) fn shard_of(&self, sequence: &Sequence) -> Shard {
+        Shard::of(sequence.application(), self.count())
+    }
+
+    /// What the names of a shard's keys begin with.
+    ///
+    /// # Panics
+    ///
+    /// Panics for a shard that this system does not have.
+    pub(crate) fn base(&self, shard: Shard) -> &str {
+        self.shards
+            .get(usize::from(shard.get()))
+            .expect("a shard is one of those that were named")
+    }
+
+    /// Says whether this system has a shard.
+    pub(crate) fn has(&self, shard: Shard) -> bool {
+        usize::from(shard.get()) < self.shards.len()
+    }
+
+    /// A key of a shard.
+    pub(crate) fn of_shard(&self, shard: Shard, kind: char) -> String {
+        let base = self.base(shard);
+        let mut key = String::with_capacity(base.len() + 1);
+        key.push_str(base);
+        key.push(kind);
+        key
+    }
+
+    /// A key of a sequence.
+    pub(crate) fn of(&self, sequence: &Sequence, kind: char) -> String {
+        let base = self.base(self.shard_of(sequence));
+        match sequence {
+            Sequence::Chats(application) => format!("{base}{application}{kind}"),
+            Sequence::Messages(chat) => {
+                format!("{base}{}:{}{kind}", chat.application, chat.chat)
+            }
+        }
+    }
+
+    /// The key of an idempotency key.
+    pub(crate) fn of_key(&self, application: ApplicationId, key: &IdempotencyKey) -> String {
+        let base = self.base(Shard::of(application, self.count()));
+        format!("{base}{application}i{}", key.as_str())
+    }
+}
+
+/// A sequence as entries name it.
+pub(crate) fn sequence_name(sequence: &Sequence) -> String {
+    match sequence {
+        Sequence::Chats(application) => application.to_string(),
+        Sequence::Messages(chat) => format!("{}:{}", chat.application, chat.chat),
+    }
+}
+
+/// The chats that a sequence's owner is one of: itself for an application's.
+pub(crate) fn chats_of(sequence: &Sequence) -> Sequence {
+    Sequence::Chats(sequence.application())
+}
+
+/// Where an entry stands: its shard and its id in that shard's stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) shard: Shard,
+    pub(crate) position: Position,
+}
+
+impl Place {
+    /// Reads what [`text`](Self::text) wrote; `None` for anything else, and for other systems' shards.
+    pub(crate) fn parse(text: &str, keys: &Keys) -> Option<Self> {
+        let (shard, id) = text.split_once('.')?;
+        let shard = Shard::new(shard.parse().ok()?);
+        let position = position(id)?;
+        keys.has(shard).then_some(Self { shard, position })
+    }
+
+    pub(crate) fn text(&self) -> String {
+        format!("{}.{}", self.shard, id(self.position))
+    }
+
+    pub(crate) fn receipt(&self) -> Receipt {
+        Receipt(self.text())
+    }
+
+    pub(crate) fn pending(&self) -> PendingPlace {
+        PendingPlace(self.text())
+    }
+}
+
+/// The id of a stream's entry.
+pub(crate) fn id(position: Position) -> String {
+    format!("{}-{}", position.major, position.minor)
+}
+
+/// Reads the id of a stream's entry.
+pub(crate) fn position(id: &str) -> Option<Position> {
+    let (major, minor) = id.split_once('-')?;
+    Some(Position {
+        major: major.parse().ok()?,
+        minor: minor.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_core::model::{ChatKey, ChatNumber};
+
+    use super::*;
+
+    fn keys() -> Keys {
+        Keys::try_new(&RedisConfig::new("redis://localhost")).unwrap()
+    }
+
+    #[test]
+    fn keys_of_a_sequence_lie_in_its_shard() {
+        let application = ApplicationId::new(23);
+        let chat = ChatNumber::try_new(4).unwrap();
+        let messages = Sequence::Messages(ChatKey { application, chat });
+        assert_eq!(keys().of(&messages, 'c'), "chat:{s07}:23:4c");
+        assert_eq!(keys().of(&chats_of(&messages), 'p'), "chat:{s07}:23p");
+        let key = IdempotencyKey::parse(b"order-7").unwrap();
+        assert_eq!(keys().of_key(application, &key), "chat:{s07}:23iorder-7");
+    }
+
+    #[test]
+    fn a_place_is_read_as_it_was_written() {
+        let place = Place {
+            shard: Shard::new(3),
+            position: Position { major: 7, minor: 9 },
+        };
+        assert_eq!(Place::parse(&place.text(), &keys()), Some(place));
+        for wrong in ["", "3", "3.7", "16.7-9", "3.7-x", "nobody"] {
+            assert_eq!(Place::parse(wrong, &keys()), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused() {
+        for (prefix, shards) in [("{a}:", 16), ("a b", 16), ("a", 0), ("a", 1_025)] {
+            let config = RedisConfig {
+                prefix: prefix.to_owned(),
+                shards,
+                ..RedisConfig::new("redis://localhost")
+            };
+            assert!(Keys::try_new(&config).is_err(), "{prefix:?} {shards}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Counter and queue on Redis 7 or Valkey: numbers by one script, work on streams.
+//!
+//! Everything of an application lies in one of a fixed number of shards, and all keys of a shard in one
+//! hash slot, so that one script sees them all: it numbers a creation, remembers it as pending, answers
+//! its idempotency key and puts it into the shard's stream, in one step and one round trip.
+//!
+//! A server that came back may have lost something. So the script that numbers carries the server's run
+//! and the shard's epoch in its text, and is called by its hash alone: another run does not know it, and
+//! has to be admitted by the repository first.
+//!
+//! The files on the way of a message, in order: [`counter`](RedisCounter) takes it, `admission` knows
+//! the script of its shard, `scripts/create.lua` numbers it, `reader` hands it to a worker, and
+//! `settling` forgets it once it is stored. `keys` tells what lies where.
+
+mod admission;
+mod config;
+mod counter;
+mod entry;
+mod error;
+mod info;
+mod keys;
+mod pending;
+mod queue;
+mod reader;
+mod reply;
+mod scripts;
+mod server;
+mod settling;
+
+use std::sync::Arc;
+
+use chat_core::ports::{Clock, Tokens};
+pub use config::{RedisConfig, RedisLimits};
+pub use counter::RedisCounter;
+pub use error::OpenError;
+use keys::Keys;
+pub use queue::RedisQueue;
+use server::Server;
+
+/// Counter and queue over one server.
+pub struct Redis {
+    /// Numbers creations, and enqueues them where the configuration says so.
+    pub counter: Arc<RedisCounter>,
+    /// Carries what was numbered to where it is stored.
+    pub queue: Arc<RedisQueue>,
+}
+
+impl Redis {
+    /// Connects, and makes sure that the server may be used.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the settings make no sense, the server does not answer, or it is one that this
+    /// program must not run on: too old, a replica, or set up to drop keys that it still needs.
+    pub async fn open(
+        config: &RedisConfig,
+        clock: Arc<dyn Clock>,
+        tokens: Arc<dyn Tokens>,
+    ) -> Result<Self, OpenError> {
+        let keys = Arc::new(Keys::try_new(config)?);
+        let server = Arc::new(Server::connect(config).await?);
+        Ok(Self {
+            counter: Arc::new(RedisCounter::new(config, &server, &keys, tokens)),
+            queue: Arc::new(RedisQueue::new(config, &server, &keys, clock)),
+        })
+    }
+}

@@ -1,0 +1,277 @@
+//! Reading what is accepted and not stored yet.
+
+use std::sync::Arc;
+
+use chat_core::{
+    model::{
+        Creation, DeadLetterId, Epoch, Number, NumberRange, Order, Position, Sequence, Shard,
+        Timestamp,
+    },
+    ports::{Pending, PendingPage, PendingPlace},
+};
+use redis::Value;
+
+use crate::{
+    entry::{Fields, entries},
+    error::Failure,
+    keys::{Keys, Place, id, position},
+    reply,
+    scripts::{Call, Scripts},
+    server::Server,
+};
+
+/// How many entries of a stream are looked at in one step of an audit.
+const STEP: usize = 256;
+
+/// Reads pending creations by number, by range and by age.
+pub(crate) struct PendingReader {
+    server: Arc<Server>,
+    keys: Arc<Keys>,
+    scripts: Arc<Scripts>,
+    enqueues: bool,
+}
+
+/// What one reading of a range gave.
+struct Part {
+    issued: Option<u64>,
+    highest_pending: u64,
+    /// How many pending numbers were found, readable or not.
+    looked: u64,
+    /// The last of them.
+    last: u64,
+    creations: Vec<Creation>,
+}
+
+/// An entry of a stream that may be pending.
+struct Candidate {
+    position: Position,
+    creation: Creation,
+}
+
+impl PendingReader {
+    pub(crate) fn new(
+        server: &Arc<Server>,
+        keys: &Arc<Keys>,
+        scripts: &Arc<Scripts>,
+        enqueues: bool,
+    ) -> Self {
+        Self {
+            server: Arc::clone(server),
+            keys: Arc::clone(keys),
+            scripts: Arc::clone(scripts),
+            enqueues,
+        }
+    }
+
+    pub(crate) async fn one(
+        &self,
+        sequence: &Sequence,
+        number: Number,
+    ) -> Result<Option<Creation>, Failure> {
+        let only = NumberRange::new(
+            Some(number.get() - 1),
+            Some(number.get() + 1),
+            Order::Ascending,
+        );
+        Ok(self.part(sequence, &only, 1).await?.creations.pop())
+    }
+
+    pub(crate) async fn page(
+        &self,
+        sequence: &Sequence,
+        range: &NumberRange,
+        limit: usize,
+    ) -> Result<PendingPage, Failure> {
+        let Part {
+            issued,
+            highest_pending,
+            mut looked,
+            mut last,
+            mut creations,
+        } = self.part(sequence, range, limit).await?;
+        let mut asked = limit;
+        let mut rest = *range;
+        // What this program cannot read is passed over, and must not look like the end of the range.
+        while creations.len() < limit && looked >= asked as u64 {
+            let Ok(number) = Number::try_new(last) else {
+                break;
+            };
+            rest = rest.beyond(number);
+            if rest.is_empty() {
+                break;
+            }
+            asked = limit - creations.len();
+            let part = self.part(sequence, &rest, asked).await?;
+            creations.extend(part.creations);
+            (looked, last) = (part.looked, part.last);
+        }
+        Ok(PendingPage {
+            issued,
+            highest_pending,
+            creations,
+        })
+    }
+
+    async fn part(
+        &self,
+        sequence: &Sequence,
+        range: &NumberRange,
+        limit: usize,
+    ) -> Result<Part, Failure> {
+        let shard = self.keys.shard_of(sequence);
+        let keys = [
+            self.keys.of_shard(shard, 'm'),
+            self.keys.of_shard(shard, 'q'),
+            self.keys.of(sequence, 'c'),
+            self.keys.of(sequence, 'p'),
+        ];
+        let order = match range.order() {
+            Order::Ascending => "a",
+            Order::Descending => "d",
+        };
+        let call = Call::on(keys)
+            .with(range.first())
+            .with(range.last())
+            .with(limit)
+            .with(order);
+        let answer = self.scripts.pending.run(&self.server, &call).await?;
+        let mut answer = reply::list(answer)?.into_iter();
+        let mut next = || answer.next().unwrap_or_default();
+        let (mark, counter) = (reply::text(next())?, reply::text(next())?);
+        let highest_pending = reply::number(next())?;
+        let looked = reply::number(next())?;
+        let last = reply::number(next())?;
+        let mut creations = Vec::new();
+        for fields in answer {
+            creations.extend(Fields::parse(fields)?.creation());
+        }
+        Ok(Part {
+            issued: issued(&mark, &counter),
+            highest_pending,
+            looked,
+            last,
+            creations,
+        })
+    }
+
+    pub(crate) async fn since(
+        &self,
+        before: Timestamp,
+        after: Option<PendingPlace>,
+        limit: usize,
+    ) -> Result<Vec<Pending>, Failure> {
+        let place = after.and_then(|place| Place::parse(&place.0, &self.keys));
+        let first = place.as_ref().map_or(0, |place| place.shard.get());
+        let mut found = Vec::new();
+        for shard in (first..self.keys.count()).map(Shard::new) {
+            let start = place.as_ref().filter(|place| place.shard == shard);
+            let mut start = start.map(|place| place.position);
+            loop {
+                if found.len() >= limit {
+                    found.truncate(limit);
+                    return Ok(found);
+                }
+                let step = self.entries(shard, start).await?;
+                start = step.last().map(|(position, _)| *position);
+                let is_last = step.len() < STEP;
+                let old = step
+                    .into_iter()
+                    .filter_map(|(position, creation)| {
+                        let creation = creation?;
+                        Some(Candidate { position, creation })
+                    })
+                    .filter(|it| it.creation.draft.created_at < before)
+                    .collect::<Vec<_>>();
+                // Entries stand in the order that they were accepted in: what comes is younger still.
+                let is_young = old.is_empty();
+                found.extend(self.still_pending(shard, old).await?);
+                if is_last || is_young {
+                    break;
+                }
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// The entries of a stream after a position, with what can be read of them.
+    async fn entries(
+        &self,
+        shard: Shard,
+        after: Option<Position>,
+    ) -> Result<Vec<(Position, Option<Creation>)>, Failure> {
+        let from = after.map_or_else(|| "-".to_owned(), |after| format!("({}", id(after)));
+        let mut reading = redis::cmd("XRANGE");
+        reading.arg(self.keys.of_shard(shard, 'q'));
+        reading.arg(from).arg("+").arg("COUNT").arg(STEP);
+        let stored = entries(self.server.ask(&reading).await?)?;
+        stored
+            .into_iter()
+            .map(|entry| {
+                let place = position(&entry.id).ok_or(Failure::Strange("an entry's id"))?;
+                Ok((place, entry.fields.and_then(|fields| fields.creation())))
+            })
+            .collect()
+    }
+
+    /// Which of the entries are pending, and what is known of them.
+    async fn still_pending(
+        &self,
+        shard: Shard,
+        candidates: Vec<Candidate>,
+    ) -> Result<Vec<Pending>, Failure> {
+        if candidates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut call = Call::on(['d', 'f'].map(|kind| self.keys.of_shard(shard, kind)));
+        for Candidate { position, creation } in &candidates {
+            // An entry in the wrong shard is nothing that was numbered here.
+            let sequence = creation.sequence();
+            let is_here = self.keys.shard_of(&sequence) == shard;
+            let nowhere = || self.keys.of_shard(shard, 'x');
+            call.add_key(
+                is_here
+                    .then(|| self.keys.of(&sequence, 'p'))
+                    .unwrap_or_else(nowhere),
+            );
+            call.add(creation.number.get());
+            call.add(id(*position));
+            call.add(creation.draft.uid.to_bytes().as_slice());
+        }
+        let answer = self.scripts.waiting.run(&self.server, &call).await?;
+        let answers = reply::list(answer)?;
+        let mut pending = Vec::new();
+        for (Candidate { position, creation }, answer) in candidates.into_iter().zip(answers) {
+            pending.extend(self.pending(shard, position, creation, answer)?);
+        }
+        Ok(pending)
+    }
+
+    fn pending(
+        &self,
+        shard: Shard,
+        position: Position,
+        creation: Creation,
+        answer: Value,
+    ) -> Result<Option<Pending>, Failure> {
+        let answer = reply::text(answer)?;
+        let Some((confirmed, letter)) = answer.split_at_checked(1) else {
+            return Ok(None);
+        };
+        let place = Place { shard, position };
+        Ok(Some(Pending {
+            place: place.pending(),
+            creation,
+            confirmed: self.enqueues || confirmed == "1",
+            dead_letter: (!letter.is_empty()).then(|| DeadLetterId::new(letter)),
+        }))
+    }
+}
+
+/// The last number that was issued, where the counter is of the shard's epoch.
+fn issued(mark: &str, counter: &str) -> Option<u64> {
+    let (epoch, last) = counter.split_once(':')?;
+    let current: Option<u64> = mark.parse().ok();
+    let of = epoch.parse().map(Epoch::new).ok()?;
+    (current.map(Epoch::new) == Some(of)).then(|| last.parse().ok())?
+}

@@ -1,0 +1,311 @@
+//! Durable work on streams, one a shard.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use chat_core::{
+    PortError,
+    model::{Creation, Draft, Position, Shard, Timestamp},
+    ports::{Backlog, Clock, Consumer, Delivery, Queue, Receipt},
+};
+
+use crate::{
+    RedisConfig,
+    counter::millis,
+    entry,
+    error::Failure,
+    keys::{Keys, Place, id, position},
+    reader::Reader,
+    reply,
+    scripts::{Call, Scripts},
+    server::Server,
+};
+
+/// The group that all workers are in.
+pub(crate) const GROUP: &str = "workers";
+
+/// Who holds what was given back: nobody.
+pub(crate) const NOBODY: &str = "-";
+
+/// How long nobody is said to have held something, longer than any takeover time.
+const LONG_IDLE: Duration = Duration::from_hours(24 * 365);
+
+/// How often consumers that have gone are looked for.
+const TIDYING: Duration = Duration::from_mins(10);
+
+/// For how long a consumer that holds nothing has to be silent to have gone.
+const GONE: Duration = Duration::from_hours(1);
+
+/// Carries work on a stream a shard, with one group of consumers.
+///
+/// A consumer that died is relieved of what it held after the configured takeover time.
+pub struct RedisQueue {
+    server: Arc<Server>,
+    keys: Arc<Keys>,
+    scripts: Scripts,
+    clock: Arc<dyn Clock>,
+    config: RedisConfig,
+    readers: Mutex<HashMap<Consumer, Arc<tokio::sync::Mutex<Reader>>>>,
+    tidied: Mutex<Option<Instant>>,
+}
+
+impl RedisQueue {
+    pub(crate) fn new(
+        config: &RedisConfig,
+        server: &Arc<Server>,
+        keys: &Arc<Keys>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            server: Arc::clone(server),
+            keys: Arc::clone(keys),
+            scripts: Scripts::new(),
+            clock,
+            config: config.clone(),
+            readers: Mutex::default(),
+            tidied: Mutex::default(),
+        }
+    }
+
+    /// The one reader of a consumer, with a connection of its own.
+    fn reader(&self, consumer: &Consumer) -> Result<Arc<tokio::sync::Mutex<Reader>>, Failure> {
+        let mut readers = self.readers.lock().expect("no holder of the lock panics");
+        if let Some(reader) = readers.get(consumer) {
+            return Ok(Arc::clone(reader));
+        }
+        let reader = Reader::try_new(&self.server, &self.keys, &self.config, consumer)?;
+        let reader = Arc::new(tokio::sync::Mutex::new(reader));
+        readers.insert(consumer.clone(), Arc::clone(&reader));
+        Ok(reader)
+    }
+
+    /// Makes the group in every stream; it starts with the first entry that is there.
+    async fn make_groups(&self) -> Result<(), Failure> {
+        for shard in self.keys.shards() {
+            let mut making = redis::cmd("XGROUP");
+            making.arg("CREATE").arg(self.keys.of_shard(shard, 'q'));
+            making.arg(GROUP).arg("0").arg("MKSTREAM");
+            match self.server.ask(&making).await {
+                Err(failure) if !failure.is("BUSYGROUP") => return Err(failure),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(
+        &self,
+        consumer: &Consumer,
+        most: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, Failure> {
+        let reader = self.reader(consumer)?;
+        let mut reader = reader.lock().await;
+        let until = Instant::now() + wait;
+        match reader.take(most, until).await {
+            Err(failure) if failure.is("NOGROUP") => {
+                self.make_groups().await?;
+                reader.take(most, until).await
+            }
+            taken => taken,
+        }
+    }
+
+    /// Removes consumers of processes that are gone, now and then.
+    async fn tidy(&self) -> Result<(), Failure> {
+        {
+            let mut tidied = self.tidied.lock().expect("no holder of the lock panics");
+            if tidied.is_some_and(|at| at.elapsed() < TIDYING) {
+                return Ok(());
+            }
+            *tidied = Some(Instant::now());
+        }
+        self.tidy_out(GONE).await
+    }
+
+    async fn tidy_out(&self, silent: Duration) -> Result<(), Failure> {
+        for shard in self.keys.shards() {
+            let call = Call::on([self.keys.of_shard(shard, 'q')])
+                .with(GROUP)
+                .with(millis(silent));
+            match self.scripts.tidy.run(&self.server, &call).await {
+                Err(failure) if !is_nothing_there(&failure) => return Err(failure),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Receipts by shard; what is no receipt of this queue is left out.
+    fn by_shard(&self, receipts: &[Receipt]) -> Vec<(Shard, Vec<String>)> {
+        let mut ids: Vec<Vec<String>> = self.keys.shards().map(|_| Vec::new()).collect();
+        for receipt in receipts {
+            if let Some(place) = Place::parse(&receipt.0, &self.keys)
+                && let Some(ids) = ids.get_mut(usize::from(place.shard.get()))
+            {
+                ids.push(id(place.position));
+            }
+        }
+        let named = self.keys.shards().zip(ids);
+        named.filter(|(_, ids)| !ids.is_empty()).collect()
+    }
+
+    async fn end(&self, receipts: &[Receipt]) -> Result<(), Failure> {
+        for (shard, ids) in self.by_shard(receipts) {
+            let kinds = ['m', 'q', 'k'];
+            let mut call = Call::on(kinds.map(|kind| self.keys.of_shard(shard, kind)))
+                .with(GROUP)
+                .with(self.keys.base(shard));
+            ids.iter().for_each(|id| call.add(id));
+            self.scripts.acknowledge.run(&self.server, &call).await?;
+        }
+        Ok(())
+    }
+
+    async fn release(&self, receipts: &[Receipt]) -> Result<(), Failure> {
+        let shards = self.by_shard(receipts);
+        if shards.is_empty() {
+            return Ok(());
+        }
+        let mut releasing = redis::pipe();
+        for (shard, ids) in shards {
+            releasing
+                .cmd("XCLAIM")
+                .arg(self.keys.of_shard(shard, 'q'))
+                .arg(GROUP)
+                .arg(NOBODY)
+                .arg(0)
+                .arg(&ids)
+                .arg("IDLE")
+                .arg(millis(LONG_IDLE))
+                .arg("JUSTID");
+        }
+        self.server.ask_all(&releasing).await.map(drop)
+    }
+
+    async fn add(&self, creation: &Creation, forced: bool) -> Result<(), Failure> {
+        let shard = self.keys.shard_of(&creation.sequence());
+        let keys = ['m', 'q'].map(|kind| self.keys.of_shard(shard, kind));
+        let mut call = Call::on(keys);
+        for (name, value) in entry::written(creation, forced) {
+            call.add(name);
+            call.add(value);
+        }
+        self.scripts
+            .publish
+            .run(&self.server, &call)
+            .await
+            .map(drop)
+    }
+
+    async fn give_all_back(&self, consumer: &Consumer) -> Result<(), Failure> {
+        for shard in self.keys.shards() {
+            let call = Call::on([self.keys.of_shard(shard, 'q')])
+                .with(GROUP)
+                .with(&consumer.0)
+                .with(NOBODY)
+                .with(millis(LONG_IDLE));
+            match self.scripts.leave.run(&self.server, &call).await {
+                Err(failure) if !is_nothing_there(&failure) => return Err(failure),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn measure(&self) -> Result<Backlog, Failure> {
+        let mut backlog = Backlog {
+            entries: 0,
+            bytes: 0,
+            oldest: Some(Duration::ZERO),
+        };
+        let now = self.clock.now();
+        for shard in self.keys.shards() {
+            let kinds = ['m', 'q', 'k'];
+            let call = Call::on(kinds.map(|kind| self.keys.of_shard(shard, kind))).with(GROUP);
+            let answer = match self.scripts.backlog.run(&self.server, &call).await {
+                Err(failure) if is_nothing_there(&failure) => continue,
+                answer => answer?,
+            };
+            let mut answer = reply::list(answer)?.into_iter();
+            let mut next = || answer.next().unwrap_or_default();
+            backlog.entries += reply::number(next())?;
+            backlog.bytes += reply::number(next())?;
+            let first = position(&reply::text(next())?);
+            let payload = reply::bytes(next())?.unwrap_or_default();
+            let since = first.map(|first| accepted_at(first, &payload));
+            let age = since.map(|since| now.since(since));
+            backlog.oldest = backlog.oldest.max(age);
+        }
+        Ok(backlog)
+    }
+}
+
+/// When an entry was accepted, by the clock that creations are told the time by where it can be read.
+fn accepted_at(position: Position, payload: &[u8]) -> Timestamp {
+    let server_time = i64::try_from(position.major.saturating_mul(1_000)).unwrap_or(i64::MAX);
+    Draft::decode(payload).map_or(Timestamp::from_micros(server_time), |draft| {
+        draft.created_at
+    })
+}
+
+/// Says whether a stream or its group is not there yet, so that nothing can be in it.
+fn is_nothing_there(failure: &Failure) -> bool {
+    failure.is("NOGROUP") || failure.is("ERR") && failure.to_string().contains("no such key")
+}
+
+#[async_trait]
+impl Queue for RedisQueue {
+    async fn publish(&self, creation: &Creation, forced: bool) -> Result<(), PortError> {
+        let added = self.add(creation, forced).await;
+        added.map_err(|failure| failure.of("publish work"))
+    }
+
+    async fn leave(&self, consumer: &Consumer) -> Result<(), PortError> {
+        let reader = {
+            let mut readers = self.readers.lock().expect("no holder of the lock panics");
+            readers.remove(consumer)
+        };
+        // A read that is under way may still take something.
+        if let Some(reader) = reader {
+            drop(reader.lock().await);
+        }
+        let left = self.give_all_back(consumer).await;
+        left.map_err(|failure| failure.of("leave the queue"))
+    }
+
+    async fn receive(
+        &self,
+        consumer: &Consumer,
+        most: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, PortError> {
+        let tidied = self.tidy().await;
+        tidied.map_err(|failure| failure.of("remove gone consumers"))?;
+        let taken = self.take(consumer, most, wait).await;
+        taken.map_err(|failure| failure.of("receive work"))
+    }
+
+    async fn acknowledge(&self, receipts: &[Receipt]) -> Result<(), PortError> {
+        let ended = self.end(receipts).await;
+        ended.map_err(|failure| failure.of("acknowledge work"))
+    }
+
+    async fn give_back(&self, receipts: &[Receipt]) -> Result<(), PortError> {
+        let released = self.release(receipts).await;
+        released.map_err(|failure| failure.of("give work back"))
+    }
+
+    async fn backlog(&self) -> Result<Backlog, PortError> {
+        let measured = self.measure().await;
+        measured.map_err(|failure| failure.of("measure the backlog"))
+    }
+
+    async fn check(&self) -> Result<(), PortError> {
+        self.server.check().await
+    }
+}

@@ -1,0 +1,141 @@
+//! The scripts that run in the server.
+
+use chat_core::model::Epoch;
+use redis::{Cmd, ToRedisArgs, Value};
+
+use crate::{RedisLimits, error::Failure, server::Server};
+
+/// What the server itself is called by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Another one after each start.
+    pub(crate) run: String,
+    /// Another one also after each time that it took its data from another server.
+    pub(crate) replication: String,
+}
+
+/// A script that may run on any server that is asked.
+pub(crate) struct Script {
+    text: &'static str,
+    hash: String,
+}
+
+impl Script {
+    fn new(text: &'static str) -> Self {
+        // Of the driver's type only the hash is used: invoking it would load what must not be loaded.
+        let hash = redis::Script::new(text).get_hash().to_owned();
+        Self { text, hash }
+    }
+
+    /// Runs the script, and sends its text where the server does not know it yet.
+    pub(crate) async fn run(&self, server: &Server, call: &Call) -> Result<Value, Failure> {
+        match server.ask(&call.command("EVALSHA", &self.hash)).await {
+            Err(failure) if failure.is("NOSCRIPT") => {
+                server.ask(&call.command("EVAL", self.text)).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// The command that brings the script along, for a connection of its own.
+    pub(crate) fn command(&self, call: &Call) -> Cmd {
+        call.command("EVAL", self.text)
+    }
+}
+
+/// The scripts that number nothing.
+pub(crate) struct Scripts {
+    pub(crate) acknowledge: Script,
+    pub(crate) backlog: Script,
+    pub(crate) confirm: Script,
+    pub(crate) leave: Script,
+    pub(crate) open: Script,
+    pub(crate) pending: Script,
+    pub(crate) publish: Script,
+    pub(crate) set_aside: Script,
+    pub(crate) settle: Script,
+    pub(crate) tidy: Script,
+    pub(crate) waiting: Script,
+}
+
+impl Scripts {
+    pub(crate) fn new() -> Self {
+        Self {
+            acknowledge: Script::new(include_str!("scripts/acknowledge.lua")),
+            backlog: Script::new(include_str!("scripts/backlog.lua")),
+            confirm: Script::new(include_str!("scripts/confirm.lua")),
+            leave: Script::new(include_str!("scripts/leave.lua")),
+            open: Script::new(include_str!("scripts/open.lua")),
+            pending: Script::new(include_str!("scripts/pending.lua")),
+            publish: Script::new(include_str!("scripts/publish.lua")),
+            set_aside: Script::new(include_str!("scripts/set_aside.lua")),
+            settle: Script::new(include_str!("scripts/settle.lua")),
+            tidy: Script::new(include_str!("scripts/tidy.lua")),
+            waiting: Script::new(include_str!("scripts/waiting.lua")),
+        }
+    }
+}
+
+/// The text of the script that numbers, for one run of the server and one epoch.
+pub(crate) fn create(identity: &Identity, epoch: Epoch, limits: &RedisLimits) -> String {
+    head(identity, epoch, limits) + include_str!("scripts/create.lua")
+}
+
+/// The text of the script that seeds, for one run of the server and one epoch.
+pub(crate) fn seed(identity: &Identity, epoch: Epoch, limits: &RedisLimits) -> String {
+    head(identity, epoch, limits) + include_str!("scripts/seed.lua")
+}
+
+fn head(identity: &Identity, epoch: Epoch, limits: &RedisLimits) -> String {
+    let Identity { run, replication } = identity;
+    let RedisLimits {
+        pending,
+        high_bytes,
+        low_bytes,
+        keys,
+    } = limits;
+    format!(
+        "-- For the run {run} with the data of {replication}.\n\
+         local EPOCH, KNOWN = '{epoch}', '{epoch}:'\n\
+         local PENDING, HIGH, LOW, KEYS_MOST = {pending}, {high_bytes}, {low_bytes}, {keys}\n"
+    )
+}
+
+/// The keys and arguments of a call.
+pub(crate) struct Call {
+    keys: Vec<String>,
+    arguments: Cmd,
+}
+
+impl Call {
+    pub(crate) fn on(keys: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            keys: keys.into_iter().collect(),
+            arguments: Cmd::new(),
+        }
+    }
+
+    pub(crate) fn with(mut self, argument: impl ToRedisArgs) -> Self {
+        self.arguments.arg(argument);
+        self
+    }
+
+    pub(crate) fn add(&mut self, argument: impl ToRedisArgs) {
+        self.arguments.arg(argument);
+    }
+
+    pub(crate) fn add_key(&mut self, key: String) {
+        self.keys.push(key);
+    }
+
+    fn command(&self, name: &str, script: &str) -> Cmd {
+        let mut command = redis::cmd(name);
+        command.arg(script).arg(self.keys.len()).arg(&self.keys);
+        for argument in self.arguments.args_iter() {
+            if let redis::Arg::Simple(argument) = argument {
+                command.arg(argument);
+            }
+        }
+        command
+    }
+}

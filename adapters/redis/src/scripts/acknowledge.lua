@@ -1,0 +1,36 @@
+-- Ends deliveries. The entry of a creation that is pending still stays in the stream, where it is read.
+--
+-- KEYS: 1 the shard's state, 2 its stream, 3 the ids of entries that are kept though acknowledged.
+-- ARGV: 1 the consumer group, 2 what the names of the shard's keys begin with; then the entries' ids.
+
+local call = redis.call
+
+local done, freed = {}, 0
+for i = 3, #ARGV do
+  local id = ARGV[i]
+  local entry = call('XRANGE', KEYS[2], id, id)[1]
+  local field, pending = {}, false
+  if entry then
+    for at = 1, #entry[2], 2 do
+      field[entry[2][at]] = entry[2][at + 1]
+    end
+  end
+  if field.s and tonumber(field.n) then
+    -- The sequence's name is only known from the entry.
+    local member = call('ZRANGEBYSCORE', ARGV[2] .. field.s .. 'p', field.n, field.n)[1]
+    pending = member and string.sub(member, 1, #id + 1) == id .. ' '
+  end
+  call('XACK', KEYS[2], ARGV[1], id)
+  if pending then
+    call('SADD', KEYS[3], id)
+  elseif entry then
+    done[#done + 1] = id
+    freed = freed + #(field.d or '')
+  end
+end
+if done[1] then
+  call('XDEL', KEYS[2], unpack(done))
+  local bytes = tonumber(call('HGET', KEYS[1], 'b') or 0) or 0
+  call('HSET', KEYS[1], 'b', string.format('%.0f', math.max(0, bytes - freed)))
+end
+return #done

@@ -1,0 +1,20 @@
+-- Says of entries whether they are pending still, confirmed, and set aside.
+--
+-- KEYS: 1 the dead letters, 2 the confirmed ids; then what is pending in each entry's sequence.
+-- ARGV: for each entry its number, its id and its uid.
+-- Answers for each entry nothing where it is not pending, else `0` or `1` for confirmed and the letter.
+
+local call = redis.call
+local answer = {}
+for i = 3, #KEYS do
+  local at = 3 * (i - 3)
+  local number, id, uid = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local member = call('ZRANGEBYSCORE', KEYS[i], number, number)[1]
+  if member and string.sub(member, 1, #id + 1) == id .. ' ' then
+    local letter = call('HGET', KEYS[1], uid) or ''
+    answer[#answer + 1] = call('SISMEMBER', KEYS[2], id) .. letter
+  else
+    answer[#answer + 1] = ''
+  end
+end
+return answer

@@ -1,0 +1,109 @@
+//! Forgetting what is stored.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use chat_core::{
+    model::{Epoch, Sequence, Shard},
+    ports::Settlement,
+};
+use futures_util::future::try_join_all;
+use redis::Value;
+
+use crate::{
+    counter::{chat_number, millis},
+    error::Failure,
+    keys::{Keys, Place, chats_of, id},
+    queue::GROUP,
+    reply,
+    scripts::{Call, Scripts},
+    server::Server,
+};
+
+/// How many creations are settled in one step, so that nobody waits long for the server.
+const STEP: usize = 500;
+
+/// Takes pending creations and their entries away.
+pub(crate) struct Settler {
+    server: Arc<Server>,
+    keys: Arc<Keys>,
+    scripts: Arc<Scripts>,
+    idle: Duration,
+}
+
+impl Settler {
+    pub(crate) fn new(
+        server: &Arc<Server>,
+        keys: &Arc<Keys>,
+        scripts: &Arc<Scripts>,
+        idle: Duration,
+    ) -> Self {
+        Self {
+            server: Arc::clone(server),
+            keys: Arc::clone(keys),
+            scripts: Arc::clone(scripts),
+            idle,
+        }
+    }
+
+    /// Settles each shard by itself; answers those that are behind the epochs.
+    pub(crate) async fn settle(
+        &self,
+        settlements: &[Settlement],
+        epochs: &[(Shard, Epoch)],
+    ) -> Result<Vec<(Shard, Epoch)>, Failure> {
+        let mut shards: BTreeMap<Shard, Vec<&Settlement>> = BTreeMap::new();
+        for settlement in settlements {
+            let shard = self.keys.shard_of(&settlement.sequence);
+            shards.entry(shard).or_default().push(settlement);
+        }
+        let settling = shards.iter().flat_map(|(shard, settlements)| {
+            let epoch = epochs.iter().find(|(of, _)| of == shard);
+            let epoch = epoch.map_or(Epoch::NONE, |(_, epoch)| *epoch);
+            let steps = settlements.chunks(STEP);
+            steps.map(move |step| self.settle_in(*shard, step, epoch))
+        });
+        let mut behind = try_join_all(settling).await?;
+        behind.dedup();
+        Ok(behind.into_iter().flatten().collect())
+    }
+
+    async fn settle_in(
+        &self,
+        shard: Shard,
+        settlements: &[&Settlement],
+        epoch: Epoch,
+    ) -> Result<Option<(Shard, Epoch)>, Failure> {
+        let mut places: BTreeMap<Sequence, usize> = BTreeMap::new();
+        for settlement in settlements {
+            places.insert(settlement.sequence, 0);
+        }
+        let kinds = ['m', 'q', 'k', 'd', 'f'];
+        let mut call = Call::on(kinds.map(|kind| self.keys.of_shard(shard, kind)))
+            .with(GROUP)
+            .with(epoch.get())
+            .with(millis(self.idle))
+            .with(places.len());
+        for (at, (sequence, place)) in places.iter_mut().enumerate() {
+            *place = at + 1;
+            call.add_key(self.keys.of(sequence, 'p'));
+            call.add_key(self.keys.of(sequence, 'c'));
+            call.add_key(self.keys.of(&chats_of(sequence), 'p'));
+            call.add(chat_number(sequence));
+        }
+        for settlement in settlements {
+            let receipt = settlement.receipt.as_ref();
+            let entry = receipt
+                .and_then(|receipt| Place::parse(&receipt.0, &self.keys))
+                .filter(|place| place.shard == shard)
+                .map_or_else(String::new, |place| id(place.position));
+            call.add(places.get(&settlement.sequence).copied().unwrap_or(1));
+            call.add(settlement.number.get());
+            call.add(settlement.uid.to_bytes().as_slice());
+            call.add(entry);
+        }
+        match self.scripts.settle.run(&self.server, &call).await? {
+            Value::Nil => Ok(None),
+            behind => Ok(Some((shard, Epoch::new(reply::number(behind)?)))),
+        }
+    }
+}
