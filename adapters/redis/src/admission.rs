@@ -144,9 +144,10 @@ impl Admissions {
         let mut found = reply::list(line.ask(&asking).await?)?.into_iter();
         let mut next = || reply::text(found.next().unwrap_or_default());
         let (mark, synced, followed) = (next()?, next()?, next()?);
-        let mark = match mark.is_empty() {
-            false => parse_mark(&mark)?,
-            true => self.leave_nonce(line, &state).await?,
+        let mark = if mark.is_empty() {
+            self.leave_nonce(line, &state).await?
+        } else {
+            parse_mark(&mark)?
         };
         let position = last_position(line, &self.keys.of_shard(shard, 'q')).await?;
         // With replicas about, nobody can tell afterwards which of them it is that came back.
@@ -217,6 +218,7 @@ impl Admissions {
 
     /// Who answers on the shared connection, as known for a moment.
     async fn identity(&self) -> Result<Arc<Identity>, PortError> {
+        const ASKING: &str = "ask the server who it is";
         if let Some(identity) = self.lately() {
             return Ok(identity);
         }
@@ -224,7 +226,6 @@ impl Admissions {
         if let Some(identity) = self.lately() {
             return Ok(identity);
         }
-        const ASKING: &str = "ask the server who it is";
         let asked = Instant::now();
         let info = self.server.info(&["server", "replication"]).await;
         let info = info.map_err(|failure| failure.of(ASKING))?;

@@ -227,13 +227,11 @@ impl PendingReader {
         for Candidate { position, creation } in &candidates {
             // An entry in the wrong shard is nothing that was numbered here.
             let sequence = creation.sequence();
-            let is_here = self.keys.shard_of(&sequence) == shard;
-            let nowhere = || self.keys.of_shard(shard, 'x');
-            call.add_key(
-                is_here
-                    .then(|| self.keys.of(&sequence, 'p'))
-                    .unwrap_or_else(nowhere),
-            );
+            call.add_key(if self.keys.shard_of(&sequence) == shard {
+                self.keys.of(&sequence, 'p')
+            } else {
+                self.keys.of_shard(shard, 'x')
+            });
             call.add(creation.number.get());
             call.add(id(*position));
             call.add(creation.draft.uid.to_bytes().as_slice());

@@ -160,7 +160,9 @@ impl RedisQueue {
             let mut call = Call::on(kinds.map(|kind| self.keys.of_shard(shard, kind)))
                 .with(GROUP)
                 .with(self.keys.base(shard));
-            ids.iter().for_each(|id| call.add(id));
+            for id in ids {
+                call.add(id);
+            }
             self.scripts.acknowledge.run(&self.server, &call).await?;
         }
         Ok(())

@@ -81,9 +81,14 @@ impl Reader {
             if left > 0 {
                 let patience = until.saturating_duration_since(Instant::now());
                 // What is there already is not kept waiting.
-                let wait = taken.is_empty().then_some(patience).unwrap_or_default();
-                for read in self.fresh(left, wait).await? {
-                    self.deliver(read, &mut taken);
+                let wait = if taken.is_empty() {
+                    patience
+                } else {
+                    Duration::ZERO
+                };
+                for Read { shard, entries } in self.fresh(left, wait).await? {
+                    let deliver = |stored| delivery(shard, stored, 1);
+                    taken.extend(entries.into_iter().filter_map(deliver));
                 }
             }
             if !taken.is_empty() || Instant::now() >= until {
@@ -270,15 +275,6 @@ impl Reader {
             });
         }
         Ok(reads)
-    }
-
-    fn deliver(&self, read: Read, taken: &mut Vec<Delivery>) {
-        let Read { shard, entries } = read;
-        taken.extend(
-            entries
-                .into_iter()
-                .filter_map(|stored| delivery(shard, stored, 1)),
-        );
     }
 }
 

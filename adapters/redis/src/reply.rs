@@ -17,8 +17,9 @@ pub(crate) fn list(value: Value) -> Result<Vec<Value>, Failure> {
 pub(crate) fn bytes(value: Value) -> Result<Option<Vec<u8>>, Failure> {
     match value {
         Value::BulkString(bytes) => Ok(Some(bytes)),
-        Value::SimpleString(text) => Ok(Some(text.into_bytes())),
-        Value::VerbatimString { text, .. } => Ok(Some(text.into_bytes())),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => {
+            Ok(Some(text.into_bytes()))
+        }
         Value::Okay => Ok(Some(b"OK".to_vec())),
         Value::Int(number) => Ok(Some(number.to_string().into_bytes())),
         Value::Nil => Ok(None),
