@@ -123,6 +123,8 @@ impl Admissions {
     pub(crate) async fn sight(&self, shard: Shard) -> Result<Sighting, PortError> {
         const SIGHTING: &str = "observe the server";
         let told = |failure: Failure| failure.of(SIGHTING);
+        // What was known of the server led here, so it is asked again.
+        *self.answering() = None;
         // All is asked on one connection, and so of one run.
         let mut line = self.server.line().await.map_err(told)?;
         let info = line.info(&[]).await.map_err(told)?;
@@ -238,13 +240,12 @@ impl Admissions {
                 .map_err(|failure| failure.of(ASKING))?;
         }
         let identity = Arc::new(info.identity());
-        *self.answering.lock().expect("no holder of the lock panics") =
-            Some((asked, Arc::clone(&identity)));
+        *self.answering() = Some((asked, Arc::clone(&identity)));
         Ok(identity)
     }
 
     fn lately(&self) -> Option<Arc<Identity>> {
-        let answering = self.answering.lock().expect("no holder of the lock panics");
+        let answering = self.answering();
         let (asked, identity) = answering.as_ref()?;
         (asked.elapsed() < KNOWN_FOR).then(|| Arc::clone(identity))
     }
@@ -262,6 +263,10 @@ impl Admissions {
             }
         }
         self.server.ask_all(&noting).await.map(drop)
+    }
+
+    fn answering(&self) -> MutexGuard<'_, Option<(Instant, Arc<Identity>)>> {
+        self.answering.lock().expect("no holder of the lock panics")
     }
 
     fn known(&self, shard: Shard) -> MutexGuard<'_, Known> {

@@ -19,8 +19,8 @@ pub enum OpenError {
         /// What it may be.
         wanted: &'static str,
     },
-    /// The server does not answer.
-    #[error("the Redis server at `{address}` does not answer")]
+    /// The server does not answer, or not to this user.
+    #[error("the Redis server at `{address}` cannot be asked")]
     Unreachable {
         /// Where it was looked for.
         address: String,

@@ -1,0 +1,285 @@
+//! What is too much is refused whole, and what is foreign is not touched.
+
+use chat_adapter_redis::{OpenError, Redis, RedisConfig, RedisLimits};
+use chat_core::{
+    PortErrorKind,
+    memory::Memory,
+    model::{ChatKey, Sequence, Submission},
+    ports::{Numbering, Settlement},
+    service::ServiceError,
+};
+
+use crate::{
+    private_server::PrivateServer,
+    system::{System, message, send, work},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_memory_leaves_nothing_half_done() {
+    let Some(server) = PrivateServer::strict().await else {
+        return;
+    };
+    let scene = System::new().process(&server).await;
+    let chat = scene.chat().await;
+    work(&scene).await;
+    send(&scene, chat, 1).await;
+    let info = server.text("INFO memory").await;
+    let used = info
+        .lines()
+        .find_map(|line| line.strip_prefix("used_memory:"));
+    let used: u64 = used.unwrap().trim().parse().unwrap();
+    server
+        .ask(&format!("CONFIG SET maxmemory {}", used + (1 << 20)))
+        .await;
+    let text = "x".repeat(9_000);
+    let mut given = 1;
+    let error = loop {
+        let draft = scene.draft(message(chat, &text));
+        match scene
+            .counter()
+            .create(&Submission { draft, key: None })
+            .await
+        {
+            Ok(Numbering::Accepted { number, .. }) => given = number.get(),
+            Ok(other) => panic!("answered {other:?}"),
+            Err(error) => break error,
+        }
+        assert!(given < 10_000, "the memory does not fill");
+    };
+    assert_eq!(error.kind, PortErrorKind::Full);
+    assert!(given > 5);
+    everything_agrees(&server, chat, given, 0).await;
+
+    // What is stored makes room, also while the memory is full.
+    assert!(work(&scene).await > 0);
+    let next = scene.create(message(chat, "after")).await;
+    assert_eq!(next.number.get(), given + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_numbers_nothing() {
+    let Some(server) = PrivateServer::strict().await else {
+        return;
+    };
+    let scene = System::new().process(&server).await;
+    let chat = scene.chat().await;
+    send(&scene, chat, 1).await;
+    server.ask("REPLICAOF 127.0.0.1 1").await;
+    let draft = scene.draft(message(chat, "refused"));
+    let submission = Submission { draft, key: None };
+    for _ in 0..2 {
+        let refused = scene.counter().create(&submission).await.unwrap_err();
+        assert_eq!(refused.kind, PortErrorKind::Unavailable);
+    }
+    assert!(scene.counter().check().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_another_type_leaves_nothing_half_done() {
+    let Some(server) = PrivateServer::strict().await else {
+        return;
+    };
+    let scene = System::new().process(&server).await;
+    let chat = scene.chat().await;
+    send(&scene, chat, 2).await;
+    let pending = format!("{{s00}}:{}:{}p", chat.application, chat.chat);
+    let counter = format!("{{s00}}:{}:{}c", chat.application, chat.chat);
+    for key in [&pending, &counter, "{s00}:m", "{s00}:q"] {
+        server.ask(&format!("RENAME {key} hidden")).await;
+        server.ask(&format!("RPUSH {key} foreign")).await;
+        let draft = scene.draft(message(chat, "refused"));
+        let submission = Submission { draft, key: None };
+        let refused = scene.counter().create(&submission).await.unwrap_err();
+        assert_eq!(refused.kind, PortErrorKind::Corrupt, "{key}");
+        assert_eq!(server.number(&format!("LLEN {key}")).await, 1);
+        server.ask(&format!("DEL {key}")).await;
+        server.ask(&format!("RENAME hidden {key}")).await;
+        everything_agrees(&server, chat, 2, 1).await;
+    }
+    assert_eq!(send(&scene, chat, 1).await.number.get(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_bytes_are_refused_until_many_are_stored() {
+    let Some(server) = PrivateServer::strict().await else {
+        return;
+    };
+    let system = System::new();
+    let limits = RedisLimits {
+        high_bytes: 10_000,
+        low_bytes: 3_000,
+        ..RedisLimits::default()
+    };
+    let scene = system
+        .process_with(&server, |config| config.limits = limits)
+        .await;
+    let chat = scene.chat().await;
+    let text = "x".repeat(1_000);
+    let mut sent = Vec::new();
+    let full = loop {
+        let draft = scene.draft(message(chat, &text));
+        match scene
+            .counter()
+            .create(&Submission { draft, key: None })
+            .await
+            .unwrap()
+        {
+            Numbering::Accepted { .. } => sent.push(()),
+            other => break other,
+        }
+    };
+    assert!(matches!(full, Numbering::Overloaded { .. }), "{full:?}");
+    assert!((7..=9).contains(&sent.len()), "{} fit", sent.len());
+
+    // Room for one more is not enough; only below the low water it goes on.
+    let sequence = Sequence::Messages(chat);
+    let mut last = 0;
+    let refused = |numbering| matches!(numbering, Numbering::Overloaded { .. });
+    for number in 1..sent.len() as u64 {
+        let pending = scene
+            .counter()
+            .pending(&sequence, number.try_into().unwrap());
+        let settlement = Settlement::of(&pending.await.unwrap().unwrap(), None);
+        scene.counter().settle(&[settlement], &[]).await.unwrap();
+        last = number;
+        if !refused(scene.submit(message(chat, "small")).await) {
+            break;
+        }
+    }
+    assert!(
+        (5..=7).contains(&last),
+        "it went on after {last} were stored"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_sequence_has_more_pending_than_its_limit() {
+    let Some(server) = PrivateServer::strict().await else {
+        return;
+    };
+    let limits = RedisLimits {
+        pending: 3,
+        ..RedisLimits::default()
+    };
+    let system = System::new();
+    let scene = system
+        .process_with(&server, |config| config.limits = limits)
+        .await;
+    let chat = scene.chat().await;
+    send(&scene, chat, 3).await;
+    let numbering = scene.submit(message(chat, "one more")).await;
+    assert!(
+        matches!(numbering, Numbering::Overloaded { .. }),
+        "{numbering:?}"
+    );
+    // Others are not concerned, and it goes on once something is stored.
+    let other = scene.chat().await;
+    send(&scene, other, 1).await;
+    work(&scene).await;
+    assert_eq!(send(&scene, chat, 1).await.number.get(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_shard_has_more_idempotency_keys_than_its_limit() {
+    let Some(server) = PrivateServer::strict().await else {
+        return;
+    };
+    let limits = RedisLimits {
+        keys: 2,
+        ..RedisLimits::default()
+    };
+    let system = System::new();
+    let scene = system
+        .process_with(&server, |config| config.limits = limits)
+        .await;
+    let chat = scene.chat().await;
+    for key in ["one", "two", "one"] {
+        scene
+            .create_with_key(message(chat, key), key)
+            .await
+            .unwrap();
+    }
+    let third = scene.create_with_key(message(chat, "three"), "three").await;
+    assert!(
+        matches!(third, Err(ServiceError::Overloaded { .. })),
+        "{third:?}"
+    );
+    assert_eq!(send(&scene, chat, 1).await.number.get(), 3);
+
+    // A day and an hour later the keys are gone, and so is their count.
+    let counts = server.ask("HGETALL {s00}:n").await;
+    let counts: Vec<String> = redis::from_redis_value(counts).unwrap();
+    let hour = counts
+        .iter()
+        .find(|name| name.parse::<u64>().is_ok_and(|it| it > 100_000));
+    let hour: u64 = hour.unwrap().parse().unwrap();
+    server.ask("DEL {s00}:n").await;
+    let old = hour - 25;
+    server
+        .ask(&format!("HSET {{s00}}:n total 2 hour {old} {old} 2"))
+        .await;
+    scene
+        .create_with_key(message(chat, "three"), "three")
+        .await
+        .unwrap();
+    assert_eq!(server.text("HGET {s00}:n total").await, "1");
+    assert_eq!(server.number(&format!("HEXISTS {{s00}}:n {old}")).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_drops_accepted_work_is_refused() {
+    let arguments = ["--maxmemory-policy", "allkeys-lru"];
+    let Some(server) = PrivateServer::start(&arguments).await else {
+        return;
+    };
+    let ports = Memory::new().ports();
+    let config = RedisConfig::new(server.url());
+    let refused = Redis::open(&config, ports.clock, ports.tokens)
+        .await
+        .err()
+        .unwrap();
+    assert!(matches!(refused, OpenError::Unusable { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("allkeys-lru"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_used_and_never_told() {
+    let Some(server) = PrivateServer::start(&["--requirepass", "a-secret"]).await else {
+        return;
+    };
+    let ports = Memory::new().ports();
+    let open = async |user: &str| {
+        let url = format!("redis://{user}@127.0.0.1:{}", server.port);
+        let config = RedisConfig::new(url);
+        Redis::open(&config, ports.clock.clone(), ports.tokens.clone()).await
+    };
+    assert!(open(":a-secret").await.is_ok());
+    let refused = open(":another-secret").await.err().unwrap();
+    let chain = format!("{refused} {refused:?}");
+    assert!(chain.contains("authentication failed"), "{chain}");
+    assert!(!chain.contains("secret"), "{chain}");
+}
+
+/// Counter, stream, pending and bytes tell of the same creations.
+///
+/// `chats` of the application are pending too.
+async fn everything_agrees(server: &PrivateServer, chat: ChatKey, given: u64, chats: i64) {
+    let name = format!("{{s00}}:{}:{}", chat.application, chat.chat);
+    assert_eq!(
+        server.text(&format!("GET {name}c")).await,
+        format!("1:{given}")
+    );
+    let given = i64::try_from(given).unwrap();
+    assert_eq!(server.number(&format!("ZCARD {name}p")).await, given);
+    assert_eq!(server.number("XLEN {s00}:q").await, given + chats);
+    let mut bytes = 0;
+    for key in [format!("{name}p"), format!("{{s00}}:{}p", chat.application)] {
+        let members = server.ask(&format!("ZRANGE {key} 0 -1")).await;
+        let members: Vec<Vec<u8>> = redis::from_redis_value(members).unwrap();
+        for member in members {
+            let size = member.split(|byte| *byte == b' ').nth(1).unwrap().to_vec();
+            bytes += String::from_utf8(size).unwrap().parse::<u64>().unwrap();
+        }
+    }
+    assert_eq!(server.text("HGET {s00}:m b").await, bytes.to_string());
+}

@@ -1,0 +1,204 @@
+//! A Redis server that one test has to itself, to kill and to tamper with.
+
+use std::{
+    env, fs, io,
+    io::Write as _,
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use redis::{Value, aio::MultiplexedConnection};
+use tempfile::TempDir;
+
+/// How long a server may take to come up, or to copy another one's data.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server with a folder of its own; it ends with the test.
+pub(crate) struct PrivateServer {
+    pub(crate) port: u16,
+    folder: TempDir,
+    arguments: Vec<String>,
+    child: Option<Child>,
+}
+
+impl PrivateServer {
+    /// Starts a server; `None` where none is installed and none is asked for.
+    pub(crate) async fn start(arguments: &[&str]) -> Option<Self> {
+        // The port is free for a moment, which is long enough unless two tests race for it.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let mut server = Self {
+            port,
+            folder: TempDir::new().unwrap(),
+            arguments: arguments.iter().map(|&it| it.to_owned()).collect(),
+            child: None,
+        };
+        if let Err(error) = server.spawn() {
+            assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
+            let required = env::var("CHAT_TEST_REQUIRE").unwrap_or_default();
+            assert!(
+                !required.split(',').any(|name| name.trim() == "redis"),
+                "CHAT_TEST_REQUIRE asks for redis, and `redis-server` is not installed"
+            );
+            let _ = writeln!(io::stderr(), "skipped: `redis-server` is not installed");
+            return None;
+        }
+        server.answer().await;
+        Some(server)
+    }
+
+    /// A server that syncs each write, as the strict profile has it.
+    pub(crate) async fn strict() -> Option<Self> {
+        Self::start(&["--appendfsync", "always"]).await
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends the server in the middle of what it is doing.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Starts it anew on the same folder and port.
+    pub(crate) async fn come_back(&mut self) {
+        self.kill();
+        self.spawn().unwrap();
+        self.answer().await;
+    }
+
+    /// Changes an argument, for when it comes back.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.arguments = vec![name.to_owned(), value.to_owned()];
+    }
+
+    /// Copies everything that it has on its disk.
+    pub(crate) fn back_up(&self) -> TempDir {
+        let backup = TempDir::new().unwrap();
+        copy(self.folder.path(), backup.path());
+        backup
+    }
+
+    /// Comes back with what was copied before.
+    pub(crate) async fn restore(&mut self, backup: &TempDir) {
+        self.kill();
+        fs::remove_dir_all(self.folder.path()).unwrap();
+        copy(backup.path(), self.folder.path());
+        self.come_back().await;
+    }
+
+    /// Sends a command that is written in words.
+    pub(crate) async fn ask(&self, words: &str) -> Value {
+        let mut words = words.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        for word in words {
+            command.arg(word);
+        }
+        self.run(&command).await
+    }
+
+    pub(crate) async fn run(&self, command: &redis::Cmd) -> Value {
+        command.query_async(&mut self.line().await).await.unwrap()
+    }
+
+    pub(crate) async fn text(&self, words: &str) -> String {
+        let answer = self.ask(words).await;
+        redis::from_redis_value(answer).unwrap()
+    }
+
+    pub(crate) async fn number(&self, words: &str) -> i64 {
+        let answer = self.ask(words).await;
+        redis::from_redis_value(answer).unwrap()
+    }
+
+    /// The names of all keys, in order.
+    pub(crate) async fn keys(&self) -> Vec<String> {
+        let answer = self.ask("KEYS *").await;
+        let mut keys: Vec<String> = redis::from_redis_value(answer).unwrap();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Makes it a copy of another server, as far as that one has come.
+    pub(crate) async fn copy_from(&self, other: &Self) {
+        self.ask(&format!("REPLICAOF 127.0.0.1 {}", other.port))
+            .await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let info = self.text("INFO replication").await;
+            if info.contains("master_link_status:up") {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the copy was not made: {info}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn spawn(&mut self) -> io::Result<()> {
+        let child = Command::new("redis-server")
+            .arg("--port")
+            .arg(self.port.to_string())
+            .arg("--dir")
+            .arg(self.folder.path())
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
+            .args(&self.arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Waits until it answers.
+    async fn answer(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = match self.try_line().await {
+                Ok(mut line) => redis::cmd("PING").exec_async(&mut line).await,
+                Err(error) => Err(error),
+            };
+            // A server that wants a password first has come up too.
+            match answer {
+                Err(error) if error.code() != Some("NOAUTH") => {}
+                _ => return,
+            }
+            assert!(Instant::now() < deadline, "the server does not answer");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn line(&self) -> MultiplexedConnection {
+        self.try_line().await.unwrap()
+    }
+
+    async fn try_line(&self) -> redis::RedisResult<MultiplexedConnection> {
+        let client = redis::Client::open(self.url())?;
+        client.get_multiplexed_async_connection().await
+    }
+}
+
+impl Drop for PrivateServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

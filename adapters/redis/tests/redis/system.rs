@@ -1,0 +1,103 @@
+//! Counter and queue on one server, with all else in memory.
+
+use std::sync::Arc;
+
+use chat_adapter_redis::{Redis, RedisConfig};
+use chat_core::{
+    contract::Scene,
+    memory::Memory,
+    model::{ChatKey, Content, Creation, MessageBody, Position, Shard, Timestamp},
+    ports::{Consumer, Delivery, Entry, Ports, Settlement, StoreBatch},
+};
+
+use crate::private_server::PrivateServer;
+
+/// What several processes share besides the server.
+pub(crate) struct System {
+    memory: Memory,
+}
+
+impl System {
+    pub(crate) fn new() -> Self {
+        Self {
+            memory: Memory::new(),
+        }
+    }
+
+    /// A process with connections of its own.
+    pub(crate) async fn process(&self, server: &PrivateServer) -> Scene {
+        self.process_with(server, |_| {}).await
+    }
+
+    /// A process whose settings are not the usual ones.
+    pub(crate) async fn process_with(
+        &self,
+        server: &PrivateServer,
+        change: impl FnOnce(&mut RedisConfig),
+    ) -> Scene {
+        let mut config = RedisConfig {
+            prefix: String::new(),
+            shards: 1,
+            ..RedisConfig::new(server.url())
+        };
+        change(&mut config);
+        let ports = self.memory.ports();
+        let opened = Redis::open(&config, Arc::clone(&ports.clock), Arc::clone(&ports.tokens));
+        let redis = opened.await.unwrap();
+        Scene::new(Ports {
+            counter: redis.counter,
+            queue: redis.queue,
+            ..ports
+        })
+    }
+}
+
+pub(crate) fn message(chat: ChatKey, text: &str) -> Content {
+    Content::Message {
+        chat,
+        sender: None,
+        body: MessageBody::parse(text).unwrap(),
+    }
+}
+
+/// Creates some messages, and answers the last one.
+pub(crate) async fn send(scene: &Scene, chat: ChatKey, count: usize) -> Creation {
+    let mut last = None;
+    for _ in 0..count {
+        last = Some(scene.create(message(chat, "hello")).await);
+    }
+    last.unwrap()
+}
+
+/// Takes what is in the queue, for one consumer.
+pub(crate) async fn receive(scene: &Scene, consumer: &str) -> Vec<Delivery> {
+    let consumer = Consumer(consumer.to_owned());
+    let wait = std::time::Duration::from_millis(50);
+    let received = scene.queue().receive(&consumer, 500, wait).await;
+    received.unwrap()
+}
+
+/// Stores and settles what is in the queue, as a worker does.
+pub(crate) async fn work(scene: &Scene) -> usize {
+    let deliveries = receive(scene, "worker").await;
+    let mut creations = Vec::new();
+    let mut settlements = Vec::new();
+    let mut furthest = Position::default();
+    for delivery in deliveries {
+        let Entry::Creation(creation) = delivery.entry else {
+            panic!("an entry cannot be read");
+        };
+        furthest = furthest.max(delivery.position.unwrap().1);
+        settlements.push(Settlement::of(&creation, Some(delivery.receipt)));
+        creations.push((creation, false));
+    }
+    let batch = StoreBatch {
+        creations,
+        not_before: Timestamp::MIN,
+        positions: vec![(Shard::ONLY, furthest)],
+    };
+    let stored = scene.repository().store(&batch).await.unwrap();
+    let settled = scene.counter().settle(&settlements, &stored.epochs).await;
+    assert_eq!(settled.unwrap(), []);
+    settlements.len()
+}
