@@ -45,6 +45,8 @@ pub(crate) struct Admissions {
 #[derive(Default)]
 struct Known {
     open: Option<Arc<Open>>,
+    /// Whether word was left that another server has had its data.
+    followed: bool,
     /// The furthest entry that the server told this process of.
     furthest: Position,
 }
@@ -208,6 +210,7 @@ impl Admissions {
         let create = load(&mut line, &scripts::create(&identity, *epoch, &self.limits)).await?;
         let seed = load(&mut line, &scripts::seed(&identity, *epoch, &self.limits)).await?;
         let mut known = self.known(shard);
+        known.followed = false;
         known.furthest = sighting.position;
         known.open = Some(Arc::new(Open {
             identity,
@@ -250,19 +253,18 @@ impl Admissions {
         (asked.elapsed() < KNOWN_FOR).then(|| Arc::clone(identity))
     }
 
-    /// Remembers, in every shard that is open, that another server has had its data.
+    /// Leaves word, in every shard that is open, that another server has had its data.
     async fn note_replicas(&self) -> Result<(), Failure> {
-        let mut noting = redis::pipe();
         for shard in self.keys.shards() {
-            if self.known(shard).open.is_some() {
-                noting
-                    .cmd("HSET")
-                    .arg(self.keys.of_shard(shard, 'm'))
-                    .arg("r")
-                    .arg(1);
+            let open = self.known(shard).open.clone();
+            if open.is_some() && !self.known(shard).followed {
+                let mut noting = redis::cmd("HSET");
+                noting.arg(self.keys.of_shard(shard, 'm')).arg("r").arg(1);
+                self.server.ask(&noting).await?;
+                self.known(shard).followed = true;
             }
         }
-        self.server.ask_all(&noting).await.map(drop)
+        Ok(())
     }
 
     fn answering(&self) -> MutexGuard<'_, Option<(Instant, Arc<Identity>)>> {

@@ -28,6 +28,8 @@ pub struct RedisConfig {
     pub takeover: Duration,
     /// How long a reader that found only a few entries waits for more, so that they are stored together.
     pub gather: Duration,
+    /// How long a consumer that holds nothing may be silent before its name is removed.
+    pub silence: Duration,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long an answer may take.
@@ -60,6 +62,7 @@ impl RedisConfig {
             idle: Duration::from_hours(24),
             takeover: Duration::from_secs(30),
             gather: Duration::from_millis(20),
+            silence: Duration::from_hours(1),
             connect_timeout: Duration::from_secs(2),
             answer_timeout: Duration::from_secs(3),
         }
@@ -88,6 +91,7 @@ impl fmt::Debug for RedisConfig {
             idle,
             takeover,
             gather,
+            silence,
             connect_timeout,
             answer_timeout,
         } = self;
@@ -100,6 +104,7 @@ impl fmt::Debug for RedisConfig {
             .field("idle", idle)
             .field("takeover", takeover)
             .field("gather", gather)
+            .field("silence", silence)
             .field("connect_timeout", connect_timeout)
             .field("answer_timeout", answer_timeout)
             .finish()

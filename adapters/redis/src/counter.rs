@@ -53,16 +53,16 @@ impl RedisCounter {
         config: &RedisConfig,
         server: &Arc<Server>,
         keys: &Arc<Keys>,
+        scripts: &Arc<Scripts>,
         tokens: Arc<dyn Tokens>,
     ) -> Self {
-        let scripts = Arc::new(Scripts::new());
         Self {
-            admissions: Admissions::new(server, keys, &scripts, tokens, config.limits),
-            pending: PendingReader::new(server, keys, &scripts, config.enqueues),
-            settler: Settler::new(server, keys, &scripts, config.idle),
+            admissions: Admissions::new(server, keys, scripts, tokens, config.limits),
+            pending: PendingReader::new(server, keys, scripts, config.enqueues),
+            settler: Settler::new(server, keys, scripts, config.idle),
             server: Arc::clone(server),
             keys: Arc::clone(keys),
-            scripts,
+            scripts: Arc::clone(scripts),
             enqueues: config.enqueues,
             idle: config.idle,
         }

@@ -98,6 +98,11 @@ impl Keys {
         key
     }
 
+    /// A key to try out writing with.
+    pub(crate) fn probe(&self, kind: &str) -> String {
+        format!("{}probe-{kind}", self.base(Shard::ONLY))
+    }
+
     /// A key of a sequence.
     pub(crate) fn of(&self, sequence: &Sequence, kind: char) -> String {
         let base = self.base(self.shard_of(sequence));

@@ -35,6 +35,7 @@ pub use counter::RedisCounter;
 pub use error::OpenError;
 use keys::Keys;
 pub use queue::RedisQueue;
+use scripts::Scripts;
 use server::Server;
 
 /// Counter and queue over one server.
@@ -58,10 +59,11 @@ impl Redis {
         tokens: Arc<dyn Tokens>,
     ) -> Result<Self, OpenError> {
         let keys = Arc::new(Keys::try_new(config)?);
-        let server = Arc::new(Server::connect(config).await?);
+        let scripts = Arc::new(Scripts::new());
+        let server = Arc::new(Server::connect(config, &keys, &scripts).await?);
         Ok(Self {
-            counter: Arc::new(RedisCounter::new(config, &server, &keys, tokens)),
-            queue: Arc::new(RedisQueue::new(config, &server, &keys, clock)),
+            counter: Arc::new(RedisCounter::new(config, &server, &keys, &scripts, tokens)),
+            queue: Arc::new(RedisQueue::new(config, &server, &keys, &scripts, clock)),
         })
     }
 }

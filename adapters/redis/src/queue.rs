@@ -34,19 +34,13 @@ pub(crate) const NOBODY: &str = "-";
 /// How long nobody is said to have held something, longer than any takeover time.
 const LONG_IDLE: Duration = Duration::from_hours(24 * 365);
 
-/// How often consumers that have gone are looked for.
-const TIDYING: Duration = Duration::from_mins(10);
-
-/// For how long a consumer that holds nothing has to be silent to have gone.
-const GONE: Duration = Duration::from_hours(1);
-
 /// Carries work on a stream a shard, with one group of consumers.
 ///
 /// A consumer that died is relieved of what it held after the configured takeover time.
 pub struct RedisQueue {
     server: Arc<Server>,
     keys: Arc<Keys>,
-    scripts: Scripts,
+    scripts: Arc<Scripts>,
     clock: Arc<dyn Clock>,
     config: RedisConfig,
     readers: Mutex<HashMap<Consumer, Arc<tokio::sync::Mutex<Reader>>>>,
@@ -58,12 +52,13 @@ impl RedisQueue {
         config: &RedisConfig,
         server: &Arc<Server>,
         keys: &Arc<Keys>,
+        scripts: &Arc<Scripts>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             server: Arc::clone(server),
             keys: Arc::clone(keys),
-            scripts: Scripts::new(),
+            scripts: Arc::clone(scripts),
             clock,
             config: config.clone(),
             readers: Mutex::default(),
@@ -117,21 +112,18 @@ impl RedisQueue {
 
     /// Removes consumers of processes that are gone, now and then.
     async fn tidy(&self) -> Result<(), Failure> {
+        let silence = self.config.silence;
         {
             let mut tidied = self.tidied.lock().expect("no holder of the lock panics");
-            if tidied.is_some_and(|at| at.elapsed() < TIDYING) {
+            if tidied.is_some_and(|at| at.elapsed() < silence / 4) {
                 return Ok(());
             }
             *tidied = Some(Instant::now());
         }
-        self.tidy_out(GONE).await
-    }
-
-    async fn tidy_out(&self, silent: Duration) -> Result<(), Failure> {
         for shard in self.keys.shards() {
             let call = Call::on([self.keys.of_shard(shard, 'q')])
                 .with(GROUP)
-                .with(millis(silent));
+                .with(millis(silence));
             match self.scripts.tidy.run(&self.server, &call).await {
                 Err(failure) if !is_nothing_there(&failure) => return Err(failure),
                 _ => {}
@@ -286,8 +278,11 @@ impl Queue for RedisQueue {
         most: usize,
         wait: Duration,
     ) -> Result<Vec<Delivery>, PortError> {
-        let tidied = self.tidy().await;
-        tidied.map_err(|failure| failure.of("remove gone consumers"))?;
+        if let Err(failure) = self.tidy().await {
+            let error = failure.of("remove gone consumers");
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "consumers that are gone stay on the list for now");
+        }
         let taken = self.take(consumer, most, wait).await;
         taken.map_err(|failure| failure.of("receive work"))
     }

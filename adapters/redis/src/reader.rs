@@ -173,24 +173,24 @@ impl Reader {
         // A server's count is for each stream; together they must not give too many.
         let each = most / self.streams.len();
         let mut reads = self.read(&self.asking(each, Some(wait))).await?;
+        let is_full = |read: &Read| read.entries.len() >= each;
         let mut left = most - count(&reads);
         let gather = self.gather.min(wait);
-        if !reads.is_empty() && left > 0 && !gather.is_zero() {
+        if !reads.is_empty() && !reads.iter().any(is_full) && !gather.is_zero() {
             tokio::time::sleep(gather).await;
+            let each_more = left / self.streams.len();
+            if each_more > 0 {
+                reads.extend(self.read(&self.asking(each_more, None)).await?);
+                left = most - count(&reads);
+            }
         }
         // Streams that gave all that they were asked for have more.
-        let full = |read: &Read| read.entries.len() >= each;
-        if !reads.is_empty() && left >= self.streams.len() {
-            let each_more = left / self.streams.len();
-            reads.extend(self.read(&self.asking(each_more, None)).await?);
-            left = most - count(&reads);
-        }
-        let more: Vec<Shard> = reads
+        let full: Vec<Shard> = reads
             .iter()
-            .filter(|it| full(it))
+            .filter(|it| is_full(it))
             .map(|it| it.shard)
             .collect();
-        for shard in more {
+        for shard in full {
             if left == 0 {
                 break;
             }

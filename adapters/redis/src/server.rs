@@ -13,7 +13,9 @@ use crate::{
     RedisConfig,
     error::{Failure, OpenError, port_error},
     info::Info,
+    keys::Keys,
     reply,
+    scripts::{Call, Scripts},
 };
 
 /// How many commands may wait to be written to one connection.
@@ -40,7 +42,11 @@ pub(crate) struct Server {
 
 impl Server {
     /// Connects, and makes sure that the server may be used.
-    pub(crate) async fn connect(config: &RedisConfig) -> Result<Self, OpenError> {
+    pub(crate) async fn connect(
+        config: &RedisConfig,
+        keys: &Keys,
+        scripts: &Scripts,
+    ) -> Result<Self, OpenError> {
         // Whoever embeds this may have chosen another provider before, which then stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let wrong = |_| OpenError::Setting {
@@ -64,6 +70,7 @@ impl Server {
             answer_timeout: config.answer_timeout,
         };
         server.examine().await?;
+        server.probe(keys, scripts).await?;
         Ok(server)
     }
 
@@ -107,6 +114,19 @@ impl Server {
             ),
         }
         Ok(())
+    }
+
+    /// Does once what the scripts do, so that none of them is stopped half-way for want of a permission.
+    async fn probe(&self, keys: &Keys, scripts: &Scripts) -> Result<(), OpenError> {
+        let probes = ["x", "y", "z", "w", "v"].map(|kind| keys.probe(kind));
+        match scripts.probe.run(self, &Call::on(probes)).await {
+            Err(failure) if failure.is("ERR") || failure.is("NOPERM") => Err(OpenError::Unusable {
+                address: self.address.clone(),
+                reason: format!("it does not let this user do all that is needed: {failure}"),
+            }),
+            // What else is wrong may pass, and is found again when something is created.
+            _ => Ok(()),
+        }
     }
 
     /// Sends one command on the shared connection.

@@ -118,7 +118,7 @@ async fn what_is_set_aside_stays_readable_and_is_not_waited_for() {
         .pending_page(&sequence, &NumberRange::all(), 9)
         .await
         .unwrap();
-    assert_eq!(page.creations, [sent.clone()]);
+    assert_eq!(page.creations, std::slice::from_ref(&sent));
 
     // Put back to work, it comes once more, and nothing of either entry stays.
     scene.queue().publish(&sent, true).await.unwrap();
@@ -234,4 +234,28 @@ async fn a_cut_connection_is_made_anew() {
         scene.counter().create(&submission).await.ok()
     });
     next.await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_consumer_that_holds_nothing_is_removed() {
+    let Some(server) = PrivateServer::strict().await else {
+        return;
+    };
+    let system = System::new();
+    let short = Duration::from_millis(40);
+    let scene = system
+        .process_with(&server, |config| config.silence = short)
+        .await;
+    let chat = scene.chat().await;
+    assert_eq!(receive(&scene, "holding").await.len(), 1);
+    assert!(receive(&scene, "silent").await.is_empty());
+    send(&scene, chat, 1).await;
+    scene
+        .eventually("removing", async || {
+            receive(&scene, "busy").await;
+            let consumers = server.ask("XINFO CONSUMERS {s00}:q workers").await;
+            (!format!("{consumers:?}").contains("115, 105, 108, 101, 110, 116")).then_some(())
+        })
+        .await;
+    assert_eq!(receive(&scene, "holding").await.len(), 1);
 }

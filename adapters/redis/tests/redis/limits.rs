@@ -283,3 +283,22 @@ async fn everything_agrees(server: &PrivateServer, chat: ChatKey, given: u64, ch
     }
     assert_eq!(server.text("HGET {s00}:m b").await, bytes.to_string());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_may_not_do_all_is_refused() {
+    let Some(server) = PrivateServer::strict().await else {
+        return;
+    };
+    server.ask("ACL SETUSER half on >pass ~* +@all -zadd").await;
+    let ports = Memory::new().ports();
+    let url = format!("redis://half:pass@127.0.0.1:{}", server.port);
+    let config = RedisConfig::new(url);
+    let refused = Redis::open(&config, ports.clock, ports.tokens)
+        .await
+        .err()
+        .unwrap();
+    assert!(matches!(refused, OpenError::Unusable { .. }), "{refused:?}");
+    let keys = server.keys().await;
+    let foreign = keys.iter().find(|key| !key.contains("probe"));
+    assert_eq!(foreign, None, "more than its own keys was touched");
+}
