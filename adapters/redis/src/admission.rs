@@ -140,19 +140,14 @@ impl Admissions {
     }
 
     async fn look(&self, line: &mut Line, info: &Info, shard: Shard) -> Result<Sighting, Failure> {
-        let state = self.keys.of_shard(shard, 'm');
         let furthest = self.known(shard).furthest;
         let syncing = line.syncing(info).await?;
         let mut asking = redis::cmd("HMGET");
-        asking.arg(&state).arg(&["e", "f", "r"]);
+        asking.arg(self.keys.of_shard(shard, 'm')).arg(&["f", "r"]);
         let mut found = reply::list(line.ask(&asking).await?)?.into_iter();
         let mut next = || reply::text(found.next().unwrap_or_default());
-        let (mark, synced, followed) = (next()?, next()?, next()?);
-        let mark = if mark.is_empty() {
-            self.leave_nonce(line, &state).await?
-        } else {
-            parse_mark(&mark)?
-        };
+        let (synced, followed) = (next()?, next()?);
+        let mark = self.mark(line, &self.keys.of_shard(shard, 'e')).await?;
         let position = last_position(line, &self.keys.of_shard(shard, 'q')).await?;
         // With replicas about, nobody can tell afterwards which of them it is that came back.
         let complete = syncing == Syncing::Always
@@ -172,17 +167,17 @@ impl Admissions {
         })
     }
 
-    /// Leaves a number where the epoch is missing; whoever came first has left theirs.
-    async fn leave_nonce(&self, line: &mut Line, state: &str) -> Result<EpochMark, Failure> {
+    /// Reads the epoch's mark, and leaves a number where there is none.
+    async fn mark(&self, line: &mut Line, key: &str) -> Result<EpochMark, Failure> {
         let bytes = self.tokens.uid().to_bytes();
         let nonce = bytes
             .iter()
             .fold(0_u64, |nonce, byte| nonce.rotate_left(8) ^ u64::from(*byte));
-        let mut leaving = redis::cmd("HSETNX");
-        leaving.arg(state).arg("e").arg(format!("?{nonce}"));
+        // Whoever came first has left theirs.
+        let mut leaving = redis::cmd("SET");
+        leaving.arg(key).arg(format!("?{nonce}")).arg("NX");
         line.ask(&leaving).await?;
-        let left = line.ask(redis::cmd("HGET").arg(state).arg("e")).await?;
-        parse_mark(&reply::text(left)?)
+        parse_mark(&reply::text(line.ask(redis::cmd("GET").arg(key)).await?)?)
     }
 
     /// Installs an admitted epoch where the sighting still holds, and gives the server the scripts.
@@ -196,7 +191,7 @@ impl Admissions {
         let mut line = self.server.line().await?;
         let info = line.info(&["server", "replication", "persistence"]).await?;
         let syncing = line.syncing(&info).await?;
-        let call = Call::on([self.keys.of_shard(shard, 'm')])
+        let call = Call::on(['e', 'm'].map(|kind| self.keys.of_shard(shard, kind)))
             .with(&identity.run)
             .with(&identity.replication)
             .with(mark_text(sighting.mark))

@@ -73,10 +73,11 @@ impl RedisCounter {
         let draft = &submission.draft;
         let sequence = draft.sequence();
         let payload = draft.encode();
-        let mut command = Cmd::with_capacity(14, payload.len() + 320);
+        let mut command = Cmd::with_capacity(16, payload.len() + 320);
         command.arg("EVALSHA").arg(&open.create);
-        command.arg(if submission.key.is_some() { 7 } else { 5 });
-        command.arg(self.keys.of_shard(shard, 'm'));
+        command.arg(if submission.key.is_some() { 8 } else { 6 });
+        command.arg(self.keys.of_shard(shard, 'e'));
+        command.arg(self.keys.of_shard(shard, 'b'));
         command.arg(self.keys.of_shard(shard, 'q'));
         command.arg(self.keys.of(&chats_of(&sequence), 'c'));
         command.arg(self.keys.of(&sequence, 'c'));
@@ -135,7 +136,7 @@ impl RedisCounter {
                 let chats = chats_of(sequence);
                 let lease = (!lease.is_empty()).then(|| lease.parse().map(Lease));
                 Numbering::Unknown(UnknownSequence {
-                    sequence: if which == "3" { chats } else { *sequence },
+                    sequence: if which == "4" { chats } else { *sequence },
                     shard,
                     epoch: open.epoch,
                     lease: lease.transpose().map_err(|_| strange())?,
@@ -164,7 +165,7 @@ impl RedisCounter {
         };
         let chats = chats_of(&seed.sequence);
         let keys = [
-            self.keys.of_shard(shard, 'm'),
+            self.keys.of_shard(shard, 'e'),
             self.keys.of(&seed.sequence, 'c'),
             self.keys.of(&seed.sequence, 'l'),
             self.keys.of(&seed.sequence, 'p'),

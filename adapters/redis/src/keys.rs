@@ -5,7 +5,9 @@
 //!
 //! | key | type | what it holds |
 //! |---|---|---|
-//! | `m` | hash | `e` the epoch, or `?` and a nonce; `b` waiting bytes; `o` once there were too many; `f` how writes are synced; `r` once a replica was seen |
+//! | `e` | string | the epoch, or `?` and a nonce |
+//! | `b` | string | bytes that wait, with `+` behind once there were too many |
+//! | `m` | hash | `f` how writes are synced, `r` once a replica was seen |
 //! | `q` | stream | accepted creations, their payload once and for all: `n` number, `e` epoch, `s` sequence, `d` draft, `f` forced |
 //! | `k` | set | ids of entries that are acknowledged and kept, since they are pending |
 //! | `d` | hash | uid to dead letter |

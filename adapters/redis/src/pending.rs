@@ -120,7 +120,7 @@ impl PendingReader {
     ) -> Result<Part, Failure> {
         let shard = self.keys.shard_of(sequence);
         let keys = [
-            self.keys.of_shard(shard, 'm'),
+            self.keys.of_shard(shard, 'e'),
             self.keys.of_shard(shard, 'q'),
             self.keys.of(sequence, 'c'),
             self.keys.of(sequence, 'p'),

@@ -148,7 +148,7 @@ impl RedisQueue {
 
     async fn end(&self, receipts: &[Receipt]) -> Result<(), Failure> {
         for (shard, ids) in self.by_shard(receipts) {
-            let kinds = ['m', 'q', 'k'];
+            let kinds = ['b', 'q', 'k'];
             let mut call = Call::on(kinds.map(|kind| self.keys.of_shard(shard, kind)))
                 .with(GROUP)
                 .with(self.keys.base(shard));
@@ -183,7 +183,7 @@ impl RedisQueue {
 
     async fn add(&self, creation: &Creation, forced: bool) -> Result<(), Failure> {
         let shard = self.keys.shard_of(&creation.sequence());
-        let keys = ['m', 'q'].map(|kind| self.keys.of_shard(shard, kind));
+        let keys = ['b', 'q'].map(|kind| self.keys.of_shard(shard, kind));
         let mut call = Call::on(keys);
         for (name, value) in entry::written(creation, forced) {
             call.add(name);
@@ -219,7 +219,7 @@ impl RedisQueue {
         };
         let now = self.clock.now();
         for shard in self.keys.shards() {
-            let kinds = ['m', 'q', 'k'];
+            let kinds = ['b', 'q', 'k'];
             let call = Call::on(kinds.map(|kind| self.keys.of_shard(shard, kind))).with(GROUP);
             let answer = match self.scripts.backlog.run(&self.server, &call).await {
                 Err(failure) if is_nothing_there(&failure) => continue,

@@ -77,7 +77,7 @@ impl Settler {
         for settlement in settlements {
             places.insert(settlement.sequence, 0);
         }
-        let kinds = ['m', 'q', 'k', 'd', 'f'];
+        let kinds = ['e', 'b', 'q', 'k', 'd', 'f'];
         let mut call = Call::on(kinds.map(|kind| self.keys.of_shard(shard, kind)))
             .with(GROUP)
             .with(epoch.get())

@@ -1,6 +1,6 @@
 -- Ends deliveries. The entry of a creation that is pending still stays in the stream, where it is read.
 --
--- KEYS: 1 the shard's state, 2 its stream, 3 the ids of entries that are kept though acknowledged.
+-- KEYS: 1 the shard's waiting bytes, 2 its stream, 3 the ids of entries that are kept though acknowledged.
 -- ARGV: 1 the consumer group, 2 what the names of the shard's keys begin with; then the entries' ids.
 
 local call = redis.call
@@ -30,7 +30,7 @@ for i = 3, #ARGV do
 end
 if done[1] then
   call('XDEL', KEYS[2], unpack(done))
-  local bytes = tonumber(call('HGET', KEYS[1], 'b') or 0) or 0
-  call('HSET', KEYS[1], 'b', string.format('%.0f', math.max(0, bytes - freed)))
+  local bytes, mark = string.match(call('GET', KEYS[1]) or '0', '^(%d+)(%+?)$')
+  call('SET', KEYS[1], string.format('%.0f', math.max(0, (bytes or 0) - freed)) .. (mark or ''))
 end
 return #done

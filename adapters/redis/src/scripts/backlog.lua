@@ -1,6 +1,6 @@
 -- Tells how much of a shard is waiting: entries, bytes, and the oldest entry's id and payload.
 --
--- KEYS: 1 the shard's state, 2 its stream, 3 the ids of entries that are kept though acknowledged.
+-- KEYS: 1 the shard's waiting bytes, 2 its stream, 3 the ids of entries that are kept though acknowledged.
 -- ARGV: 1 the consumer group.
 
 local call = redis.call
@@ -32,7 +32,7 @@ if first then
 end
 return {
   call('XLEN', KEYS[2]) - call('SCARD', KEYS[3]),
-  tonumber(call('HGET', KEYS[1], 'b') or 0) or 0,
+  tonumber(string.match(call('GET', KEYS[1]) or '0', '^%d+') or 0),
   first and first[1] or '',
   payload,
 }

@@ -3,53 +3,53 @@
 -- The program writes EPOCH, KNOWN, PENDING, HIGH, LOW and KEYS_MOST above this text, and the server's
 -- run with them, so that no other run of the server knows this script.
 --
--- KEYS: 1 the shard's state, 2 its stream, 3 the counter of the application's chats, 4 the counter of
--- the sequence (the same for a chat), 5 what is pending in it; with an idempotency key also 6 that
--- key, 7 how many keys there are.
+-- KEYS: 1 the shard's epoch, 2 its waiting bytes, 3 its stream, 4 the counter of the application's
+-- chats, 5 the counter of the sequence (the same for a chat), 6 what is pending in it; with an
+-- idempotency key also 7 that key, 8 how many keys there are.
 -- ARGV: 1 the payload, 2 the sequence, 3 the uid; with an idempotency key also 4 the request's digest,
 -- 5 the time of creation.
 --
--- Every key is read, and found to be of its type, before the first write. The server may still refuse
--- that first write, for want of memory, disk or its role; once it is done, none after it can fail.
+-- Nothing is written before all was read. The server may refuse the first write, for want of memory,
+-- disk or its role, or because the stream is no stream; once it is done, none after it can fail: what
+-- is pending was found to be a sorted set, and the others replace whatever is there.
 
 local call, sub, format = redis.call, string.sub, string.format
 
--- The last number that a counter gave, where it was seeded in this epoch.
-local function last_number(value)
-  if value and sub(value, 1, #KNOWN) == KNOWN then
-    return tonumber(sub(value, #KNOWN + 1))
-  end
+local read = call('MGET', KEYS[1], KEYS[2], KEYS[4], KEYS[5])
+if read[1] ~= EPOCH then
+  return 'E'
 end
 
--- Answers that a sequence is unknown, with the leave to seed it. It is handed on after a second, and
--- good for nine more where nobody else asked.
-local function unknown(at)
-  local lease_key = sub(KEYS[at], 1, -2) .. 'l'
+-- Looks for a reason to refuse in the counter that was read at one place and is named at another, and
+-- answers else the last number that it gave.
+local function last_of(at, named)
+  local value = read[at]
+  if value == '-' then
+    return nil, 'G'
+  end
+  local last = value and sub(value, 1, #KNOWN) == KNOWN and tonumber(sub(value, #KNOWN + 1))
+  if last then
+    return last
+  end
+  -- The sequence is unknown: here is the leave to seed it. It is handed on after a second, and good for
+  -- nine more where nobody else asked.
+  local lease_key = sub(KEYS[named], 1, -2) .. 'l'
   if call('PTTL', lease_key) > 9000 then
-    return 'U' .. at
+    return nil, 'U' .. named
   end
   local now = call('TIME')
   local lease = now[1] .. format('%06d', now[2])
   call('SET', lease_key, lease, 'PX', 10000)
-  return 'U' .. at .. lease
+  return nil, 'U' .. named .. lease
 end
 
-local state = call('HMGET', KEYS[1], 'e', 'b', 'o')
-if state[1] ~= EPOCH then
-  return 'E'
-end
-
-local value = call('GET', KEYS[3])
-if value == '-' then
-  return 'G'
-end
-local last = last_number(value)
+local last, refusal = last_of(3, 4)
 if not last then
-  return unknown(3)
+  return refusal
 end
 
-if KEYS[6] then
-  local used = call('GET', KEYS[6])
+if KEYS[7] then
+  local used = call('GET', KEYS[7])
   if used then
     if sub(used, 1, 32) == ARGV[4] then
       return 'R' .. sub(used, 33)
@@ -58,39 +58,39 @@ if KEYS[6] then
   end
 end
 
-local of_chat = KEYS[4] ~= KEYS[3]
+local of_chat = KEYS[5] ~= KEYS[4]
 if of_chat then
-  value = call('GET', KEYS[4])
-  if value == '-' then
-    return 'G'
-  end
-  last = last_number(value)
+  last, refusal = last_of(4, 5)
   if not last then
-    return unknown(4)
+    return refusal
   end
 end
 
-local bytes, size = tonumber(state[2] or 0) or 0, #ARGV[1]
-if state[3] and bytes > LOW then
+-- A mark behind the bytes tells that there were too many, and that they have to fall first.
+local size, bytes, full = #ARGV[1], tonumber(read[2] or 0), false
+if not bytes then
+  bytes, full = tonumber(sub(read[2], 1, -2)) or 0, true
+end
+if full and bytes > LOW then
   return 'O'
 end
 if bytes + size > HIGH then
-  call('HSET', KEYS[1], 'o', '1')
+  call('SET', KEYS[2], format('%.0f+', bytes))
   return 'O'
 end
-if call('ZCARD', KEYS[5]) >= PENDING or last >= 9007199254740991 then
+if call('ZCARD', KEYS[6]) >= PENDING or last >= 9007199254740991 then
   return 'O'
 end
 
 -- Keys are counted by the hour that they were made in: after 25 hours none of an hour is left.
 local hour, of_hour, keys, over
-if KEYS[6] then
+if KEYS[7] then
   hour = math.floor(call('TIME')[1] / 3600)
-  local count = call('HMGET', KEYS[7], 'total', 'hour', hour)
+  local count = call('HMGET', KEYS[8], 'total', 'hour', hour)
   keys, of_hour, over = tonumber(count[1] or 0) or 0, tonumber(count[3] or 0) or 0, {}
   if tonumber(count[2] or 0) ~= hour then
     keys = 0
-    local all = call('HGETALL', KEYS[7])
+    local all = call('HGETALL', KEYS[8])
     for i = 1, #all, 2 do
       local made = tonumber(all[i])
       if made and made + 25 > hour then
@@ -106,22 +106,18 @@ if KEYS[6] then
 end
 
 local number = format('%.0f', last + 1)
-local id = call('XADD', KEYS[2], '*', 'n', number, 'e', EPOCH, 's', ARGV[2], 'd', ARGV[1])
-call('SET', KEYS[4], KNOWN .. number)
-call('ZADD', KEYS[5], number, id .. ' ' .. size .. ' ' .. ARGV[3])
-call('HSET', KEYS[1], 'b', format('%.0f', bytes + size))
-if state[3] then
-  call('HDEL', KEYS[1], 'o')
-end
+local id = call('XADD', KEYS[3], '*', 'n', number, 'e', EPOCH, 's', ARGV[2], 'd', ARGV[1])
+call('MSET', KEYS[5], KNOWN .. number, KEYS[2], format('%.0f', bytes + size))
+call('ZADD', KEYS[6], number, id .. ' ' .. size .. ' ' .. ARGV[3])
 if not of_chat then
   -- The new chat's own sequence is known from now on. Its key cannot be named before its number is.
-  call('SET', sub(KEYS[4], 1, -2) .. ':' .. number .. 'c', KNOWN .. '0', 'NX')
+  call('SET', sub(KEYS[5], 1, -2) .. ':' .. number .. 'c', KNOWN .. '0', 'NX')
 end
-if KEYS[6] then
-  call('SET', KEYS[6], ARGV[4] .. number .. ' ' .. ARGV[5], 'PX', 86400000)
-  call('HSET', KEYS[7], 'total', keys + 1, 'hour', hour, hour, of_hour + 1)
+if KEYS[7] then
+  call('SET', KEYS[7], ARGV[4] .. number .. ' ' .. ARGV[5], 'PX', 86400000)
+  call('HSET', KEYS[8], 'total', keys + 1, 'hour', hour, hour, of_hour + 1)
   if over[1] then
-    call('HDEL', KEYS[7], unpack(over))
+    call('HDEL', KEYS[8], unpack(over))
   end
 end
 return number .. ' ' .. id

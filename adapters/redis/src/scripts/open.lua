@@ -1,6 +1,6 @@
 -- Installs an admitted epoch, where the server and its mark are what was sighted.
 --
--- KEYS: 1 the shard's state.
+-- KEYS: 1 the shard's epoch, 2 what else is known of it.
 -- ARGV: 1 the run of the server, 2 its replication id, 3 the mark that was sighted, 4 the epoch, 5 how
 -- writes are synced.
 
@@ -14,15 +14,16 @@ end
 if not string.find(info, 'role:master', 1, true) then
   return 0
 end
-if redis.call('HGET', KEYS[1], 'e') ~= ARGV[3] then
+if redis.call('GET', KEYS[1]) ~= ARGV[3] then
   return 0
 end
-redis.call('HSET', KEYS[1], 'e', ARGV[4], 'f', ARGV[5])
+redis.call('SET', KEYS[1], ARGV[4])
+redis.call('HSET', KEYS[2], 'f', ARGV[5])
 if ARGV[3] ~= ARGV[4] then
   -- What a replica may have had of an earlier epoch does not matter in this one.
-  redis.call('HDEL', KEYS[1], 'r')
+  redis.call('HDEL', KEYS[2], 'r')
 end
 if not string.find(info, 'connected_slaves:0', 1, true) then
-  redis.call('HSET', KEYS[1], 'r', '1')
+  redis.call('HSET', KEYS[2], 'r', '1')
 end
 return 1

@@ -1,6 +1,6 @@
 -- Reads pending creations of a range, with the last number that was issued.
 --
--- KEYS: 1 the shard's state, 2 its stream, 3 the sequence's counter, 4 what is pending in it.
+-- KEYS: 1 the shard's epoch, 2 its stream, 3 the sequence's counter, 4 what is pending in it.
 -- ARGV: 1 the lowest number, 2 the highest, 3 how many, 4 `d` for highest first.
 -- Answers the epoch's mark, the counter, the highest pending number, how many were looked at, the last
 -- of those, and then each one's fields.
@@ -15,7 +15,7 @@ else
 end
 local highest = call('ZREVRANGE', KEYS[4], 0, 0, 'WITHSCORES')[2]
 local answer = {
-  call('HGET', KEYS[1], 'e') or '',
+  call('GET', KEYS[1]) or '',
   call('GET', KEYS[3]) or '',
   highest or '0',
   #members / 2,

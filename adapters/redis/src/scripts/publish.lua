@@ -1,9 +1,9 @@
 -- Adds an entry that was numbered before.
 --
--- KEYS: 1 the shard's state, 2 its stream.
+-- KEYS: 1 the shard's waiting bytes, 2 its stream.
 -- ARGV: the entry's fields and values, the payload last.
 
-local bytes = tonumber(redis.call('HGET', KEYS[1], 'b') or 0) or 0
+local bytes, mark = string.match(redis.call('GET', KEYS[1]) or '0', '^(%d+)(%+?)$')
 local id = redis.call('XADD', KEYS[2], '*', unpack(ARGV))
-redis.call('HSET', KEYS[1], 'b', string.format('%.0f', bytes + #ARGV[#ARGV]))
+redis.call('SET', KEYS[1], string.format('%.0f', (bytes or 0) + #ARGV[#ARGV]) .. (mark or ''))
 return id

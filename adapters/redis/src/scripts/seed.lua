@@ -3,14 +3,14 @@
 -- The program writes the same values above this text as above the one that numbers, so that a run of
 -- the server that was not admitted does not know it.
 --
--- KEYS: 1 the shard's state, 2 the sequence's counter, 3 its lease, 4 what is pending in it, 5 what is
+-- KEYS: 1 the shard's epoch, 2 the sequence's counter, 3 its lease, 4 what is pending in it, 5 what is
 -- pending of the application's chats.
 -- ARGV: 1 the lease, 2 the last number that may have been given, 3 how long an idle counter lives, in
 -- milliseconds, 4 the chat's number, or nothing for an application's chats.
 
 local call, sub = redis.call, string.sub
 
-if call('HGET', KEYS[1], 'e') ~= EPOCH or call('GET', KEYS[3]) ~= ARGV[1] then
+if call('GET', KEYS[1]) ~= EPOCH or call('GET', KEYS[3]) ~= ARGV[1] then
   return 0
 end
 local value = call('GET', KEYS[2])

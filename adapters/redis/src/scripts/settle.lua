@@ -1,18 +1,17 @@
 -- Forgets pending creations that are stored, and acknowledges their entries.
 --
--- KEYS: 1 the shard's state, 2 its stream, 3 the ids of entries that are kept though acknowledged, 4
--- the dead letters, 5 the confirmed ids; then for each sequence what is pending in it, its counter, and
--- what is pending of the application's chats.
+-- KEYS: 1 the shard's epoch, 2 its waiting bytes, 3 its stream, 4 the ids of entries that are kept
+-- though acknowledged, 5 the dead letters, 6 the confirmed ids; then for each sequence what is pending
+-- in it, its counter, and what is pending of the application's chats.
 -- ARGV: 1 the consumer group, 2 the repository's epoch, 0 for none, 3 how long an idle counter lives, in
 -- milliseconds, 4 how many sequences there are; then for each its chat's number, or nothing for an
 -- application's chats; then for each settlement its sequence's place, number, uid, and the entry's id or
 -- nothing.
 
 local call, sub, format = redis.call, string.sub, string.format
-local FIRST = 6
+local FIRST = 7
 
-local state = call('HMGET', KEYS[1], 'e', 'b')
-local own = tonumber(state[1] or 0) or 0
+local own = tonumber(call('GET', KEYS[1]) or 0) or 0
 if own < tonumber(ARGV[2]) then
   return format('%.0f', own)
 end
@@ -38,7 +37,7 @@ for i = 5 + sequences, #ARGV, 4 do
   end
   if entry ~= '' and not seen[entry] then
     -- Another entry of the same creation: it was published once more, or nothing of it was pending.
-    local found = call('XRANGE', KEYS[2], entry, entry)[1]
+    local found = call('XRANGE', KEYS[3], entry, entry)[1]
     if found then
       local fields = found[2]
       for at = 1, #fields, 2 do
@@ -53,17 +52,17 @@ for i = 5 + sequences, #ARGV, 4 do
 end
 
 if entries[1] then
-  call('XACK', KEYS[2], ARGV[1], unpack(entries))
-  call('XDEL', KEYS[2], unpack(entries))
-  call('SREM', KEYS[3], unpack(entries))
-  call('SREM', KEYS[5], unpack(entries))
+  call('XACK', KEYS[3], ARGV[1], unpack(entries))
+  call('XDEL', KEYS[3], unpack(entries))
+  call('SREM', KEYS[4], unpack(entries))
+  call('SREM', KEYS[6], unpack(entries))
 end
 if uids[1] then
-  call('HDEL', KEYS[4], unpack(uids))
+  call('HDEL', KEYS[5], unpack(uids))
 end
 if freed > 0 then
-  local bytes = tonumber(state[2] or 0) or 0
-  call('HSET', KEYS[1], 'b', format('%.0f', math.max(0, bytes - freed)))
+  local bytes, mark = string.match(call('GET', KEYS[2]) or '0', '^(%d+)(%+?)$')
+  call('SET', KEYS[2], format('%.0f', math.max(0, (bytes or 0) - freed)) .. (mark or ''))
 end
 
 -- A counter may expire once nothing is pending that needs it.

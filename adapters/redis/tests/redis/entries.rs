@@ -141,7 +141,16 @@ async fn what_is_set_aside_stays_readable_and_is_not_waited_for() {
     ];
     counter.settle(&settlements, &[]).await.unwrap();
     assert_eq!(server.number("XLEN {s00}:q").await, 0);
-    assert_eq!(server.text("HGET {s00}:m b").await, "0");
+    assert_eq!(server.text("GET {s00}:b").await, "0");
+    let dropped = send(&scene, chat, 1).await;
+    let letter = Some(DeadLetterId::of_creation(dropped.draft.uid));
+    let (number, uid) = (dropped.number, dropped.draft.uid);
+    counter
+        .set_aside(&sequence, number, uid, letter)
+        .await
+        .unwrap();
+    let settlement = Settlement::of(&dropped, None);
+    counter.settle(&[settlement], &[]).await.unwrap();
     let kept = ["d", "k", "f"].map(|kind| format!("{{s00}}:{kind}"));
     assert_eq!(
         server.number(&format!("EXISTS {}", kept.join(" "))).await,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chat_core::{
-    model::{Epoch, Sequence},
+    model::{Creation, Epoch, Sequence},
     ports::{Basis, Settlement},
 };
 
@@ -85,13 +85,16 @@ async fn a_counter_expires_only_with_nothing_pending() {
         .unwrap()
         .unwrap();
 
-    // The chat is settled while a message is pending, then the message while nothing else is.
-    let sent = send(&scene, chat, 1).await;
-    scene.store(&[created.clone(), sent.clone()]).await;
-    let settle = async |creation| {
+    // A message is settled while its chat is not, the chat while a message is not, then all.
+    let settle = async |creation: &Creation| {
+        let stored = scene.store(std::slice::from_ref(creation)).await;
+        assert_eq!(stored.len(), 1);
         let settlement = Settlement::of(creation, None);
         scene.counter().settle(&[settlement], &[]).await.unwrap();
     };
+    settle(&send(&scene, chat, 1).await).await;
+    assert_eq!(life().await, -1, "its chat's own creation is pending still");
+    let sent = send(&scene, chat, 1).await;
     settle(&created).await;
     assert_eq!(life().await, -1, "a message is pending");
     settle(&sent).await;
@@ -103,8 +106,18 @@ async fn a_counter_expires_only_with_nothing_pending() {
         })
         .await;
     let next = scene.create(message(chat, "after")).await;
-    assert_eq!((next.number.get(), next.epoch), (2, Epoch::FIRST));
+    assert_eq!((next.number.get(), next.epoch), (3, Epoch::FIRST));
     assert_eq!(life().await, -1, "it is needed again");
+
+    let silent = scene.chat_of(chat.application).await;
+    let owner = scene.counter().pending(&chats, silent.chat.into()).await;
+    settle(&owner.unwrap().unwrap()).await;
+    let name = format!("{{s00}}:{}:{}c", silent.application, silent.chat);
+    let life = server.number(&format!("PTTL {name}")).await;
+    assert!(
+        (1..=200).contains(&life),
+        "a chat without messages is idle: {life}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,7 +172,7 @@ async fn every_key_is_accounted_for() {
     assert_eq!(work(&scene).await, 21);
     let mut left = server.keys().await;
     left.retain(|key| !of_keys.contains(key));
-    let mut expected = ["m", "n", "q"]
+    let mut expected = ["b", "e", "m", "n", "q"]
         .map(|kind| format!("{{s00}}:{kind}"))
         .to_vec();
     expected.extend(["c", ":1c"].map(|kind| format!("{{s00}}:{application}{kind}")));
@@ -172,5 +185,5 @@ async fn every_key_is_accounted_for() {
         );
     }
     assert_eq!(server.number("XLEN {s00}:q").await, 0);
-    assert_eq!(server.text("HGET {s00}:m b").await, "0");
+    assert_eq!(server.text("GET {s00}:b").await, "0");
 }
