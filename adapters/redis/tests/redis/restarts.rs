@@ -1,6 +1,20 @@
 //! A server that comes back is trusted with what it is known to have kept, and no further.
 
-use chat_core::{model::Epoch, ports::Basis};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use chat_core::{
+    contract::Scene,
+    model::{ChatKey, Creation, Epoch, Number, NumberRange, Sequence},
+    ports::Basis,
+};
+use tokio::task::JoinSet;
 
 use crate::{
     private_server::PrivateServer,
@@ -141,7 +155,7 @@ async fn a_replica_that_takes_the_place_of_its_master_leaps() {
     scene
         .eventually("seeing the replica", async || {
             send(&scene, chat, 1).await;
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
             (first.text("HEXISTS {s00}:m r").await == "1").then_some(())
         })
         .await;
@@ -169,6 +183,70 @@ async fn forgotten_scripts_leave_no_gap() {
     assert_eq!((next.number.get(), next.epoch), (4, Epoch::FIRST));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_under_load_loses_and_repeats_nothing() {
+    let Some(mut server) = PrivateServer::strict().await else {
+        return;
+    };
+    let system = System::new();
+    let scene = system.process(&server).await;
+    let chat = scene.chat().await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let given: Arc<Mutex<Vec<Creation>>> = Arc::default();
+    let mut callers = JoinSet::new();
+    for caller in 0..8 {
+        let scene = system.process(&server).await;
+        let (stop, given) = (Arc::clone(&stop), Arc::clone(&given));
+        callers.spawn(async move {
+            for attempt in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let key = format!("{caller}-{attempt}");
+                // What fails may have been accepted or not; what is answered must be kept.
+                match scene.create_with_key(message(chat, &key), &key).await {
+                    Ok((creation, _)) => given.lock().unwrap().push(creation),
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        });
+    }
+    for round in 1..=4 {
+        let enough = || given.lock().unwrap().len() >= round * 100;
+        scene
+            .eventually("creating under load", async || {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                enough().then_some(())
+            })
+            .await;
+        if round < 4 {
+            server.come_back().await;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    callers.join_all().await;
+
+    let sequence = Sequence::Messages(chat);
+    let page = system
+        .process(&server)
+        .await
+        .counter()
+        .pending_page(&sequence, &NumberRange::all(), 65_536)
+        .await
+        .unwrap();
+    let kept: BTreeMap<Number, Creation> = page
+        .creations
+        .into_iter()
+        .map(|creation| (creation.number, creation))
+        .collect();
+    for creation in &*given.lock().unwrap() {
+        assert_eq!(kept.get(&creation.number), Some(creation));
+    }
+    let numbers: Vec<u64> = kept.keys().map(|number| number.get()).collect();
+    let without_gaps: Vec<u64> = (1..=numbers.len() as u64).collect();
+    assert_eq!(numbers, without_gaps);
+}
+
 /// A server that copies at once when it is asked to, and takes a second over giving its own data away.
 async fn replica() -> Option<PrivateServer> {
     let arguments = ["--appendfsync", "always", "--repl-diskless-sync-delay", "2"];
@@ -176,10 +254,7 @@ async fn replica() -> Option<PrivateServer> {
 }
 
 /// Creates once the server that came back is found again.
-async fn try_again(
-    scene: &chat_core::contract::Scene,
-    chat: chat_core::model::ChatKey,
-) -> chat_core::model::Creation {
+async fn try_again(scene: &Scene, chat: ChatKey) -> Creation {
     let pending = scene.eventually("finding the server again", async || {
         let check = scene.counter().check();
         check.await.ok()
