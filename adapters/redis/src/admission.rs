@@ -14,7 +14,7 @@ use chat_core::{
 use crate::{
     RedisLimits,
     error::{Failure, port_error},
-    info::Info,
+    info::{COPIED, Info},
     keys::{Keys, position},
     reply,
     scripts::{self, Call, Identity, Scripts},
@@ -27,6 +27,9 @@ use crate::{
 /// other master did not have. No script can see that, so whoever numbers asks once in this while; a
 /// server that changed roles twice within it could not have copied the other's data.
 const KNOWN_FOR: Duration = Duration::from_secs(1);
+
+/// What has to be asked for to know who answers.
+const IDENTITY: [&str; 3] = ["server", "replication", "stats"];
 
 /// The state of all shards as this process knows it.
 pub(crate) struct Admissions {
@@ -189,11 +192,11 @@ impl Admissions {
             return Ok(false);
         };
         let mut line = self.server.line().await?;
-        let info = line.info(&["server", "replication", "persistence"]).await?;
+        let info = line.info(&["persistence"]).await?;
         let syncing = line.syncing(&info).await?;
         let call = Call::on(['e', 'm'].map(|kind| self.keys.of_shard(shard, kind)))
             .with(&identity.run)
-            .with(&identity.replication)
+            .with(format!("{COPIED}:{}", identity.copied))
             .with(mark_text(sighting.mark))
             .with(epoch.get())
             .with(syncing.as_str());
@@ -227,7 +230,7 @@ impl Admissions {
             return Ok(identity);
         }
         let asked = Instant::now();
-        let info = self.server.info(&["server", "replication"]).await;
+        let info = self.server.info(&IDENTITY).await;
         let info = info.map_err(|failure| failure.of(ASKING))?;
         if let Some(reason) = info.not_now() {
             return Err(port_error(PortErrorKind::Unavailable, ASKING, reason));
@@ -296,14 +299,14 @@ async fn last_position(line: &mut Line, stream: &str) -> Result<Position, Failur
 }
 
 fn incarnation(identity: &Identity) -> Incarnation {
-    Incarnation(format!("{}/{}", identity.run, identity.replication))
+    Incarnation(format!("{}/{}", identity.run, identity.copied))
 }
 
 fn identity(incarnation: &Incarnation) -> Option<Identity> {
-    let (run, replication) = incarnation.0.split_once('/')?;
+    let (run, copied) = incarnation.0.split_once('/')?;
     Some(Identity {
         run: run.to_owned(),
-        replication: replication.to_owned(),
+        copied: copied.to_owned(),
     })
 }
 

@@ -2,6 +2,10 @@
 
 use std::{fmt, time::Duration};
 
+use chat_core::ports::Basis;
+
+use crate::error::OpenError;
+
 /// Settings of counter and queue on Redis.
 ///
 /// Its `Debug` shows no credentials.
@@ -69,6 +73,25 @@ impl RedisConfig {
     }
 }
 
+impl RedisLimits {
+    /// Makes sure that the limits keep what the numbering stands on.
+    pub(crate) fn check(&self) -> Result<(), OpenError> {
+        if !(1..=Basis::LEAP).contains(&u64::from(self.pending)) {
+            return Err(OpenError::Setting {
+                what: "the limit of pending creations in a sequence",
+                wanted: "from 1 to 65,536, which a new epoch leaps over",
+            });
+        }
+        if self.low_bytes > self.high_bytes {
+            return Err(OpenError::Setting {
+                what: "the low water of waiting bytes",
+                wanted: "no more than the high water",
+            });
+        }
+        Ok(())
+    }
+}
+
 impl Default for RedisLimits {
     fn default() -> Self {
         Self {
@@ -123,6 +146,18 @@ fn without_credentials(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_that_could_repeat_a_number_are_refused() {
+        let usual = RedisLimits::default();
+        assert!(usual.check().is_ok());
+        for pending in [0, 65_537] {
+            let limits = RedisLimits { pending, ..usual };
+            assert!(limits.check().is_err(), "{pending}");
+        }
+        let low_bytes = usual.high_bytes + 1;
+        assert!(RedisLimits { low_bytes, ..usual }.check().is_err());
+    }
 
     #[test]
     fn what_is_shown_holds_no_credentials() {

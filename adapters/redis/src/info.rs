@@ -7,6 +7,12 @@ use crate::scripts::Identity;
 /// The oldest version that has all that the scripts use.
 const OLDEST: u32 = 7;
 
+/// How many bytes the server has had from another one in this run, while it was a replica.
+///
+/// The replication id would not do: it also changes when a master gets its first replica, and when it
+/// has had none for long, and nothing is lost then.
+pub(crate) const COPIED: &str = "total_net_repl_input_bytes";
+
 /// The answer to `INFO`.
 pub(crate) struct Info(HashMap<String, String>);
 
@@ -27,7 +33,7 @@ impl Info {
     pub(crate) fn identity(&self) -> Identity {
         Identity {
             run: self.get("run_id").to_owned(),
-            replication: self.get("master_replid").to_owned(),
+            copied: self.get(COPIED).to_owned(),
         }
     }
 
@@ -51,6 +57,8 @@ impl Info {
             Some(format!(
                 "its version is `{version}`, {OLDEST} or later is needed"
             ))
+        } else if self.get(COPIED).is_empty() {
+            Some("it does not tell whether it was a replica in between".to_owned())
         } else if policy.starts_with("allkeys-") {
             Some(format!(
                 "its maxmemory-policy is `{policy}`, which drops accepted work; `noeviction` is wanted"
@@ -91,20 +99,18 @@ mod tests {
 
     #[test]
     fn old_servers_and_servers_that_drop_work_are_unfit() {
-        let fit = info(&["redis_version:7.0.15", "maxmemory_policy:noeviction"]);
-        assert_eq!(fit.unfit(), None);
-        let warned = info(&["redis_version:7.2.4", "maxmemory_policy:volatile-lru"]);
-        assert_eq!(warned.unfit(), None);
-        for (version, policy) in [
-            ("6.2.14", "noeviction"),
-            ("", "noeviction"),
-            ("7.4.1", "allkeys-lru"),
-        ] {
+        let fits = |version: &str, policy: &str, copied: &str| {
             let version = format!("redis_version:{version}");
             let policy = format!("maxmemory_policy:{policy}");
-            let unfit = info(&[&version, &policy]);
-            assert!(unfit.unfit().is_some(), "{version} {policy}");
-        }
+            info(&[&version, &policy, copied]).unfit().is_none()
+        };
+        let copied = "total_net_repl_input_bytes:0";
+        assert!(fits("7.0.15", "noeviction", copied));
+        assert!(fits("7.2.4", "volatile-lru", copied));
+        assert!(!fits("6.2.14", "noeviction", copied));
+        assert!(!fits("", "noeviction", copied));
+        assert!(!fits("7.4.1", "allkeys-lru", copied));
+        assert!(!fits("7.4.1", "noeviction", ""));
     }
 
     #[test]

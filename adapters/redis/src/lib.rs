@@ -58,6 +58,7 @@ impl Redis {
         clock: Arc<dyn Clock>,
         tokens: Arc<dyn Tokens>,
     ) -> Result<Self, OpenError> {
+        config.limits.check()?;
         let keys = Arc::new(Keys::try_new(config)?);
         let scripts = Arc::new(Scripts::new());
         let server = Arc::new(Server::connect(config, &keys, &scripts).await?);

@@ -10,8 +10,8 @@ use crate::{RedisLimits, error::Failure, server::Server};
 pub(crate) struct Identity {
     /// Another one after each start.
     pub(crate) run: String,
-    /// Another one also after each time that it took its data from another server.
-    pub(crate) replication: String,
+    /// More after each time that it took its data from another server.
+    pub(crate) copied: String,
 }
 
 /// A script that may run on any server that is asked.
@@ -89,7 +89,7 @@ pub(crate) fn seed(identity: &Identity, epoch: Epoch, limits: &RedisLimits) -> S
 }
 
 fn head(identity: &Identity, epoch: Epoch, limits: &RedisLimits) -> String {
-    let Identity { run, replication } = identity;
+    let Identity { run, copied } = identity;
     let RedisLimits {
         pending,
         high_bytes,
@@ -97,7 +97,7 @@ fn head(identity: &Identity, epoch: Epoch, limits: &RedisLimits) -> String {
         keys,
     } = limits;
     format!(
-        "-- For the run {run} with the data of {replication}.\n\
+        "-- For the run {run} with {copied} bytes of another server.\n\
          local EPOCH, KNOWN = '{epoch}', '{epoch}:'\n\
          local PENDING, HIGH, LOW, KEYS_MOST = {pending}, {high_bytes}, {low_bytes}, {keys}\n"
     )

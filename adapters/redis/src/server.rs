@@ -169,7 +169,7 @@ impl Server {
     /// Makes sure that the server answers and may be used.
     pub(crate) async fn check(&self) -> Result<(), PortError> {
         const CHECKING: &str = "check the server";
-        let info = self.info(&["server", "replication", "persistence", "memory"]);
+        let info = self.info(&["server", "replication", "persistence", "memory", "stats"]);
         let info = info.await.map_err(|failure| failure.of(CHECKING))?;
         if let Some(reason) = info.unfit() {
             return Err(port_error(PortErrorKind::Misconfigured, CHECKING, reason));

@@ -151,14 +151,7 @@ async fn a_replica_that_takes_the_place_of_its_master_leaps() {
     let chat = scene.chat().await;
     send(&scene, chat, 1).await;
     second.copy_from(&first).await;
-    // Whoever numbers sees the replica, and leaves word of it, within a second.
-    scene
-        .eventually("seeing the replica", async || {
-            send(&scene, chat, 1).await;
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            (first.text("HEXISTS {s00}:m r").await == "1").then_some(())
-        })
-        .await;
+    see_the_replica(&scene, chat, &first).await;
     work(&scene).await;
     let stale = {
         second.ask("REPLICAOF NO ONE").await;
@@ -168,6 +161,22 @@ async fn a_replica_that_takes_the_place_of_its_master_leaps() {
     first.restore(&stale).await;
     let next = try_again(&system.process(&first).await, chat).await;
     assert!(next.number > given.number, "{} again", next.number);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_replica_leaves_no_gap() {
+    let (Some(first), Some(second)) = (PrivateServer::strict().await, replica().await) else {
+        return;
+    };
+    let scene = System::new().process(&first).await;
+    let chat = scene.chat().await;
+    let before = send(&scene, chat, 1).await;
+    second.copy_from(&first).await;
+    let seen = see_the_replica(&scene, chat, &first).await;
+    assert_eq!(seen.last().unwrap().epoch, before.epoch);
+    let numbers: Vec<u64> = seen.iter().map(|creation| creation.number.get()).collect();
+    let without_gaps: Vec<u64> = (2..2 + numbers.len() as u64).collect();
+    assert_eq!(numbers, without_gaps);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,6 +260,19 @@ async fn a_server_killed_under_load_loses_and_repeats_nothing() {
 async fn replica() -> Option<PrivateServer> {
     let arguments = ["--appendfsync", "always", "--repl-diskless-sync-delay", "2"];
     PrivateServer::start(&arguments).await
+}
+
+/// Creates until the process sees that another server follows, and leaves word of it: for a second.
+async fn see_the_replica(scene: &Scene, chat: ChatKey, server: &PrivateServer) -> Vec<Creation> {
+    let mut created = Vec::new();
+    scene
+        .eventually("seeing the replica", async || {
+            created.push(send(scene, chat, 1).await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            (server.text("HEXISTS {s00}:m r").await == "1").then_some(())
+        })
+        .await;
+    created
 }
 
 /// Creates once the server that came back is found again.
