@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use chat_runtime::{
-    duties,
+    duties::Duties,
     lifecycle::Shutdown,
     metrics::Work,
-    program::{CommandLine, block_on, print},
+    program::{self, CommandLine, block_on, print},
     settings::{Settings, reference},
     telemetry,
     wiring::Wiring,
@@ -68,14 +68,20 @@ pub fn run() -> Result<()> {
 
 async fn serve(settings: Settings) -> Result<()> {
     let shutdown = Shutdown::on_signals(settings.shutdown)?;
-    let wiring = Wiring::open(&settings).await?;
+    let opening = shutdown.soft.run_until_cancelled(Wiring::open(&settings));
+    let Some(wiring) = opening.await.transpose()? else {
+        return Ok(());
+    };
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener
         .with_context(|| format!("listening on {}, which CHAT_LISTEN sets", settings.listen))?;
     let work = Work::default();
     if wiring.is_embedded() {
-        let interval = settings.audit_interval;
-        duties::begin(&wiring.services, "api", interval, &work, &shutdown);
+        let name = program::name("api", &settings);
+        let duties = Duties::new(&wiring.services, name, &work, &shutdown);
+        duties.persist();
+        duties.index();
+        duties.audit(settings.audit_interval);
     }
     let metrics = Arc::new(Metrics::new(&work));
     let dependencies = Dependencies {

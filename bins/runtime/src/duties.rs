@@ -2,6 +2,7 @@
 
 use std::{error::Error, future::Future, sync::Arc, time::Duration};
 
+use anyhow::Result;
 use chat_core::{
     ports::Consumer,
     service::{Indexer, Persister, Rebuilder, Reconciler, Services},
@@ -9,7 +10,7 @@ use chat_core::{
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{lifecycle::Shutdown, metrics::Work, program::holder};
+use crate::{lifecycle::Shutdown, metrics::Work, program, settings::Settings, wiring::Wiring};
 
 /// How long a round of storing waits for something to store; the end waits as long at most.
 const WAIT: Duration = Duration::from_secs(1);
@@ -30,47 +31,93 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Begins every duty; they end once the program is asked to.
+/// Begins duties of a process, each as a task that ends once the program is asked to.
+pub struct Duties<'a> {
+    services: &'a Services,
+    /// Tells this process from others that do the same work: one that starts again under its name finds
+    /// what it held.
+    name: String,
+    work: &'a Work,
+    shutdown: &'a Shutdown,
+}
+
+impl<'a> Duties<'a> {
+    /// Prepares the duties of a process by its name.
+    #[must_use]
+    pub fn new(
+        services: &'a Services,
+        name: impl Into<String>,
+        work: &'a Work,
+        shutdown: &'a Shutdown,
+    ) -> Self {
+        Self {
+            services,
+            name: name.into(),
+            work,
+            shutdown,
+        }
+    }
+
+    /// Begins to store what was accepted.
+    pub fn persist(&self) {
+        let consumer = Consumer(self.name.clone());
+        self.begin(|work, end| persist(self.services.persister.clone(), consumer, work, end));
+    }
+
+    /// Begins to carry changes into the search index, and to rebuild that where it is asked for.
+    pub fn index(&self) {
+        let (indexer, holder) = (self.services.indexer.clone(), self.name.clone());
+        self.begin(|work, end| index(indexer, holder, work, end));
+        let (rebuilder, holder) = (self.services.rebuilder.clone(), self.name.clone());
+        self.begin(|_, end| rebuild(rebuilder, holder, end));
+    }
+
+    /// Begins to audit, every `interval`.
+    pub fn audit(&self, interval: Duration) {
+        let (reconciler, holder) = (self.services.reconciler.clone(), self.name.clone());
+        self.begin(|work, end| audit(reconciler, holder, interval, work, end));
+    }
+
+    fn begin<T: Future<Output = ()> + Send + 'static>(
+        &self,
+        duty: impl FnOnce(Work, CancellationToken) -> T,
+    ) {
+        let duty = duty(self.work.clone(), self.shutdown.soft.clone());
+        self.shutdown.tasks.spawn(duty);
+    }
+}
+
+/// Opens the adapters, begins duties, and goes on with them until the program is asked to end.
 ///
-/// `name` tells this process from others that do the same work: one that starts again under its name
-/// finds what it held.
-pub fn begin(
-    services: &Services,
-    name: &str,
-    audit_interval: Duration,
-    work: &Work,
-    shutdown: &Shutdown,
-) {
-    let (persister, reconciler) = (services.persister.clone(), services.reconciler.clone());
-    let consumer = Consumer(name.to_owned());
-    shutdown.tasks.spawn(persist(
-        persister,
-        consumer,
-        work.clone(),
-        shutdown.soft.clone(),
-    ));
-    let holder = holder(name);
-    let (indexer, rebuilder) = (services.indexer.clone(), services.rebuilder.clone());
-    shutdown.tasks.spawn(index(
-        indexer,
-        holder.clone(),
-        work.clone(),
-        shutdown.soft.clone(),
-    ));
-    shutdown
-        .tasks
-        .spawn(rebuild(rebuilder, holder.clone(), shutdown.soft.clone()));
-    shutdown.tasks.spawn(audit(
-        reconciler,
-        holder,
-        audit_interval,
-        work.clone(),
-        shutdown.soft.clone(),
-    ));
+/// # Errors
+///
+/// Fails when the adapters cannot be opened.
+pub async fn go_on(
+    settings: &Settings,
+    kind: &str,
+    begin: impl FnOnce(&Duties<'_>, &Wiring),
+) -> Result<()> {
+    let shutdown = Shutdown::on_signals(settings.shutdown)?;
+    let opening = shutdown.soft.run_until_cancelled(Wiring::open(settings));
+    let Some(wiring) = opening.await.transpose()? else {
+        return Ok(());
+    };
+    let (work, name) = (Work::default(), program::name(kind, settings));
+    tracing::info!(name, "at work");
+    begin(
+        &Duties::new(&wiring.services, name, &work, &shutdown),
+        &wiring,
+    );
+    shutdown.soft.cancelled().await;
+    shutdown.finish().await;
+    if shutdown.unless_hard(wiring.close()).await.is_some() {
+        tracing::info!("ended in good order");
+    }
+    Ok(())
 }
 
 /// Stores what was accepted until `end`; a round that has begun is finished.
-pub async fn persist(
+async fn persist(
     persister: Arc<Persister>,
     consumer: Consumer,
     work: Work,
@@ -100,7 +147,7 @@ pub async fn persist(
 }
 
 /// Audits at once and then every `interval`, until `end`, which may cut a round short.
-pub async fn audit(
+async fn audit(
     reconciler: Arc<Reconciler>,
     holder: String,
     interval: Duration,
@@ -121,7 +168,7 @@ pub async fn audit(
 }
 
 /// Carries changes into the search index until `end`; a round that has begun is finished.
-pub async fn index(indexer: Arc<Indexer>, holder: String, work: Work, end: CancellationToken) {
+async fn index(indexer: Arc<Indexer>, holder: String, work: Work, end: CancellationToken) {
     let mut failures = Failures::of("indexing what has changed");
     while !end.is_cancelled() {
         let pause = match indexer.run_once(&holder).await {
@@ -141,7 +188,7 @@ pub async fn index(indexer: Arc<Indexer>, holder: String, work: Work, end: Cance
 }
 
 /// Rebuilds the search index where that is due, until `end`, which may cut a rebuild short.
-pub async fn rebuild(rebuilder: Arc<Rebuilder>, holder: String, end: CancellationToken) {
+async fn rebuild(rebuilder: Arc<Rebuilder>, holder: String, end: CancellationToken) {
     let mut failures = Failures::of("rebuilding the search index");
     while let Some(outcome) = end.run_until_cancelled(rebuilder.run_once(&holder)).await {
         let pause = match outcome {

@@ -5,8 +5,10 @@
 //! background and counts it in [`metrics`](mod@metrics), and [`lifecycle`] brings it to its end.
 
 pub mod duties;
+pub mod healthcheck;
 pub mod lifecycle;
 pub mod metrics;
+mod no_search;
 pub mod program;
 pub mod settings;
 pub mod telemetry;

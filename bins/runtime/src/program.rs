@@ -55,11 +55,12 @@ impl<Own: Args> CommandLine<Own> {
     }
 }
 
-/// Names this process as a holder of leases, so that two of one name do not take each other's for their
-/// own.
+/// Names this process among all of its kind, unless the settings do: by its host and its id.
 #[must_use]
-pub fn holder(name: &str) -> String {
-    format!("{name}-{}", std::process::id())
+pub fn name(kind: &str, settings: &Settings) -> String {
+    let host = gethostname::gethostname();
+    let own = || format!("{kind}-{}-{}", host.to_string_lossy(), std::process::id());
+    settings.name.clone().unwrap_or_else(own)
 }
 
 /// Writes a document to standard output.

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use chat_core::service::Reconciled;
 use chat_runtime::{
     lifecycle::Shutdown,
-    program::{holder, print},
+    program::{name, print},
     settings::Settings,
     wiring::{Wiring, is_in_use},
 };
@@ -19,7 +19,7 @@ pub(crate) async fn once(settings: &Settings) -> Result<()> {
         }
         Err(error) => return Err(error),
     };
-    let holder = holder("sync");
+    let holder = name("sync", settings);
     let audit = wiring.services.reconciler.run_once(&holder);
     let outcome = shutdown.soft.run_until_cancelled(audit).await;
     shutdown.unless_hard(wiring.close()).await;

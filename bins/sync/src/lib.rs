@@ -5,6 +5,7 @@
 
 use anyhow::Result;
 use chat_runtime::{
+    duties, healthcheck,
     program::{CommandLine, block_on, print},
     settings::Backend,
     telemetry,
@@ -30,7 +31,7 @@ enum Command {
     Run,
     /// Fill the search index anew from the database, showing how far it is, and end
     RebuildSearch,
-    /// End with code 0 if the audits go on
+    /// End with code 0 if the servers that it needs answer
     Healthcheck,
 }
 
@@ -54,8 +55,16 @@ pub fn run() -> Result<()> {
             telemetry::start(&settings)?;
             block_on(audit::once(&settings))
         }
-        (None | Some(Command::Run | Command::Healthcheck), Backend::Embedded { .. }) => {
+        (_, Backend::Embedded { .. }) => {
             print("nothing to do: on the embedded set `api` does the work of `sync` itself")
         }
+        (None | Some(Command::Run), Backend::Live { .. }) => {
+            telemetry::start(&settings)?;
+            let interval = settings.audit_interval;
+            block_on(duties::go_on(&settings, "sync", |duties, _| {
+                duties.audit(interval);
+            }))
+        }
+        (Some(Command::Healthcheck), Backend::Live { .. }) => block_on(healthcheck::run(&settings)),
     }
 }

@@ -13,7 +13,7 @@ use chat_core::{
 };
 use chat_runtime::{
     lifecycle::Shutdown,
-    program::{holder, print},
+    program::{name, print},
     settings::Settings,
     wiring::{Wiring, is_in_use},
 };
@@ -40,9 +40,10 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     };
     let begun = Instant::now();
     let rebuilder = &wiring.services.rebuilder;
+    let holder = name("sync", settings);
     let watched = async {
         tokio::select! {
-            done = until_done(rebuilder) => done,
+            done = until_done(rebuilder, &holder) => done,
             failed = show(rebuilder) => match failed? {},
         }
     };
@@ -57,11 +58,10 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
 }
 
 /// Asks for a rebuild and sees to it that somebody does it: this process, or one that was faster.
-async fn until_done(rebuilder: &Rebuilder) -> Result<JobProgress> {
+async fn until_done(rebuilder: &Rebuilder, holder: &str) -> Result<JobProgress> {
     rebuilder.request().await.context("asking for a rebuild")?;
-    let holder = holder("sync");
     loop {
-        let rebuilt = rebuilder.run_once(&holder).await;
+        let rebuilt = rebuilder.run_once(holder).await;
         rebuilt.context("rebuilding the search index")?;
         let progress = rebuilder.progress().await?;
         let progress = progress.context("a rebuild was asked for")?;

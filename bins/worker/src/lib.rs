@@ -1,11 +1,13 @@
-//! Storing what `api` accepted, in a process of its own.
+//! Storing what `api` accepted, and carrying it into the search index, in a process of its own.
 //!
 //! On the embedded set, which belongs to one process, `api` does this itself.
 
 use anyhow::Result;
 use chat_runtime::{
-    program::{CommandLine, print},
+    duties, healthcheck,
+    program::{CommandLine, block_on, print},
     settings::Backend,
+    telemetry,
 };
 
 /// The arguments of `worker` alone.
@@ -19,7 +21,7 @@ struct Arguments {
 enum Command {
     /// Store what was accepted (the default)
     Run,
-    /// End with code 0 if the work goes on
+    /// End with code 0 if the servers that it needs answer
     Healthcheck,
 }
 
@@ -27,15 +29,26 @@ enum Command {
 ///
 /// # Errors
 ///
-/// Fails when a setting is wrong.
+/// Fails when a setting is wrong, or a server cannot be used.
 pub fn run() -> Result<()> {
     let command = clap::Command::new("worker")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Stores what `api` accepted");
     let line = CommandLine::<Arguments>::read(command)?;
-    match (line.settings()?.backend, line.own.command) {
-        (Backend::Embedded { .. }, None | Some(Command::Run | Command::Healthcheck)) => {
+    let settings = line.settings()?;
+    match (line.own.command, &settings.backend) {
+        (_, Backend::Embedded { .. }) => {
             print("nothing to do: on the embedded set `api` does the work of `worker` itself")
         }
+        (None | Some(Command::Run), Backend::Live { .. }) => {
+            telemetry::start(&settings)?;
+            block_on(duties::go_on(&settings, "worker", |duties, wiring| {
+                duties.persist();
+                if wiring.has_search() {
+                    duties.index();
+                }
+            }))
+        }
+        (Some(Command::Healthcheck), Backend::Live { .. }) => block_on(healthcheck::run(&settings)),
     }
 }

@@ -1,6 +1,7 @@
 //! A light HTTP/1.1 client: it shares two cores with the server that it measures.
 
 use std::{
+    collections::VecDeque,
     fmt::{self, Write as _},
     time::Duration,
 };
@@ -228,30 +229,60 @@ fn start(text: &str) -> &str {
     text.get(..end).unwrap_or(text)
 }
 
-/// One keep-alive connection to a server, opened when needed and again when it broke.
+/// The addresses of servers that serve the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Servers(Vec<Authority>);
+
+impl From<Authority> for Servers {
+    fn from(only: Authority) -> Self {
+        Self(vec![only])
+    }
+}
+
+impl From<&Authority> for Servers {
+    fn from(only: &Authority) -> Self {
+        only.clone().into()
+    }
+}
+
+impl From<&Self> for Servers {
+    fn from(servers: &Self) -> Self {
+        servers.clone()
+    }
+}
+
+impl FromIterator<Authority> for Servers {
+    fn from_iter<I: IntoIterator<Item = Authority>>(all: I) -> Self {
+        Self(all.into_iter().collect())
+    }
+}
+
+/// One keep-alive connection to each server, opened when needed and again when it broke.
+///
+/// Of several servers each gets the next request in turn.
 #[derive(Debug)]
 pub struct Client {
-    authority: Authority,
-    host: HeaderValue,
+    connections: VecDeque<Connection>,
     deadline: Duration,
-    connection: Option<SendRequest<Full<Bytes>>>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    authority: Authority,
+    sender: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Client {
     /// Makes a client that gives each request 30 seconds.
-    ///
-    /// # Panics
-    ///
-    /// Never: an authority is made of characters that a header takes.
     #[must_use]
-    pub fn new(authority: Authority) -> Self {
-        let host = HeaderValue::from_str(authority.as_str())
-            .expect("an authority is made of characters that a header takes");
-        Self {
+    pub fn new(servers: impl Into<Servers>) -> Self {
+        let closed = |authority| Connection {
             authority,
-            host,
+            sender: None,
+        };
+        Self {
+            connections: servers.into().0.into_iter().map(closed).collect(),
             deadline: Duration::from_secs(30),
-            connection: None,
         }
     }
 
@@ -327,23 +358,31 @@ impl Client {
     }
 
     async fn exchange(&mut self, call: &Call) -> Result<Answer> {
+        self.connections.rotate_left(1);
+        let connection = self.connections.front_mut().context("there is no server")?;
+        connection.exchange(call).await
+    }
+}
+
+impl Connection {
+    async fn exchange(&mut self, call: &Call) -> Result<Answer> {
         // Taken out, so that a connection with half an answer in it is never used again.
-        let kept = match self.connection.take() {
-            Some(mut connection) => connection.ready().await.is_ok().then_some(connection),
+        let kept = match self.sender.take() {
+            Some(mut sender) => sender.ready().await.is_ok().then_some(sender),
             None => None,
         };
-        let mut connection = match kept {
-            Some(connection) => connection,
+        let mut sender = match kept {
+            Some(sender) => sender,
             None => self.connect().await?,
         };
-        let response = connection.send_request(self.request(call)).await?;
+        let response = sender.send_request(self.request(call)?).await?;
         let (head, body) = response.into_parts();
         let body = body
             .collect()
             .await
             .context("reading the answer")?
             .to_bytes();
-        self.connection = Some(connection);
+        self.sender = Some(sender);
         Ok(Answer {
             status: head.status.as_u16(),
             headers: head.headers,
@@ -351,13 +390,14 @@ impl Client {
         })
     }
 
-    fn request(&self, call: &Call) -> Request<Full<Bytes>> {
+    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>> {
+        let host = HeaderValue::from_str(self.authority.as_str()).context("naming the host")?;
         let mut request = Request::new(Full::new(call.body.clone()));
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = call.path.clone();
         *request.headers_mut() = call.headers.clone();
-        request.headers_mut().insert(HOST, self.host.clone());
-        request
+        request.headers_mut().insert(HOST, host);
+        Ok(request)
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
@@ -401,7 +441,8 @@ mod tests {
     /// Serves one connection for each answer and keeps the requests; an empty answer hangs up.
     async fn serve(answers: Vec<&'static str>) -> (Client, JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let authority = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let authority: Authority = address.parse().unwrap();
         let serving = tokio::spawn(async move {
             let mut requests = Vec::new();
             for answer in answers {
@@ -449,7 +490,8 @@ mod tests {
     #[tokio::test]
     async fn a_request_has_a_deadline() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let authority = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let authority: Authority = address.parse().unwrap();
         let mut client = Client::new(authority).with_deadline(Duration::from_millis(50));
         let message = client.get("/").await.unwrap_err().to_string();
         assert!(message.contains("no answer in 50ms"), "{message}");

@@ -10,7 +10,10 @@ use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::program::{built, forget_settings, scratch};
+use crate::{
+    process::forget_settings,
+    program::{built, scratch},
+};
 
 /// How long it may take to end, unless more is given.
 const DEADLINE: Duration = Duration::from_secs(10);

@@ -1,10 +1,10 @@
 //! Checks what the built programs promise, from outside.
 //!
-//! Starts the programs as an operator would ([`program`], [`invocation`], [`stage`]).
+//! Starts the programs as an operator would ([`process`], [`program`], [`invocation`], [`stage`]).
 //! Speaks HTTP to them as a device would ([`client`], [`problem`], [`paging`], [`moment`]), as many
 //! devices at once ([`race`]), and as nobody should ([`wire`]).
-//! Starts servers for itself where a test kills them ([`services`]).
 //! Knows the contract as data ([`operations`], [`windows`], [`exposition`]).
+//! Starts servers and the programs on them ([`services`], [`live`]).
 //! Lets tools that others made judge them ([`tools`]).
 //! A corpus of real chat ([`corpus`]) is sent to them ([`loader`]) and read back ([`verify`]).
 //! It depends on no other crate of the workspace: what it knows of them is the documented contract.
@@ -14,11 +14,13 @@ pub mod client;
 pub mod corpus;
 pub mod exposition;
 pub mod invocation;
+pub mod live;
 pub mod loader;
 pub mod moment;
 pub mod operations;
 pub mod paging;
 pub mod problem;
+pub mod process;
 pub mod program;
 pub mod race;
 pub mod services;

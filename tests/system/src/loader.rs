@@ -10,13 +10,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use hyper::http::uri::Authority;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::{
-    client::{Answer, Call, Client},
+    client::{Answer, Call, Client, Servers},
     corpus::Corpus,
 };
 
@@ -26,8 +25,8 @@ const SLICE: usize = 50;
 /// Where and how a corpus is loaded.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// The address of `api`.
-    pub api: Authority,
+    /// Where `api` serves.
+    pub api: Servers,
     /// The token of the application that gets the chats.
     pub application: String,
     /// How many connections send at the same time.
@@ -70,9 +69,9 @@ struct Open {
 /// # Errors
 ///
 /// Fails when the answer is not 201.
-pub async fn create_application(api: &Authority, name: &str) -> Result<String> {
+pub async fn create_application(api: impl Into<Servers>, name: &str) -> Result<String> {
     let call = Call::post("/api/v1/applications", &json!({"name": name}))?;
-    let application = Client::new(api.clone()).send(&call).await?.expect(201)?;
+    let application = Client::new(api).send(&call).await?.expect(201)?;
     let token = application["token"]
         .as_str()
         .context("an application has a token")?;
@@ -118,7 +117,7 @@ impl Load {
     }
 
     async fn create_chats(&self, corpus: &Corpus) -> Result<(Vec<u64>, BinaryHeap<Open>)> {
-        let mut client = Client::new(self.api.clone());
+        let mut client = Client::new(&self.api);
         let path = format!("/api/v1/applications/{}/chats", self.application);
         let mut numbers = Vec::with_capacity(corpus.chats.len());
         let mut open = BinaryHeap::with_capacity(corpus.chats.len());
@@ -168,7 +167,7 @@ struct Shared {
 impl Shared {
     /// Sends slices of the chat that is behind most, so that all end at about the same time.
     async fn send_slices(self: Arc<Self>) -> Result<()> {
-        let mut client = Client::new(self.load.api.clone());
+        let mut client = Client::new(&self.load.api);
         while let Some(Open { left, chat }) = self.take() {
             let slice = left.min(SLICE);
             self.send_slice(&mut client, chat, left, slice).await?;

@@ -1,12 +1,10 @@
-//! Starts the built programs as an operator would, watches them, and ends them.
+//! Starts the built programs that serve HTTP as an operator would, watches them, and ends them.
 
 use std::{
     env,
-    ffi::OsString,
-    fs::{self, File, OpenOptions},
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::ExitStatus,
     sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
@@ -16,7 +14,10 @@ use hyper::http::uri::Authority;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use crate::client::Client;
+use crate::{
+    client::Client,
+    process::{Launch, Process},
+};
 
 /// How long a program may take until it answers, on a machine that is busy with other tests.
 const START_DEADLINE: Duration = Duration::from_secs(20);
@@ -93,104 +94,42 @@ pub fn free_port() -> Result<u16> {
     bail!("no port from {FIRST} on is free")
 }
 
-/// What to start: a program file, its arguments and its environment.
-#[derive(Clone, Debug)]
-pub struct Launch {
-    /// The program's file.
-    pub file: PathBuf,
-    /// Its arguments.
-    pub arguments: Vec<OsString>,
-    /// What is set in its environment, beside what it inherits.
-    pub environment: Vec<(&'static str, OsString)>,
-    /// The address that it is told to listen on.
-    pub authority: Authority,
-    /// Where its output goes, and where it is started.
-    pub folder: PathBuf,
-}
-
-impl Launch {
-    /// Describes an `api` on `folder` (data and log lie below it) and a free port.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the program is not built or no port is free.
-    pub fn api(folder: &Path) -> Result<Self> {
-        let address = format!("127.0.0.1:{}", free_port()?);
-        Ok(Self {
-            file: built("api")?,
-            arguments: Vec::new(),
-            environment: vec![
-                ("CHAT_LISTEN", OsString::from(&address)),
-                ("CHAT_DATA", folder.join("data").into_os_string()),
-            ],
-            authority: address.parse().context("an address is an authority")?,
-            folder: folder.to_path_buf(),
-        })
-    }
-
-    /// Adds a setting.
-    #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
-        self.environment.push((name, value.into()));
-        self
-    }
-
-    /// Answers the file that the program's output is appended to.
-    #[must_use]
-    pub fn log(&self) -> PathBuf {
-        self.folder.join("output.log")
-    }
-
-    fn spawn(&self) -> Result<Child> {
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log());
-        let log: File = log.with_context(|| format!("opening `{}`", self.log().display()))?;
-        let mut command = Command::new(&self.file);
-        forget_settings(&mut command);
-        command
-            .args(&self.arguments)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .current_dir(&self.folder)
-            .stdin(Stdio::null())
-            .stderr(log.try_clone().context("sharing the log")?)
-            .stdout(log);
-        command
-            .spawn()
-            .with_context(|| format!("starting `{}`", self.file.display()))
-    }
-}
-
-/// Keeps the settings of whoever runs the tests away from the program.
-pub(crate) fn forget_settings(command: &mut Command) {
-    for (name, _) in env::vars_os() {
-        if name.to_string_lossy().starts_with("CHAT_") {
-            command.env_remove(name);
-        }
-    }
-}
-
 /// A started program that answers HTTP, killed when dropped.
 #[derive(Debug)]
 pub struct Program {
-    launch: Launch,
-    child: Child,
+    process: Process,
+    authority: Authority,
     started_in: Duration,
 }
 
 impl Program {
-    /// Starts it and waits until it answers that it lives.
+    /// Starts an `api` on `folder` (data and log lie below it) and a free port, with these settings.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start), and when the program is not built or no port is free.
+    pub async fn api(folder: &Path, settings: &[(&'static str, &str)]) -> Result<Self> {
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let mut launch = Launch::of("api", folder)?
+            .with("CHAT_LISTEN", &address)
+            .with("CHAT_DATA", folder.join("data"));
+        for (name, value) in settings {
+            launch = launch.with(name, value);
+        }
+        let authority = address.parse().context("an address is an authority")?;
+        Self::start(launch, authority).await
+    }
+
+    /// Starts what listens on an address and waits until it answers that it lives.
     ///
     /// # Errors
     ///
     /// Fails with the end of its output when it ends or does not answer in time.
-    pub async fn start(launch: Launch) -> Result<Self> {
+    pub async fn start(launch: Launch, authority: Authority) -> Result<Self> {
         let start = Instant::now();
-        let child = launch.spawn()?;
         let mut program = Self {
-            launch,
-            child,
+            process: Process::start(launch)?,
+            authority,
             started_in: Duration::ZERO,
         };
         program.wait_until_live(start).await?;
@@ -202,23 +141,14 @@ impl Program {
         loop {
             let answer = client.get("/health/live").await;
             // Looked at in any case, so that nobody else's answer is taken for its own.
-            if let Some(status) = self.child.try_wait().context("looking at the program")? {
-                bail!(
-                    "{} ended with {status}:\n{}",
-                    self.name(),
-                    self.last_output()
-                );
-            }
+            self.process.expect_running()?;
             if answer.is_ok_and(|answer| answer.status == 200) {
                 self.started_in = start.elapsed();
                 return Ok(());
             }
             if start.elapsed() > START_DEADLINE {
-                let output = self.last_output();
-                bail!(
-                    "{} did not answer in {START_DEADLINE:?}:\n{output}",
-                    self.name()
-                );
+                let (name, output) = (self.process.name(), self.process.last_output());
+                bail!("{name} did not answer in {START_DEADLINE:?}:\n{output}");
             }
             sleep(POLL).await;
         }
@@ -230,18 +160,7 @@ impl Program {
     ///
     /// Fails when it had ended by itself, which it should not.
     pub fn kill(&mut self) -> Result<()> {
-        if let Some(status) = self.child.try_wait().context("looking at the program")? {
-            bail!(
-                "{} had ended with {status}:\n{}",
-                self.name(),
-                self.last_output()
-            );
-        }
-        self.child.kill().context("killing the program")?;
-        self.child
-            .wait()
-            .context("waiting for the killed program")?;
-        Ok(())
+        self.process.kill()
     }
 
     /// Asks it to end with SIGTERM and waits for its exit.
@@ -250,30 +169,7 @@ impl Program {
     ///
     /// Fails when it still runs after `deadline`.
     pub async fn stop(&mut self, deadline: Duration) -> Result<ExitStatus> {
-        // The standard library sends no other signal than SIGKILL; every shell does.
-        let sent = Command::new("sh")
-            .args(["-c", "kill -s TERM \"$0\"", &self.child.id().to_string()])
-            .status()
-            .context("sending SIGTERM")?;
-        ensure!(
-            sent.success(),
-            "SIGTERM could not be sent to {}",
-            self.name()
-        );
-        let give_up = Instant::now() + deadline;
-        loop {
-            if let Some(status) = self.child.try_wait().context("looking at the program")? {
-                return Ok(status);
-            }
-            if Instant::now() > give_up {
-                let output = self.last_output();
-                bail!(
-                    "{} still ran {deadline:?} after SIGTERM:\n{output}",
-                    self.name()
-                );
-            }
-            sleep(POLL).await;
-        }
+        self.process.stop(deadline).await
     }
 
     /// Starts it again on the same folder and port.
@@ -284,13 +180,8 @@ impl Program {
     ///
     /// As for [`start`](Self::start).
     pub async fn restart(&mut self) -> Result<()> {
-        ensure!(
-            self.child.try_wait()?.is_some(),
-            "{} still runs",
-            self.name()
-        );
         let start = Instant::now();
-        self.child = self.launch.spawn()?;
+        self.process.restart()?;
         self.wait_until_live(start).await
     }
 
@@ -306,53 +197,24 @@ impl Program {
     ///
     /// Fails when it has ended, or where the system has no `/proc`.
     pub fn resident_bytes(&self) -> Result<u64> {
-        let file = format!("/proc/{}/status", self.child.id());
-        let status = fs::read_to_string(&file).with_context(|| format!("reading `{file}`"))?;
-        let kibibytes: u64 = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))
-            .with_context(|| format!("no VmRSS in `{file}`"))?
-            .trim()
-            .parse()
-            .context("reading VmRSS")?;
-        Ok(kibibytes * 1024)
+        self.process.resident_bytes()
     }
 
     /// Makes a client with a connection of its own.
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::new(self.launch.authority.clone())
+        Client::new(&self.authority)
     }
 
     /// Answers the address that it listens on.
     #[must_use]
     pub fn authority(&self) -> &Authority {
-        &self.launch.authority
+        &self.authority
     }
 
     /// Answers what was started.
     #[must_use]
     pub fn launch(&self) -> &Launch {
-        &self.launch
-    }
-
-    fn name(&self) -> String {
-        let name = self.launch.file.file_name().unwrap_or_default();
-        format!("`{}`", name.to_string_lossy())
-    }
-
-    fn last_output(&self) -> String {
-        let log = fs::read(self.launch.log()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&log);
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // Both fail only when it has ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.process.launch()
     }
 }

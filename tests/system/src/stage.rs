@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     client::{Call, Client},
-    program::{Launch, Program, scratch},
+    program::{Program, scratch},
 };
 
 /// The methods that change a thing; both do the same.
@@ -43,11 +43,7 @@ impl Stage {
     /// As for [`open`](Self::open).
     pub async fn open_with(settings: &[(&'static str, &str)]) -> Result<Self> {
         let folder = scratch()?;
-        let mut launch = Launch::api(folder.path())?;
-        for (name, value) in settings {
-            launch = launch.with(name, value);
-        }
-        let api = Program::start(launch).await?;
+        let api = Program::api(folder.path(), settings).await?;
         let client = api.client();
         let stage = Self {
             api,

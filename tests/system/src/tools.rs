@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::{process::Command, time::timeout};
 
-use crate::program::{forget_settings, workspace};
+use crate::{process::forget_settings, program::workspace};
 
 /// Names the folder that the tools are installed in.
 const FOLDER: &str = "CHAT_TEST_TOOLS";

@@ -3,11 +3,10 @@
 use std::{collections::HashMap, fmt};
 
 use anyhow::{Result, ensure};
-use hyper::http::uri::Authority;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    client::Client,
+    client::{Client, Servers},
     corpus::{Corpus, CorpusChat},
 };
 
@@ -109,12 +108,12 @@ struct Page<T> {
 ///
 /// Fails when something cannot be read; what is read and differs is in the answer.
 pub async fn verify(
-    api: &Authority,
+    api: impl Into<Servers>,
     application: &str,
     corpus: &Corpus,
     numbers: &[u64],
 ) -> Result<Verified> {
-    let mut client = Client::new(api.clone());
+    let mut client = Client::new(api);
     let path = format!("/api/v1/applications/{application}");
     let mut verified = Verified::default();
     let view: ApplicationView = read(&mut client, &path).await?;

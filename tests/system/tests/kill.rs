@@ -41,7 +41,7 @@ async fn ten_kills_lose_nothing_and_repeat_nothing() -> Result<()> {
     let api = stage.api.authority().clone();
     let application = create_application(&api, "killed").await?;
     let load = Load {
-        api: api.clone(),
+        api: (&api).into(),
         application: application.clone(),
         connections: 64,
         patience: Duration::from_secs(30),

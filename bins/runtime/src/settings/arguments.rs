@@ -29,17 +29,19 @@ pub struct Arguments {
     )]
     pub data: OsString,
 
-    /// What keeps applications, chats and messages: `sqlite` in the data folder, or `sqlite:FOLDER`.
+    /// What keeps applications, chats and messages: `sqlite` in the data folder, `sqlite:FOLDER`, or
+    /// `mysql://USER:PASSWORD@HOST:PORT/DATABASE` for MySQL and MariaDB.
     #[arg(long, env = "CHAT_REPOSITORY_URL", value_name = "URL", global = true)]
     #[arg(default_value = "sqlite", hide_env_values = true)]
     pub repository_url: OsString,
 
-    /// What numbers chats and messages; on the embedded set the same as the repository.
+    /// What numbers chats and messages: `redis://HOST:PORT`, or `rediss://…` with TLS; on the embedded
+    /// set the same as the repository.
     #[arg(long, env = "CHAT_COUNTER_URL", value_name = "URL", global = true)]
     #[arg(default_value = "sqlite", hide_env_values = true)]
     pub counter_url: OsString,
 
-    /// What carries creations to where they are stored; on the embedded set the same as the repository.
+    /// What carries creations to where they are stored: the same as the counter.
     #[arg(long, env = "CHAT_QUEUE_URL", value_name = "URL", global = true)]
     #[arg(default_value = "sqlite", hide_env_values = true)]
     pub queue_url: OsString,
@@ -48,6 +50,41 @@ pub struct Arguments {
     #[arg(long, env = "CHAT_SEARCH_URL", value_name = "URL", global = true)]
     #[arg(default_value = "tantivy", hide_env_values = true)]
     pub search_url: OsString,
+
+    /// How many parts the counter's data is cut into; fixed at the first start of a system.
+    #[arg(long, env = "CHAT_SHARDS", value_name = "COUNT", global = true)]
+    #[arg(default_value = "16")]
+    pub shards: OsString,
+
+    /// How many megabytes of creations may wait in Redis to be stored; above that they answer 503.
+    #[arg(
+        long,
+        env = "CHAT_BACKLOG_MEGABYTES",
+        value_name = "MEGABYTES",
+        global = true
+    )]
+    #[arg(default_value = "512")]
+    pub backlog_megabytes: OsString,
+
+    /// How many connections to the database a process has at most.
+    #[arg(
+        long,
+        env = "CHAT_REPOSITORY_CONNECTIONS",
+        value_name = "COUNT",
+        global = true
+    )]
+    #[arg(default_value = "16")]
+    pub repository_connections: OsString,
+
+    /// How many seconds a start waits for servers that do not answer yet.
+    #[arg(long, env = "CHAT_WAIT_FOR", value_name = "SECONDS", global = true)]
+    #[arg(default_value = "60")]
+    pub wait_for: OsString,
+
+    /// What a `worker` or `sync` calls itself, different for each that runs at once; one that starts
+    /// again under its name goes on with what it held; by default of its host and process id.
+    #[arg(long, env = "CHAT_NAME", value_name = "NAME", global = true)]
+    pub name: Option<OsString>,
 
     /// Who may use admin endpoints: `key` (the default where `CHAT_ADMIN_KEY` is set), `open`
     /// (everybody, the default without a key while listening on loopback) or `off` (nobody).

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Given, SettingsError};
+use super::{Given, Secret, SettingsError};
 
 /// The technologies behind the ports.
 ///
@@ -16,14 +16,21 @@ pub enum Backend {
         /// Another folder for the search index, where one is named.
         search: Option<PathBuf>,
     },
+    /// Servers, for any number of processes of each kind; without search, for now.
+    Live {
+        /// Where MySQL or MariaDB is.
+        repository: Secret,
+        /// Where the Redis is that counts.
+        counter: Secret,
+    },
 }
 
 /// One of the URLs.
 enum Url {
     /// The embedded set, in a folder where one is named.
     Embedded(Option<PathBuf>),
-    /// A server, by its scheme; the rest may hold a password and is left out.
-    Live(&'static str),
+    /// A server, by its scheme and its whole URL, which may hold a password.
+    Live(&'static str, Secret),
 }
 
 /// What a URL may be.
@@ -59,52 +66,77 @@ const SEARCH: Kind = Kind {
 
 impl Backend {
     pub(super) fn try_from_given(given: &Given, data: PathBuf) -> Result<Self, SettingsError> {
-        let mut folder: Option<PathBuf> = None;
-        let mut live = Vec::new();
-        for kind in [REPOSITORY, COUNTER, QUEUE] {
-            match Url::read(given, kind)? {
-                Url::Live(scheme) => live.push((kind, scheme)),
-                Url::Embedded(named) => {
-                    // What is not named lies where the repository does.
-                    let named = named
-                        .or_else(|| folder.clone())
-                        .unwrap_or_else(|| data.clone());
-                    let other = folder.replace(named.clone());
-                    if other.is_some_and(|other| other != named) {
+        let urls = [
+            Url::read(given, REPOSITORY)?,
+            Url::read(given, COUNTER)?,
+            Url::read(given, QUEUE)?,
+        ];
+        let search = Url::read(given, SEARCH)?;
+        let is_live = |url: &Url| matches!(url, Url::Live(..));
+        let search_is_mixed = match &search {
+            // The default says nothing about the others.
+            Url::Embedded(_) => urls.iter().any(is_live) && !given.is_default(SEARCH.setting),
+            Url::Live(..) => !urls.iter().all(is_live),
+        };
+        match (urls, search) {
+            (
+                [
+                    Url::Embedded(repository),
+                    Url::Embedded(counter),
+                    Url::Embedded(queue),
+                ],
+                Url::Embedded(search),
+            ) => {
+                let folder = repository.unwrap_or(data);
+                // What is not named lies where the repository does.
+                for (kind, named) in [(COUNTER, counter), (QUEUE, queue)] {
+                    if named.is_some_and(|named| named != folder) {
                         return Err(
                             given.refuse(kind.setting, "in the same folder as CHAT_REPOSITORY_URL")
                         );
                     }
                 }
+                Ok(Self::Embedded { folder, search })
             }
-        }
-        let search = match Url::read(given, SEARCH)? {
-            Url::Embedded(search) => search,
-            Url::Live(scheme) => {
-                live.push((SEARCH, scheme));
-                None
+            (
+                [
+                    Url::Live(_, repository),
+                    Url::Live(counts, counter),
+                    Url::Live(carries, queue),
+                ],
+                search,
+            ) if !search_is_mixed => {
+                for (kind, scheme) in [(COUNTER, counts), (QUEUE, carries)] {
+                    if !["redis", "rediss"].contains(&scheme) {
+                        return Err(no_adapter(given, kind, "redis", scheme));
+                    }
+                }
+                if let Url::Live(scheme, _) = search {
+                    let wanted = format_args!(
+                        "left out, since this build has no adapter for `{scheme}` yet"
+                    );
+                    return Err(given.refuse(SEARCH.setting, wanted));
+                }
+                if queue != counter {
+                    return Err(given.refuse(QUEUE.setting, "the same as CHAT_COUNTER_URL"));
+                }
+                Ok(Self::Live {
+                    repository,
+                    counter,
+                })
             }
-        };
-        match (folder, live.first()) {
-            (Some(folder), None) => Ok(Self::Embedded { folder, search }),
-            (Some(_), Some(_)) => Err(SettingsError(
+            _ => Err(SettingsError(
                 "CHAT_REPOSITORY_URL, CHAT_COUNTER_URL, CHAT_QUEUE_URL and CHAT_SEARCH_URL must all be \
                  embedded or all be servers, because a mixture would number in two places"
                     .to_owned(),
             )),
-            (None, Some((kind, scheme))) => {
-                let embedded = kind.embedded;
-                let wanted = format_args!(
-                    "`{embedded}` or `{embedded}:FOLDER`: this build has no adapter for `{scheme}`"
-                );
-                Err(given.refuse(kind.setting, wanted))
-            }
-            (None, None) => Ok(Self::Embedded {
-                folder: data,
-                search,
-            }),
         }
     }
+}
+
+fn no_adapter(given: &Given, kind: Kind, wanted: &str, scheme: &str) -> SettingsError {
+    let wanted = format_args!("a `{wanted}` URL: this build has no adapter for `{scheme}` yet");
+    given.refuse(kind.setting, wanted)
 }
 
 impl Url {
@@ -123,8 +155,9 @@ impl Url {
             ));
         }
         let known = live.iter().copied().find(|known| *known == scheme);
-        known.map(Self::Live).ok_or_else(|| {
-            let schemes = live.join(", ");
+        let live = |scheme| Self::Live(scheme, Secret::new(&text));
+        known.map(live).ok_or_else(|| {
+            let schemes = kind.live.join(", ");
             given.refuse(
                 setting,
                 format_args!("a URL of one of these schemes: {embedded}, {schemes}"),

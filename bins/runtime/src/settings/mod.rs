@@ -38,6 +38,16 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// What keeps, numbers and carries.
     pub backend: Backend,
+    /// How many parts the counter's data is cut into.
+    pub shards: u16,
+    /// How many bytes of creations may wait to be stored.
+    pub backlog_bytes: u64,
+    /// How many connections to the database the process has at most.
+    pub repository_connections: u32,
+    /// How long the start waits for servers.
+    pub wait_for: Duration,
+    /// What the process calls itself, where that is set.
+    pub name: Option<String>,
     /// Who may do what only operators may.
     pub admin: Admin,
     /// What is logged, as a filter of `tracing-subscriber`.
@@ -66,13 +76,17 @@ impl Settings {
         Ok(Self {
             listen,
             backend: Backend::try_from_given(given, data)?,
+            shards: given.number("shards", 1..=1_024)?,
+            backlog_bytes: given.number::<u64>("backlog_megabytes", 1..=1_000_000)? << 20,
+            repository_connections: given.number("repository_connections", 2..=10_000)?,
+            wait_for: Duration::from_secs(given.number("wait_for", 0..=86_400)?),
+            name: given.name("name")?,
             admin: Admin::try_from_given(given, listen)?,
             log: given.log_filter("log")?,
             log_form: given.log_form("log_form")?,
             shutdown: Duration::from_secs(given.number("shutdown_seconds", 0..=3_600)?),
             retention: Duration::from_hours(24 * given.number("retention_days", 1..=36_500)?),
-            max_connections: usize::try_from(given.number("max_connections", 1..=1_000_000)?)
-                .unwrap_or(usize::MAX),
+            max_connections: given.number("max_connections", 1..=1_000_000)?,
             audit_interval: Duration::from_secs(given.number("sync_seconds", 1..=3_600)?),
         })
     }

@@ -1,6 +1,8 @@
 //! Where a value was given, and the sentences that refuse it.
 
-use std::{collections::BTreeMap, ffi::OsString, fmt, net::SocketAddr, ops::RangeInclusive};
+use std::{
+    collections::BTreeMap, ffi::OsString, fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr,
+};
 
 use clap::{ArgMatches, CommandFactory as _, Parser, parser::ValueSource};
 use tracing_subscriber::EnvFilter;
@@ -11,6 +13,13 @@ use super::{Arguments, LogForm, file};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SettingsError(pub(super) String);
+
+impl SettingsError {
+    /// Refuses a setting with a sentence that names it.
+    pub(crate) fn new(sentence: impl Into<String>) -> Self {
+        Self(sentence.into())
+    }
+}
 
 /// Holds the settings alone, to look at their descriptions.
 #[derive(Parser)]
@@ -111,6 +120,12 @@ impl Given {
         }
     }
 
+    /// Says whether nobody gave a value for `name`.
+    pub(super) fn is_default(&self, name: &str) -> bool {
+        let value = self.values.get(name);
+        value.is_none_or(|(_, origin)| matches!(origin, Origin::Default(_)))
+    }
+
     /// The value of `name` where one was given; an empty one is refused.
     pub(super) fn optional(&self, name: &str) -> Result<Option<OsString>, SettingsError> {
         match self.values.get(name) {
@@ -151,11 +166,11 @@ impl Given {
         })
     }
 
-    pub(super) fn number(
+    pub(super) fn number<N: FromStr + PartialOrd + fmt::Display>(
         &self,
         name: &str,
-        range: RangeInclusive<u64>,
-    ) -> Result<u64, SettingsError> {
+        range: RangeInclusive<N>,
+    ) -> Result<N, SettingsError> {
         let text = self.required_text(name)?;
         text.parse()
             .ok()
@@ -167,6 +182,19 @@ impl Given {
                     format_args!("a number from {least} to {most}, and `{text}` is none"),
                 )
             })
+    }
+
+    /// The name of a process: a short one, since it stands in logs and in the servers' lists.
+    pub(super) fn name(&self, name: &str) -> Result<Option<String>, SettingsError> {
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
+        let is_plain = |letter: u8| letter.is_ascii_alphanumeric() || b"._-".contains(&letter);
+        if text.len() > 100 || !text.bytes().all(is_plain) {
+            let wanted = "1 to 100 ASCII letters, digits, `.`, `_` and `-`";
+            return Err(self.refuse(name, wanted));
+        }
+        Ok(Some(text))
     }
 
     pub(super) fn log_filter(&self, name: &str) -> Result<String, SettingsError> {

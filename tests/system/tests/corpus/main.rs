@@ -40,7 +40,7 @@ async fn the_whole_corpus_comes_back_byte_for_byte_and_is_found() -> Result<()> 
     let api = stage.api.authority().clone();
     let application = create_application(&api, "corpus").await?;
     let load = Load {
-        api: api.clone(),
+        api: (&api).into(),
         application: application.clone(),
         connections: 64,
         patience: Duration::from_secs(30),

@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result, ensure};
 use chat_system::{
     client::{Call, Client},
     loader::create_application,
-    program::{Launch, Program, free_port, scratch},
+    process::Launch,
+    program::{Program, free_port, scratch},
 };
 use hyper::http::uri::Authority;
 use serde_json::json;
@@ -32,20 +33,18 @@ const WARM_UP: Duration = Duration::from_secs(1);
 pub(crate) async fn run(arguments: &CreatesArguments) -> Result<()> {
     let yardstick_folder = scratch()?;
     let api_folder = scratch()?;
-    let port = free_port()?;
-    let yardstick = Program::start(Launch {
+    let address = format!("127.0.0.1:{}", free_port()?);
+    let no_io = Launch {
         file: env::current_exe().context("finding this program's file")?,
-        arguments: ["serve-no-io", "--listen", &format!("127.0.0.1:{port}")]
+        arguments: ["serve-no-io", "--listen", &address]
             .map(Into::into)
             .to_vec(),
         environment: Vec::new(),
-        authority: format!("127.0.0.1:{port}")
-            .parse()
-            .context("an address is an authority")?,
         folder: yardstick_folder.path().to_path_buf(),
-    });
-    let yardstick = yardstick.await?;
-    let api = Program::start(Launch::api(api_folder.path())?).await?;
+    };
+    let authority = address.parse().context("an address is an authority")?;
+    let yardstick = Program::start(no_io, authority).await?;
+    let api = Program::api(api_folder.path(), &[]).await?;
 
     let connections = usize::from(arguments.connections);
     let paths = create_chats(api.authority(), connections).await?;

@@ -98,7 +98,7 @@ async fn load(arguments: LoadArguments) -> Result<()> {
     let shown = tokio::spawn(show(Arc::clone(&progress), total));
     let connections = usize::from(connections);
     let load = Load {
-        api,
+        api: api.into(),
         application,
         connections,
         patience: Duration::from_mins(1),

@@ -1,0 +1,232 @@
+//! Starts a built program in the background, and ends it.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tokio::time::{Instant, sleep};
+
+use crate::program::built;
+
+/// The wait between two looks at something that is being waited for.
+const POLL: Duration = Duration::from_millis(2);
+
+/// What to start: a program file, its arguments and its environment.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The program's file.
+    pub file: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// What is set in its environment, beside what it inherits.
+    pub environment: Vec<(&'static str, OsString)>,
+    /// Where its output goes, and where it is started.
+    pub folder: PathBuf,
+}
+
+impl Launch {
+    /// Describes a run of the built program `name` that is started in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the program is not built.
+    pub fn of(name: &str, folder: &Path) -> Result<Self> {
+        Ok(Self {
+            file: built(name)?,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            folder: folder.to_path_buf(),
+        })
+    }
+
+    /// Adds a setting.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name, value.into()));
+        self
+    }
+
+    /// Answers the file that the program's output is appended to.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("output.log")
+    }
+
+    fn spawn(&self) -> Result<Child> {
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log());
+        let log: File = log.with_context(|| format!("opening `{}`", self.log().display()))?;
+        let mut command = Command::new(&self.file);
+        forget_settings(&mut command);
+        command
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stderr(log.try_clone().context("sharing the log")?)
+            .stdout(log);
+        command
+            .spawn()
+            .with_context(|| format!("starting `{}`", self.file.display()))
+    }
+}
+
+/// Keeps the settings of whoever runs the tests away from the program.
+pub(crate) fn forget_settings(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("CHAT_") {
+            command.env_remove(name);
+        }
+    }
+}
+
+/// A started program, killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    launch: Launch,
+    child: Child,
+}
+
+impl Process {
+    /// Starts it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it cannot be started.
+    pub fn start(launch: Launch) -> Result<Self> {
+        let child = launch.spawn()?;
+        Ok(Self { launch, child })
+    }
+
+    /// Fails with the end of its output where it has ended.
+    ///
+    /// # Errors
+    ///
+    /// As it says.
+    pub fn expect_running(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait().context("looking at the program")? {
+            bail!(
+                "{} had ended with {status}:\n{}",
+                self.name(),
+                self.last_output()
+            );
+        }
+        Ok(())
+    }
+
+    /// Kills it as `kill -9` does, and waits until it is gone.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it had ended by itself, which it should not.
+    pub fn kill(&mut self) -> Result<()> {
+        self.expect_running()?;
+        self.child.kill().context("killing the program")?;
+        self.child
+            .wait()
+            .context("waiting for the killed program")?;
+        Ok(())
+    }
+
+    /// Asks it to end with SIGTERM and waits for its exit.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it still runs after `deadline`.
+    pub async fn stop(&mut self, deadline: Duration) -> Result<ExitStatus> {
+        // The standard library sends no other signal than SIGKILL; every shell does.
+        let sent = Command::new("sh")
+            .args(["-c", "kill -s TERM \"$0\"", &self.child.id().to_string()])
+            .status()
+            .context("sending SIGTERM")?;
+        ensure!(
+            sent.success(),
+            "SIGTERM could not be sent to {}",
+            self.name()
+        );
+        let give_up = Instant::now() + deadline;
+        loop {
+            if let Some(status) = self.child.try_wait().context("looking at the program")? {
+                return Ok(status);
+            }
+            if Instant::now() > give_up {
+                let output = self.last_output();
+                bail!(
+                    "{} still ran {deadline:?} after SIGTERM:\n{output}",
+                    self.name()
+                );
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Starts it again in the same folder.
+    ///
+    /// It must have been ended by [`kill`](Self::kill) or [`stop`](Self::stop).
+    ///
+    /// # Errors
+    ///
+    /// Fails when it still runs, or cannot be started.
+    pub fn restart(&mut self) -> Result<()> {
+        ensure!(
+            self.child.try_wait()?.is_some(),
+            "{} still runs",
+            self.name()
+        );
+        self.child = self.launch.spawn()?;
+        Ok(())
+    }
+
+    /// Reads how much memory of it is resident, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it has ended, or where the system has no `/proc`.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let file = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(&file).with_context(|| format!("reading `{file}`"))?;
+        let kibibytes: u64 = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))
+            .with_context(|| format!("no VmRSS in `{file}`"))?
+            .trim()
+            .parse()
+            .context("reading VmRSS")?;
+        Ok(kibibytes * 1024)
+    }
+
+    /// Answers what was started.
+    #[must_use]
+    pub fn launch(&self) -> &Launch {
+        &self.launch
+    }
+
+    pub(crate) fn name(&self) -> String {
+        let name = self.launch.file.file_name().unwrap_or_default();
+        format!("`{}`", name.to_string_lossy())
+    }
+
+    /// The last lines of what it said.
+    pub(crate) fn last_output(&self) -> String {
+        let log = fs::read(self.launch.log()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
