@@ -153,6 +153,7 @@ async fn live(
         limits: RedisLimits {
             high_bytes,
             low_bytes: high_bytes / 4 * 3,
+            keys: (settings.idempotency_keys / u32::from(settings.shards)).max(1),
             ..RedisLimits::default()
         },
         ..RedisConfig::new(counter.reveal())

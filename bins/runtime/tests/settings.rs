@@ -58,6 +58,10 @@ fn a_wrong_value_is_refused_by_name() {
         (["--repository-url", "gopher://x"], "--repository-url"),
         (["--repository-url", "amqp://x"], "--repository-url"),
         (["--counter-url", "redis://x"], "CHAT_COUNTER_URL"),
+        (["--shards", "0"], "--shards"),
+        (["--wait-for", "soon"], "--wait-for"),
+        (["--name", "a b"], "--name"),
+        (["--backlog-megabytes", "0"], "--backlog-megabytes"),
         (["--queue-url", "sqlite:elsewhere"], "--queue-url"),
     ] {
         let sentence = refusal(&[&arguments.join("=")]);
@@ -70,14 +74,41 @@ fn servers_are_all_or_none_and_their_passwords_are_not_shown() {
     let live = [
         "--repository-url=mysql://u:hunter2@h/d",
         "--counter-url=redis://:hunter2@h",
-        "--queue-url=amqp://u:hunter2@h",
-        "--search-url=https://u:hunter2@h",
+        "--queue-url=redis://:hunter2@h",
     ];
-    let none = refusal(&live);
-    assert!(none.contains("no adapter for `mysql`"), "{none}");
-    let mixed = refusal(&live[1..]);
-    assert!(mixed.contains("mixture"), "{mixed}");
-    assert!(!none.contains("hunter2") && !mixed.contains("hunter2"));
+    let shown = format!("{:?}", settings(&live).unwrap().backend);
+    assert!(shown.starts_with("Live"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+    for (others, sentence) in [
+        (&live[1..], "mixture"),
+        (&live[..2], "mixture"),
+        (
+            &[live[0], live[1], live[2], "--search-url=tantivy"],
+            "mixture",
+        ),
+        (&["--search-url=https://u:hunter2@h"], "mixture"),
+        (
+            &[live[0], live[1], "--queue-url=redis://:hunter2@other"],
+            "the same as CHAT_COUNTER_URL",
+        ),
+        (
+            &[live[0], live[1], "--queue-url=amqp://u:hunter2@h"],
+            "no adapter for `amqp`",
+        ),
+        (
+            &[
+                live[0],
+                live[1],
+                live[2],
+                "--search-url=https://u:hunter2@h",
+            ],
+            "no adapter for `https`",
+        ),
+    ] {
+        let refused = refusal(others);
+        assert!(refused.contains(sentence), "{refused}");
+        assert!(!refused.contains("hunter2"), "{refused}");
+    }
 }
 
 #[test]

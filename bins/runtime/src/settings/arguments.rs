@@ -66,6 +66,17 @@ pub struct Arguments {
     #[arg(default_value = "512")]
     pub backlog_megabytes: OsString,
 
+    /// How many idempotency keys of a day Redis may hold, at about 130 bytes each; above that creates
+    /// with a key answer 503.
+    #[arg(
+        long,
+        env = "CHAT_IDEMPOTENCY_KEYS",
+        value_name = "COUNT",
+        global = true
+    )]
+    #[arg(default_value = "4000000")]
+    pub idempotency_keys: OsString,
+
     /// How many connections to the database a process has at most.
     #[arg(
         long,

@@ -42,6 +42,8 @@ pub struct Settings {
     pub shards: u16,
     /// How many bytes of creations may wait to be stored.
     pub backlog_bytes: u64,
+    /// How many idempotency keys of a day are kept at most.
+    pub idempotency_keys: u32,
     /// How many connections to the database the process has at most.
     pub repository_connections: u32,
     /// How long the start waits for servers.
@@ -78,6 +80,7 @@ impl Settings {
             backend: Backend::try_from_given(given, data)?,
             shards: given.number("shards", 1..=1_024)?,
             backlog_bytes: given.number::<u64>("backlog_megabytes", 1..=1_000_000)? << 20,
+            idempotency_keys: given.number("idempotency_keys", 1_024..=1_000_000_000)?,
             repository_connections: given.number("repository_connections", 2..=10_000)?,
             wait_for: Duration::from_secs(given.number("wait_for", 0..=86_400)?),
             name: given.name("name")?,
