@@ -9,7 +9,7 @@ use std::{error::Error, io::Write as _, sync::Arc, time::Duration};
 use chat_core::{
     memory::Memory,
     model::ApplicationName,
-    ports::{Counter, MockCounter, Numbering, Ports},
+    ports::{Counter, MockCounter, Numbering, Overload, Ports},
     service::{Policy, ServiceError, Services},
 };
 
@@ -19,7 +19,7 @@ async fn open_support_chat(services: &Services) -> Result<String, ServiceError> 
     let token = services.applications.create(name).await?.token;
     Ok(match services.chats.create(&token, None, None).await {
         Ok(created) => format!("you are number {}", created.item.key.chat),
-        Err(ServiceError::Overloaded { retry_after }) => {
+        Err(ServiceError::Overloaded { retry_after, .. }) => {
             format!(
                 "all lines are busy, call again in {} s",
                 retry_after.as_secs()
@@ -46,6 +46,7 @@ fn full_counter() -> MockCounter {
     let mut counter = MockCounter::new();
     counter.expect_create().times(1).returning(|_| {
         Ok(Numbering::Overloaded {
+            by: Overload::Backlog,
             retry_after: Duration::from_secs(7),
         })
     });

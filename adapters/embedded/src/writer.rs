@@ -8,7 +8,7 @@ use std::{
 use chat_core::{
     PortError, PortErrorKind,
     model::{Content, Submission},
-    ports::Numbering,
+    ports::{Numbering, Overload},
 };
 use futures_util::future::BoxFuture;
 use sqlx::{Connection as _, SqliteConnection};
@@ -174,6 +174,7 @@ impl Writer {
 
 /// The answer while too much is waiting.
 const FULL: Numbering = Numbering::Overloaded {
+    by: Overload::Backlog,
     retry_after: Duration::from_secs(1),
 };
 

@@ -1,6 +1,7 @@
 //! Which shards are open: for which run of the server, in which epoch, by which scripts.
 
 use std::{
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
@@ -10,6 +11,7 @@ use chat_core::{
     model::{Admission, Epoch, EpochMark, Incarnation, Position, Shard, Sighting},
     ports::Tokens,
 };
+use tokio::{sync::Notify, time::timeout};
 
 use crate::{
     RedisLimits,
@@ -19,17 +21,11 @@ use crate::{
     reply,
     scripts::{self, Call, Identity, Scripts},
     server::{Line, Server, Syncing},
+    vitals::{Monitor, Vitals},
 };
 
-/// How old the knowledge of which server answers may be.
-///
-/// A server that was made a replica and a master again keeps its run and its scripts, but lost what the
-/// other master did not have. No script can see that, so whoever numbers asks once in this while; a
-/// server that changed roles twice within it could not have copied the other's data.
-const KNOWN_FOR: Duration = Duration::from_secs(1);
-
-/// What has to be asked for to know who answers.
-const IDENTITY: [&str; 3] = ["server", "replication", "stats"];
+/// How long others leave a shard to the caller that is having it admitted.
+const TURN: Duration = Duration::from_secs(1);
 
 /// The state of all shards as this process knows it.
 pub(crate) struct Admissions {
@@ -39,9 +35,9 @@ pub(crate) struct Admissions {
     tokens: Arc<dyn Tokens>,
     limits: RedisLimits,
     shards: Vec<Mutex<Known>>,
-    answering: Mutex<Option<(Instant, Arc<Identity>)>>,
-    /// Held while the server is asked who it is, so that one caller asks for all.
-    asking: tokio::sync::Mutex<()>,
+    monitor: Monitor,
+    /// Told whenever a turn to have a shard admitted is over.
+    turn_over: Notify,
 }
 
 /// What is known of a shard.
@@ -52,6 +48,8 @@ struct Known {
     followed: bool,
     /// The furthest entry that the server told this process of.
     furthest: Position,
+    /// Since when a caller is having it admitted.
+    turn: Option<Instant>,
 }
 
 /// A shard that numbers.
@@ -80,22 +78,28 @@ impl Admissions {
             tokens,
             limits,
             shards: keys.shards().map(|_| Mutex::default()).collect(),
-            answering: Mutex::new(None),
-            asking: tokio::sync::Mutex::new(()),
+            monitor: Monitor::new(server, keys, limits),
+            turn_over: Notify::new(),
         }
     }
 
-    /// The open shard, where it is open for the server that answers now.
-    pub(crate) async fn opened(&self, shard: Shard) -> Result<Option<Arc<Open>>, PortError> {
+    /// The open shard, where it is open for the server that answers now, with what is known of that.
+    pub(crate) async fn opened(
+        &self,
+        shard: Shard,
+    ) -> Result<Option<(Arc<Open>, Arc<Vitals>)>, PortError> {
         let Some(open) = self.known(shard).open.clone() else {
             return Ok(None);
         };
-        let answering = self.identity().await?;
-        if open.identity == *answering {
-            return Ok(Some(open));
+        let vitals = self.monitor.vitals().await?;
+        if open.identity != vitals.identity {
+            self.shut(shard, &open);
+            return Ok(None);
         }
-        self.shut(shard, &open);
-        Ok(None)
+        if vitals.has_replicas && !self.known(shard).followed {
+            self.note_replicas().await?;
+        }
+        Ok(Some((open, vitals)))
     }
 
     /// Closes a shard that turned out not to be open, unless it was opened anew meanwhile.
@@ -124,12 +128,46 @@ impl Admissions {
         known.furthest = known.furthest.max(position);
     }
 
+    /// Waits while another caller is having a shard admitted.
+    ///
+    /// Where there is none it answers at once, with `true`: it is this caller's turn to
+    /// [sight](Self::sight) the server. So a server that came back is not asked by every request that
+    /// waits for it.
+    pub(crate) async fn is_own_turn(&self, shard: Shard) -> bool {
+        let mut over = pin!(self.turn_over.notified());
+        // From here on no word of an end is missed.
+        over.as_mut().enable();
+        {
+            let mut known = self.known(shard);
+            if known.turn.is_none_or(|since| since.elapsed() >= TURN) {
+                known.turn = Some(Instant::now());
+                return true;
+            }
+        }
+        // A turn that was dropped ends with its time.
+        let _ = timeout(TURN, over).await;
+        false
+    }
+
+    fn end_turn(&self, shard: Shard) {
+        self.known(shard).turn = None;
+        self.turn_over.notify_waiters();
+    }
+
     /// Observes a server that is not known to be admitted.
     pub(crate) async fn sight(&self, shard: Shard) -> Result<Sighting, PortError> {
+        let sighting = self.observe(shard).await;
+        if sighting.is_err() {
+            self.end_turn(shard);
+        }
+        sighting
+    }
+
+    async fn observe(&self, shard: Shard) -> Result<Sighting, PortError> {
         const SIGHTING: &str = "observe the server";
         let told = |failure: Failure| failure.of(SIGHTING);
         // What was known of the server led here, so it is asked again.
-        *self.answering() = None;
+        self.monitor.doubt();
         // All is asked on one connection, and so of one run.
         let mut line = self.server.line().await.map_err(told)?;
         let info = line.info(&[]).await.map_err(told)?;
@@ -185,10 +223,19 @@ impl Admissions {
 
     /// Installs an admitted epoch where the sighting still holds, and gives the server the scripts.
     pub(crate) async fn open(&self, admission: &Admission) -> Result<bool, Failure> {
+        let shard = admission.sighting.shard;
+        if !self.keys.has(shard) {
+            return Ok(false);
+        }
+        let opened = self.install(admission).await;
+        self.end_turn(shard);
+        opened
+    }
+
+    async fn install(&self, admission: &Admission) -> Result<bool, Failure> {
         let Admission { sighting, epoch } = admission;
         let shard = sighting.shard;
-        let Some(identity) = identity(&sighting.incarnation).filter(|_| self.keys.has(shard))
-        else {
+        let Some(identity) = identity(&sighting.incarnation) else {
             return Ok(false);
         };
         let mut line = self.server.line().await?;
@@ -219,54 +266,19 @@ impl Admissions {
         Ok(true)
     }
 
-    /// Who answers on the shared connection, as known for a moment.
-    async fn identity(&self) -> Result<Arc<Identity>, PortError> {
-        const ASKING: &str = "ask the server who it is";
-        if let Some(identity) = self.lately() {
-            return Ok(identity);
-        }
-        let _turn = self.asking.lock().await;
-        if let Some(identity) = self.lately() {
-            return Ok(identity);
-        }
-        let asked = Instant::now();
-        let info = self.server.info(&IDENTITY).await;
-        let info = info.map_err(|failure| failure.of(ASKING))?;
-        if let Some(reason) = info.not_now() {
-            return Err(port_error(PortErrorKind::Unavailable, ASKING, reason));
-        }
-        if info.has_replicas() {
-            self.note_replicas()
-                .await
-                .map_err(|failure| failure.of(ASKING))?;
-        }
-        let identity = Arc::new(info.identity());
-        *self.answering() = Some((asked, Arc::clone(&identity)));
-        Ok(identity)
-    }
-
-    fn lately(&self) -> Option<Arc<Identity>> {
-        let answering = self.answering();
-        let (asked, identity) = answering.as_ref()?;
-        (asked.elapsed() < KNOWN_FOR).then(|| Arc::clone(identity))
-    }
-
     /// Leaves word, in every shard that is open, that another server has had its data.
-    async fn note_replicas(&self) -> Result<(), Failure> {
+    async fn note_replicas(&self) -> Result<(), PortError> {
         for shard in self.keys.shards() {
             let open = self.known(shard).open.clone();
             if open.is_some() && !self.known(shard).followed {
                 let mut noting = redis::cmd("HSET");
                 noting.arg(self.keys.of_shard(shard, 'm')).arg("r").arg(1);
-                self.server.ask(&noting).await?;
+                let noted = self.server.ask(&noting).await;
+                noted.map_err(|failure| failure.of("note that there are replicas"))?;
                 self.known(shard).followed = true;
             }
         }
         Ok(())
-    }
-
-    fn answering(&self) -> MutexGuard<'_, Option<(Instant, Arc<Identity>)>> {
-        self.answering.lock().expect("no holder of the lock panics")
     }
 
     fn known(&self, shard: Shard) -> MutexGuard<'_, Known> {

@@ -40,7 +40,10 @@ pub struct RedisConfig {
     pub answer_timeout: Duration,
 }
 
-/// Above what the counter takes no more, each for one shard.
+/// Above what the counter takes no more.
+///
+/// Bytes and keys are those of the whole system: exact where they lie in one shard, and else kept to
+/// within what is created in a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RedisLimits {
     /// Pending creations of one sequence; at most 65,536, which a new epoch leaps over.
@@ -49,7 +52,7 @@ pub struct RedisLimits {
     pub high_bytes: u64,
     /// Once there were too many, down to how many bytes they have to fall.
     pub low_bytes: u64,
-    /// Idempotency keys of a day.
+    /// Idempotency keys of a day; each takes about 220 bytes of the server's memory.
     pub keys: u32,
 }
 
@@ -96,9 +99,9 @@ impl Default for RedisLimits {
     fn default() -> Self {
         Self {
             pending: 65_536,
-            high_bytes: 32 << 20,
-            low_bytes: 24 << 20,
-            keys: 65_536,
+            high_bytes: 512 << 20,
+            low_bytes: 384 << 20,
+            keys: 1 << 20,
         }
     }
 }

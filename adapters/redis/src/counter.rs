@@ -1,6 +1,9 @@
 //! Numbering: one script gives a number and keeps what it was given to.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use chat_core::{
@@ -10,8 +13,8 @@ use chat_core::{
         Sequence, Shard, Submission, Timestamp, Uid,
     },
     ports::{
-        Counter, Lease, Numbering, Pending, PendingPage, PendingPlace, Placement, Seed, Seeding,
-        Settlement, Tokens, UnknownSequence,
+        Counter, Lease, Numbering, Overload, Pending, PendingPage, PendingPlace, Placement, Seed,
+        Seeding, Settlement, Tokens, UnknownSequence,
     },
 };
 use redis::Cmd;
@@ -28,8 +31,11 @@ use crate::{
     settling::Settler,
 };
 
-/// When a shard that is full may be worth another try.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// When another try may be worth it where too much is waiting.
+const STORED_AFTER: Duration = Duration::from_secs(1);
+
+/// When another try may be worth it where there are too many keys, which go by the hour.
+const KEYS_GO_AFTER: Duration = Duration::from_mins(5);
 
 /// What is being done, for errors.
 const NUMBERING: &str = "number a creation";
@@ -69,7 +75,13 @@ impl RedisCounter {
     }
 
     /// The call of the script that numbers, with the one list of arguments that it has.
-    fn creating(&self, shard: Shard, open: &Open, submission: &Submission) -> Cmd {
+    fn creating(
+        &self,
+        shard: Shard,
+        open: &Open,
+        submission: &Submission,
+        over: Option<Overload>,
+    ) -> Cmd {
         let draft = &submission.draft;
         let sequence = draft.sequence();
         let payload = draft.encode();
@@ -92,6 +104,10 @@ impl RedisCounter {
         if submission.key.is_some() {
             command.arg(submission.digest().as_bytes().as_slice());
             command.arg(draft.created_at.as_micros());
+        }
+        // It goes to the server all the same: what a key was used for is answered at any time.
+        if let Some(over) = over {
+            command.arg(overload_letter(over));
         }
         command
     }
@@ -128,9 +144,7 @@ impl RedisCounter {
             }
             b'K' => Numbering::KeyReused,
             b'G' => Numbering::Gone,
-            b'O' => Numbering::Overloaded {
-                retry_after: RETRY_AFTER,
-            },
+            b'O' => overloaded(rest).ok_or_else(strange)?,
             b'U' => {
                 let (which, lease) = rest.split_at_checked(1).ok_or_else(strange)?;
                 let chats = chats_of(sequence);
@@ -148,6 +162,31 @@ impl RedisCounter {
         Ok(Some(numbering))
     }
 
+    /// Numbers in an open shard; `None` where it turns out to be open no more.
+    async fn number(
+        &self,
+        shard: Shard,
+        open: &Arc<Open>,
+        submission: &Submission,
+        over: Option<Overload>,
+    ) -> Result<Option<Numbering>, PortError> {
+        let command = self.creating(shard, open, submission, over);
+        let read = match self.server.ask(&command).await.and_then(reply::bytes) {
+            Ok(answer) => {
+                let sequence = submission.draft.sequence();
+                self.numbering(shard, open, &sequence, &answer.unwrap_or_default())
+            }
+            Err(failure) if failure.is("NOSCRIPT") => Ok(None),
+            Err(failure) => {
+                if failure.is("READONLY") {
+                    self.admissions.shut(shard, open);
+                }
+                Err(failure)
+            }
+        };
+        read.map_err(|failure| failure.of(NUMBERING))
+    }
+
     fn placement(&self) -> Placement {
         if self.enqueues {
             Placement::Enqueued
@@ -160,6 +199,7 @@ impl RedisCounter {
         const SEEDING: &str = "seed a sequence";
         let shard = self.keys.shard_of(&seed.sequence);
         let open = self.admissions.opened(shard).await?;
+        let open = open.map(|(open, _)| open);
         let Some(open) = open.filter(|open| open.epoch == seed.epoch) else {
             return Ok(Seeding::Refused);
         };
@@ -202,6 +242,26 @@ pub(crate) fn chat_number(sequence: &Sequence) -> String {
     }
 }
 
+/// How the script that numbers names an overload.
+fn overload_letter(over: Overload) -> &'static str {
+    match over {
+        Overload::Backlog => "b",
+        Overload::Sequence => "s",
+        Overload::Keys => "k",
+    }
+}
+
+/// Reads such a name.
+fn overloaded(letter: &str) -> Option<Numbering> {
+    let (by, retry_after) = match letter {
+        "b" => (Overload::Backlog, STORED_AFTER),
+        "s" => (Overload::Sequence, STORED_AFTER),
+        "k" => (Overload::Keys, KEYS_GO_AFTER),
+        _ => return None,
+    };
+    Some(Numbering::Overloaded { by, retry_after })
+}
+
 /// The number of an accepted creation, and its place in the stream.
 fn accepted(text: &str) -> Option<(Number, Position)> {
     let (number, id) = text.split_once(' ')?;
@@ -211,31 +271,23 @@ fn accepted(text: &str) -> Option<(Number, Position)> {
 #[async_trait]
 impl Counter for RedisCounter {
     async fn create(&self, submission: &Submission) -> Result<Numbering, PortError> {
-        let sequence = submission.draft.sequence();
-        let shard = self.keys.shard_of(&sequence);
-        if let Some(open) = self.admissions.opened(shard).await? {
-            let command = self.creating(shard, &open, submission);
-            let numbering = match self.server.ask(&command).await {
-                Ok(answer) => {
-                    let answer = reply::bytes(answer).map_err(|failure| failure.of(NUMBERING))?;
-                    let answer = answer.unwrap_or_default();
-                    let read = self.numbering(shard, &open, &sequence, &answer);
-                    read.map_err(|failure| failure.of(NUMBERING))?
+        let shard = self.keys.shard_of(&submission.draft.sequence());
+        let give_up = Instant::now() + self.server.answer_timeout;
+        loop {
+            if let Some((open, vitals)) = self.admissions.opened(shard).await? {
+                let over = vitals.overload(submission.key.is_some());
+                if let Some(numbering) = self.number(shard, &open, submission, over).await? {
+                    return Ok(numbering);
                 }
-                Err(failure) if failure.is("NOSCRIPT") => None,
-                Err(failure) => {
-                    if failure.is("READONLY") {
-                        self.admissions.shut(shard, &open);
-                    }
-                    return Err(failure.of(NUMBERING));
-                }
-            };
-            if let Some(numbering) = numbering {
-                return Ok(numbering);
+                self.admissions.shut(shard, &open);
             }
-            self.admissions.shut(shard, &open);
+            if self.admissions.is_own_turn(shard).await {
+                return Ok(Numbering::Closed(self.admissions.sight(shard).await?));
+            }
+            if Instant::now() >= give_up {
+                return Err(Failure::Late.of("wait until the server is admitted"));
+            }
         }
-        Ok(Numbering::Closed(self.admissions.sight(shard).await?))
     }
 
     async fn confirm(
@@ -273,10 +325,8 @@ impl Counter for RedisCounter {
     }
 
     async fn mark_deleted(&self, sequence: &Sequence) -> Result<(), PortError> {
-        let mut marking = redis::cmd("SET");
-        marking.arg(self.keys.of(sequence, 'c')).arg("-");
-        marking.arg("PX").arg(millis(self.idle));
-        let marked = self.server.ask(&marking).await;
+        let call = Call::on([self.keys.of(sequence, 'c')]).with(millis(self.idle));
+        let marked = self.scripts.mark_deleted.run(&self.server, &call).await;
         marked
             .map(drop)
             .map_err(|failure| failure.of("mark a sequence deleted"))

@@ -105,6 +105,14 @@ fn kind(error: &RedisError) -> PortErrorKind {
     match error.code() {
         Some("OOM") => PortErrorKind::Full,
         Some("WRONGTYPE") => PortErrorKind::Corrupt,
+        // The server says this with no code of its own.
+        Some("ERR")
+            if error
+                .detail()
+                .is_some_and(|said| said.contains("max number of clients")) =>
+        {
+            PortErrorKind::Unavailable
+        }
         Some("NOAUTH" | "WRONGPASS" | "NOPERM" | "ERR" | "CROSSSLOT") => {
             PortErrorKind::Misconfigured
         }
@@ -153,6 +161,7 @@ mod tests {
             "BUSY Redis is busy running a script.",
             "CLUSTERDOWN The cluster is down",
             "MASTERDOWN Link with MASTER is down",
+            "ERR max number of clients reached",
         ] {
             assert_eq!(told(line).kind(), PortErrorKind::Unavailable, "{line}");
         }

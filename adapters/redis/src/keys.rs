@@ -30,8 +30,9 @@ use chat_core::{
 
 use crate::{RedisConfig, error::OpenError};
 
-/// The most shards that a system may have.
-const MOST_SHARDS: u16 = 1_024;
+/// The most shards that a system may have: a reader that blocks on all streams asks each for at least
+/// one entry, and batches have hundreds.
+const MOST_SHARDS: u16 = 256;
 
 /// Names keys.
 pub(crate) struct Keys {
@@ -52,7 +53,7 @@ impl Keys {
         if !(1..=MOST_SHARDS).contains(&config.shards) {
             return Err(OpenError::Setting {
                 what: "the number of shards",
-                wanted: "from 1 to 1,024",
+                wanted: "from 1 to 256",
             });
         }
         let name = |shard| format!("{}{{s{shard:02}}}:", config.prefix);
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn settings_that_make_no_sense_are_refused() {
-        for (prefix, shards) in [("{a}:", 16), ("a b", 16), ("a", 0), ("a", 1_025)] {
+        for (prefix, shards) in [("{a}:", 16), ("a b", 16), ("a", 0), ("a", 257)] {
             let config = RedisConfig {
                 prefix: prefix.to_owned(),
                 shards,

@@ -26,6 +26,7 @@ mod reply;
 mod scripts;
 mod server;
 mod settling;
+mod vitals;
 
 use std::sync::Arc;
 

@@ -37,7 +37,8 @@ pub(crate) struct Server {
     /// Where it is, without credentials.
     pub(crate) address: String,
     connect_timeout: Duration,
-    answer_timeout: Duration,
+    /// How long an answer may take.
+    pub(crate) answer_timeout: Duration,
 }
 
 impl Server {

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use chat_core::{PortError, service::ServiceError};
+use chat_core::{PortError, ports::Overload, service::ServiceError};
 use poem::{
     Body, IntoResponse, Response,
     error::ResponseError,
@@ -280,8 +280,18 @@ impl From<ServiceError> for Problem {
                     ..Self::new(Code::IdempotencyKeyReused, detail)
                 }
             }
-            ServiceError::Overloaded { retry_after } => {
-                let detail = "too much is waiting to be stored; nothing was created";
+            ServiceError::Overloaded { by, retry_after } => {
+                let detail = match by {
+                    Overload::Backlog => "too much is waiting to be stored; nothing was created",
+                    Overload::Sequence => {
+                        "too much of this chat or application is waiting to be stored; nothing was \
+                         created"
+                    }
+                    Overload::Keys => {
+                        "too many idempotency keys of the last day are kept; nothing was created, and \
+                         without a key it is"
+                    }
+                };
                 let problem = Self::new(Code::Overloaded, detail);
                 Self {
                     retry_after: Some(retry_after),

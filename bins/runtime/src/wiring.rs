@@ -146,14 +146,13 @@ async fn live(
         return Err(SettingsError::new(sentence).into());
     }
 
-    let shards = u64::from(settings.shards);
-    let high_bytes = settings.backlog_bytes / shards;
+    let high_bytes = settings.backlog_bytes;
     let config = RedisConfig {
         shards: settings.shards,
         limits: RedisLimits {
             high_bytes,
             low_bytes: high_bytes / 4 * 3,
-            keys: (settings.idempotency_keys / u32::from(settings.shards)).max(1),
+            keys: settings.idempotency_keys,
             ..RedisLimits::default()
         },
         ..RedisConfig::new(counter.reveal())

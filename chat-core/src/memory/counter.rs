@@ -23,8 +23,8 @@ use crate::{
         Sequence, Shard, Submission, Timestamp, Uid,
     },
     ports::{
-        Clock, Counter, Numbering, Pending, PendingPage, PendingPlace, Placement, Seed, Seeding,
-        Settlement,
+        Clock, Counter, Numbering, Overload, Pending, PendingPage, PendingPlace, Placement, Seed,
+        Seeding, Settlement,
     },
 };
 
@@ -202,15 +202,15 @@ impl MemoryCounter {
             return refusal;
         }
         let bytes = draft.encode().len();
-        if !self.has_room(&mut state, &sequence, bytes, key.is_some(), now) {
-            return Numbering::Overloaded {
-                retry_after: Duration::from_secs(1),
-            };
+        let full = |by| Numbering::Overloaded {
+            by,
+            retry_after: Duration::from_secs(1),
+        };
+        if let Some(by) = self.overload(&mut state, &sequence, bytes, key.is_some(), now) {
+            return full(by);
         }
         let Some(number) = state.advance(&sequence, epoch) else {
-            return Numbering::Overloaded {
-                retry_after: Duration::from_secs(1),
-            };
+            return full(Overload::Sequence);
         };
         let creation = Creation {
             number,
@@ -266,23 +266,27 @@ impl MemoryCounter {
     }
 
     /// Says whether a creation of `bytes` is within the limits; keys that are over make room.
-    fn has_room(
+    fn overload(
         &self,
         state: &mut State,
         sequence: &Sequence,
         bytes: usize,
         keyed: bool,
         now: Timestamp,
-    ) -> bool {
+    ) -> Option<Overload> {
         if keyed && state.keys.len() >= self.limits.keys {
             state
                 .keys
                 .retain(|_, used| now < used.created_at.plus(KEY_LIFE));
         }
         let waiting = state.pending.get(sequence).map_or(0, BTreeMap::len);
-        waiting < self.limits.pending
-            && state.bytes + bytes <= self.limits.bytes
-            && !(keyed && state.keys.len() >= self.limits.keys)
+        if state.bytes + bytes > self.limits.bytes {
+            Some(Overload::Backlog)
+        } else if waiting >= self.limits.pending {
+            Some(Overload::Sequence)
+        } else {
+            (keyed && state.keys.len() >= self.limits.keys).then_some(Overload::Keys)
+        }
     }
 
     fn plant(&self, seed: &Seed) -> Seeding {

@@ -219,11 +219,24 @@ pub enum Numbering {
     Unknown(UnknownSequence),
     /// The shard is not open for the server's present run; have it admitted and submit again.
     Closed(Sighting),
-    /// Too much is waiting to be stored.
+    /// A limit is reached; nothing was numbered.
     Overloaded {
+        /// Of what there is too much.
+        by: Overload,
         /// When it may be worth trying again.
         retry_after: Duration,
     },
+}
+
+/// Of what a counter holds as much as it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overload {
+    /// Creations of the whole system that wait to be stored.
+    Backlog,
+    /// Creations of one sequence that wait to be stored, or its numbers.
+    Sequence,
+    /// Idempotency keys, each of which is kept for a day; creates without one are taken.
+    Keys,
 }
 
 /// Where an accepted creation is.

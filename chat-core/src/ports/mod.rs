@@ -15,8 +15,8 @@ mod tokens;
 
 pub use clock::Clock;
 pub use counter::{
-    Counter, Lease, Numbering, Pending, PendingPage, PendingPlace, Placement, Seed, Seeding,
-    Settlement, UnknownSequence,
+    Counter, Lease, Numbering, Overload, Pending, PendingPage, PendingPlace, Placement, Seed,
+    Seeding, Settlement, UnknownSequence,
 };
 pub use queue::{Backlog, Consumer, Delivery, Entry, Queue, Receipt};
 pub use repository::{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::PortError;
+use crate::{PortError, ports::Overload};
 
 /// Why a service did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -13,9 +13,11 @@ pub enum ServiceError {
     /// The idempotency key was used by another request.
     #[error("the idempotency key was used by another request")]
     KeyReused,
-    /// Too much is waiting to be stored; nothing was numbered.
-    #[error("too much is waiting to be stored")]
+    /// The counter holds as much as it may; nothing was numbered.
+    #[error("the counter holds as much as it may")]
     Overloaded {
+        /// Of what there is too much.
+        by: Overload,
         /// When it may be worth trying again.
         retry_after: Duration,
     },

@@ -98,8 +98,8 @@ impl Numberer {
                 }
                 Numbering::KeyReused => return Err(ServiceError::KeyReused),
                 Numbering::Gone => return Err(ServiceError::NotFound),
-                Numbering::Overloaded { retry_after } => {
-                    return Err(ServiceError::Overloaded { retry_after });
+                Numbering::Overloaded { by, retry_after } => {
+                    return Err(ServiceError::Overloaded { by, retry_after });
                 }
                 Numbering::Unknown(unknown) => self.seed(unknown).await?,
                 Numbering::Closed(sighting) => {

@@ -258,6 +258,10 @@ impl Persister {
                 StoreOutcome::TooOld => late.push(item.clone()),
             }
         }
+        // First what makes room: a counter that is full takes nothing else.
+        if !self.settle(&done, &stored.epochs).await? {
+            report.behind += done.len();
+        }
         for sequence in &gone {
             self.counter.mark_deleted(sequence).await?;
         }
@@ -266,9 +270,6 @@ impl Persister {
             .await?;
         let old = "it is older than half the retention, and no row is there";
         self.set_aside(&late, DeadLetterReason::TooOld, old).await?;
-        if !self.settle(&done, &stored.epochs).await? {
-            report.behind += done.len();
-        }
         report.set_aside += taken.len() + late.len();
         report.done += done.len();
         Ok(())

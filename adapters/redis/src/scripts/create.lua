@@ -7,7 +7,7 @@
 -- chats, 5 the counter of the sequence (the same for a chat), 6 what is pending in it; with an
 -- idempotency key also 7 that key, 8 how many keys there are.
 -- ARGV: 1 the payload, 2 the sequence, 3 the uid; with an idempotency key also 4 the request's digest,
--- 5 the time of creation.
+-- 5 the time of creation; behind these, where all shards together hold too much, of what.
 --
 -- Nothing is written before all was read. The server may refuse the first write, for want of memory,
 -- disk or its role, or because the stream is no stream; once it is done, none after it can fail: what
@@ -66,20 +66,25 @@ if of_chat then
   end
 end
 
+local over = ARGV[KEYS[7] and 6 or 4]
+if over then
+  return 'O' .. over
+end
+
 -- A mark behind the bytes tells that there were too many, and that they have to fall first.
 local size, bytes, full = #ARGV[1], tonumber(read[2] or 0), false
 if not bytes then
   bytes, full = tonumber(sub(read[2], 1, -2)) or 0, true
 end
 if full and bytes > LOW then
-  return 'O'
+  return 'Ob'
 end
 if bytes + size > HIGH then
   call('SET', KEYS[2], format('%.0f+', bytes))
-  return 'O'
+  return 'Ob'
 end
 if call('ZCARD', KEYS[6]) >= PENDING or last >= 9007199254740991 then
-  return 'O'
+  return 'Os'
 end
 
 -- Keys are counted by the hour that they were made in: after 25 hours none of an hour is left.
@@ -101,7 +106,7 @@ if KEYS[7] then
     end
   end
   if keys >= KEYS_MOST then
-    return 'O'
+    return 'Ok'
   end
 end
 

@@ -1,8 +1,8 @@
 -- Installs an admitted epoch, where the server and its mark are what was sighted.
 --
 -- KEYS: 1 the shard's epoch, 2 what else is known of it.
--- ARGV: 1 the run of the server, 2 how much it copied from another in it, as `INFO` has it, 3 the mark that was sighted, 4 the epoch, 5 how
--- writes are synced.
+-- ARGV: 1 the run of the server, 2 how much it copied from another in it, as `INFO` has it, 3 the mark
+-- that was sighted, 4 the epoch, 5 how writes are synced.
 
 local info = ''
 for _, section in ipairs({ 'server', 'replication', 'stats' }) do

@@ -1,11 +1,13 @@
 //! What is too much is refused whole, and what is foreign is not touched.
 
+use std::time::Duration;
+
 use chat_adapter_redis::{OpenError, Redis, RedisConfig, RedisLimits};
 use chat_core::{
     PortErrorKind,
     memory::Memory,
-    model::{ChatKey, Sequence, Submission},
-    ports::{Numbering, Seed, Settlement},
+    model::{ChatKey, DeadLetterId, IdempotencyKey, Sequence, Submission},
+    ports::{Numbering, Overload, Seed, Settlement},
     service::ServiceError,
 };
 
@@ -54,6 +56,29 @@ async fn a_full_memory_leaves_nothing_half_done() {
     assert!(work(&scene).await > 0);
     let next = scene.create(message(chat, "after")).await;
     assert_eq!(next.number.get(), given + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_memory_takes_what_makes_room() {
+    let Some(server) = PrivateServer::strict().await else {
+        return;
+    };
+    let scene = System::new().process(&server).await;
+    let chat = scene.chat().await;
+    let bad = send(&scene, chat, 1).await;
+    server.ask("CONFIG SET maxmemory 1mb").await;
+    let draft = scene.draft(message(chat, "refused"));
+    let submission = Submission { draft, key: None };
+    let refused = scene.counter().create(&submission).await;
+    assert_eq!(refused.unwrap_err().kind, PortErrorKind::Full);
+    let letter = DeadLetterId::of_creation(bad.draft.uid);
+    let (sequence, uid) = (bad.sequence(), bad.draft.uid);
+    let counter = scene.counter();
+    let aside = counter.set_aside(&sequence, bad.number, uid, Some(letter));
+    aside.await.unwrap();
+    counter.mark_deleted(&sequence).await.unwrap();
+    let refused = scene.submit(message(chat, "refused")).await;
+    assert_eq!(refused, Numbering::Gone);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,9 +149,7 @@ async fn too_many_bytes_are_refused_until_many_are_stored() {
         low_bytes: 3_000,
         ..RedisLimits::default()
     };
-    let scene = system
-        .process_with(&server, |config| config.limits = limits)
-        .await;
+    let scene = system.limited(&server, limits).await;
     let chat = scene.chat().await;
     let text = "x".repeat(1_000);
     let mut sent = Vec::new();
@@ -167,6 +190,71 @@ async fn too_many_bytes_are_refused_until_many_are_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_shards_together_hold_no_more_than_the_limit() {
+    let Some(server) = PrivateServer::strict().await else {
+        return;
+    };
+    let limits = RedisLimits {
+        high_bytes: 40_000,
+        low_bytes: 20_000,
+        keys: 100,
+        ..RedisLimits::default()
+    };
+    let system = System::new();
+    let change = |config: &mut RedisConfig| (config.shards, config.limits) = (8, limits);
+    let scene = system.process_with(&server, change).await;
+    let chats = [scene.chat().await, scene.chat().await, scene.chat().await];
+    let text = "x".repeat(1_000);
+    for chat in &chats[..2] {
+        for number in 0..60 {
+            let key = format!("early-{number}");
+            let created = scene.create_with_key(message(*chat, "hello"), &key).await;
+            created.unwrap();
+        }
+    }
+    let overload = async |key: Option<&str>| {
+        let draft = scene.draft(message(chats[2], "one more"));
+        let key = key.map(|key| IdempotencyKey::parse(key.as_bytes()).unwrap());
+        match scene.counter().create(&Submission { draft, key }).await {
+            Ok(Numbering::Overloaded { by, .. }) => Some(by),
+            Ok(Numbering::Accepted { .. } | Numbering::Replayed { .. }) => None,
+            other => panic!("answered {other:?}"),
+        }
+    };
+    // No shard alone has too much of either.
+    let mut late = 0;
+    let full = scene.eventually("there are too many keys", async || {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        late += 1;
+        overload(Some(&format!("late-{late}"))).await
+    });
+    assert_eq!(full.await, Overload::Keys);
+    assert!(late < 100, "the shard was full by itself");
+    assert_eq!(overload(None).await, None);
+    for chat in &chats[..2] {
+        for _ in 0..22 {
+            scene.create(message(*chat, &text)).await;
+        }
+    }
+    let full = scene.eventually("too much waits", async || {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        overload(None).await
+    });
+    assert_eq!(full.await, Overload::Backlog);
+    let again = scene
+        .create_with_key(message(chats[0], "hello"), "early-7")
+        .await;
+    assert!(again.unwrap().1, "a key answers all the same");
+
+    while work(&scene).await > 0 {}
+    let free = scene.eventually("there is room again", async || {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        overload(None).await.is_none().then_some(())
+    });
+    free.await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_sequence_has_more_pending_than_its_limit() {
     let Some(server) = PrivateServer::strict().await else {
         return;
@@ -176,9 +264,7 @@ async fn no_sequence_has_more_pending_than_its_limit() {
         ..RedisLimits::default()
     };
     let system = System::new();
-    let scene = system
-        .process_with(&server, |config| config.limits = limits)
-        .await;
+    let scene = system.limited(&server, limits).await;
     let chat = scene.chat().await;
     send(&scene, chat, 3).await;
     let numbering = scene.submit(message(chat, "one more")).await;
@@ -203,9 +289,7 @@ async fn no_shard_has_more_idempotency_keys_than_its_limit() {
         ..RedisLimits::default()
     };
     let system = System::new();
-    let scene = system
-        .process_with(&server, |config| config.limits = limits)
-        .await;
+    let scene = system.limited(&server, limits).await;
     let chat = scene.chat().await;
     for key in ["one", "two", "one"] {
         scene

@@ -6,12 +6,13 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use chat_adapter_redis::RedisConfig;
 use chat_core::{
     contract::Scene,
-    model::{ChatKey, Creation, Epoch, Number, NumberRange, Sequence},
+    model::{ChatKey, Creation, Epoch, Number, NumberRange, Sequence, Submission},
     ports::Basis,
 };
 use tokio::task::JoinSet;
@@ -254,6 +255,68 @@ async fn a_server_killed_under_load_loses_and_repeats_nothing() {
     let numbers: Vec<u64> = kept.keys().map(|number| number.get()).collect();
     let without_gaps: Vec<u64> = (1..=numbers.len() as u64).collect();
     assert_eq!(numbers, without_gaps);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_is_looked_at_once_for_all_who_wait() {
+    let Some(mut server) = PrivateServer::strict().await else {
+        return;
+    };
+    let scene = System::new().process(&server).await;
+    let chat = scene.chat().await;
+    send(&scene, chat, 1).await;
+    server.come_back().await;
+    try_again(&scene, chat).await;
+    server.ask("SCRIPT FLUSH").await;
+    let connections = async || {
+        let info = server.text("INFO stats").await;
+        let mut lines = info.lines();
+        let count = lines.find_map(|line| line.strip_prefix("total_connections_received:"));
+        count.unwrap().trim().parse::<u64>().unwrap()
+    };
+    let before = connections().await;
+    let mut callers = JoinSet::new();
+    for _ in 0..200 {
+        let scene = scene.clone();
+        callers.spawn(async move { send(&scene, chat, 1).await.number.get() });
+    }
+    let mut numbers = callers.join_all().await;
+    numbers.sort_unstable();
+    assert_eq!(numbers, (3..203).collect::<Vec<_>>());
+    let made = connections().await - before;
+    assert!(made < 10, "{made} connections were made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_holds_nobody_for_long() {
+    let Some(server) = PrivateServer::strict().await else {
+        return;
+    };
+    let quick = |config: &mut RedisConfig| config.answer_timeout = Duration::from_millis(200);
+    let scene = System::new().process_with(&server, quick).await;
+    let chat = scene.chat().await;
+    send(&scene, chat, 1).await;
+    server.ask("CLIENT PAUSE 3000 ALL").await;
+    let paused = Instant::now();
+    let mut callers = JoinSet::new();
+    for _ in 0..50 {
+        let scene = scene.clone();
+        callers.spawn(async move {
+            let mut longest = Duration::ZERO;
+            while paused.elapsed() < Duration::from_secs(2) {
+                let draft = scene.draft(message(chat, "into the void"));
+                let submission = Submission { draft, key: None };
+                let begun = Instant::now();
+                let error = scene.counter().create(&submission).await.unwrap_err();
+                assert!(error.is_retryable(), "{error:?}");
+                longest = longest.max(begun.elapsed());
+            }
+            longest
+        });
+    }
+    let longest = callers.join_all().await.into_iter().max().unwrap();
+    // Once for the turn to ask who answers, and once for the answer.
+    assert!(longest < Duration::from_millis(700), "{longest:?}");
 }
 
 /// A server that copies at once when it is asked to, and takes a second over giving its own data away.

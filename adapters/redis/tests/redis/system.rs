@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat_adapter_redis::{Redis, RedisConfig};
+use chat_adapter_redis::{Redis, RedisConfig, RedisLimits};
 use chat_core::{
     contract::Scene,
     memory::Memory,
@@ -27,6 +27,12 @@ impl System {
     /// A process with connections of its own.
     pub(crate) async fn process(&self, server: &PrivateServer) -> Scene {
         self.process_with(server, |_| {}).await
+    }
+
+    /// A process with limits of its own.
+    pub(crate) async fn limited(&self, server: &PrivateServer, limits: RedisLimits) -> Scene {
+        self.process_with(server, |config| config.limits = limits)
+            .await
     }
 
     /// A process whose settings are not the usual ones.

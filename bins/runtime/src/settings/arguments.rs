@@ -66,7 +66,7 @@ pub struct Arguments {
     #[arg(default_value = "512")]
     pub backlog_megabytes: OsString,
 
-    /// How many idempotency keys of a day Redis may hold, at about 130 bytes each; above that creates
+    /// How many idempotency keys of a day Redis may hold, at about 220 bytes each; above that creates
     /// with a key answer 503.
     #[arg(
         long,

@@ -78,7 +78,7 @@ impl Settings {
         Ok(Self {
             listen,
             backend: Backend::try_from_given(given, data)?,
-            shards: given.number("shards", 1..=1_024)?,
+            shards: given.number("shards", 1..=256)?,
             backlog_bytes: given.number::<u64>("backlog_megabytes", 1..=1_000_000)? << 20,
             idempotency_keys: given.number("idempotency_keys", 1_024..=1_000_000_000)?,
             repository_connections: given.number("repository_connections", 2..=10_000)?,

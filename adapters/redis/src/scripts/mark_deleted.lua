@@ -1,0 +1,7 @@
+#!lua flags=allow-oom
+-- Marks a sequence so that it numbers nothing any more; also where memory is full, which deletes mend.
+--
+-- KEYS: 1 the sequence's counter.
+-- ARGV: 1 how long the mark is kept, in milliseconds.
+
+return redis.call('SET', KEYS[1], '-', 'PX', ARGV[1])
