@@ -1,5 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # Redis, which answers a write when it is synced to disk, and refuses writes rather than forget.
+#
+# CHAT_REDIS_SYNC=everysec lets it answer before, for measurements.
 
 programs=(redis-server redis-cli)
 packages=(redis-server)
@@ -7,7 +9,7 @@ packages=(redis-server)
 start() {
     mkdir -p data
     run redis-server --bind 127.0.0.1 --port "$port" --dir data --save '' \
-        --appendonly yes --appendfsync always --maxmemory-policy noeviction
+        --appendonly yes --appendfsync "${CHAT_REDIS_SYNC:-always}" --maxmemory-policy noeviction
 }
 
 answers() {

@@ -87,8 +87,8 @@ fn start(name: &str, folder: &Path, settings: &BTreeMap<String, String>) -> Resu
     Process::start(launch.with("CHAT_SYNC_SECONDS", "5"))
 }
 
-/// The settings that lead to the servers.
-fn urls(settings: &BTreeMap<String, String>) -> impl Iterator<Item = (&'static str, &str)> {
+/// Picks the settings that lead to the servers.
+pub fn urls(settings: &BTreeMap<String, String>) -> impl Iterator<Item = (&'static str, &str)> {
     ["CHAT_REPOSITORY_URL", "CHAT_COUNTER_URL", "CHAT_QUEUE_URL"]
         .into_iter()
         .filter_map(|name| Some((name, settings.get(name)?.as_str())))

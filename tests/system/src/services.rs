@@ -23,6 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub struct Services {
     folder: TempDir,
+    settings: Vec<(&'static str, String)>,
 }
 
 impl Services {
@@ -41,7 +42,24 @@ impl Services {
             eprintln!("skipped: {name} needs the settings of `tests/services/env`");
             return Ok(None);
         }
-        Ok(Some(Self { folder: scratch()? }))
+        Self::new().map(Some)
+    }
+
+    /// Makes a folder for servers; one that is missing is installed when it is started.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the folder cannot be made.
+    pub fn new() -> Result<Self> {
+        let (folder, settings) = (scratch()?, Vec::new());
+        Ok(Self { folder, settings })
+    }
+
+    /// Gives the scripts a setting, such as `CHAT_REDIS_SYNC`.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.settings.push((name, value.into()));
+        self
     }
 
     /// Answers the folder.
@@ -68,6 +86,8 @@ impl Services {
         let invocation = Invocation::of_file(file(script))?
             .with("CHAT_SERVICES", self.folder())
             .within(DEADLINE);
+        let settings = self.settings.iter();
+        let invocation = settings.fold(invocation, |run, (name, value)| run.with(name, value));
         Ok(arguments.iter().fold(invocation, Invocation::argument))
     }
 

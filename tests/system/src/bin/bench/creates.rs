@@ -1,7 +1,6 @@
 //! The measurement: both servers are started, and take turns under the same load.
 
 use std::{
-    env,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,20 +9,22 @@ use anyhow::{Context as _, Result, ensure};
 use chat_system::{
     client::{Call, Client},
     loader::create_application,
-    process::Launch,
-    program::{Program, free_port, scratch},
 };
 use hyper::http::uri::Authority;
 use serde_json::json;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     CreatesArguments,
+    bed::{self, Bed},
     report::{Report, Round, say},
 };
 
 /// How long each server is loaded before the first round, unmeasured.
 const WARM_UP: Duration = Duration::from_secs(1);
+
+/// How long a worker may take to store what a round created.
+const DRAINED: Duration = Duration::from_mins(2);
 
 /// Measures and prints the table.
 ///
@@ -31,20 +32,11 @@ const WARM_UP: Duration = Duration::from_secs(1);
 ///
 /// Fails when a server does not start, when an answer is not 201, and when the ratio is too low.
 pub(crate) async fn run(arguments: &CreatesArguments) -> Result<()> {
-    let yardstick_folder = scratch()?;
-    let api_folder = scratch()?;
-    let address = format!("127.0.0.1:{}", free_port()?);
-    let no_io = Launch {
-        file: env::current_exe().context("finding this program's file")?,
-        arguments: ["serve-no-io", "--listen", &address]
-            .map(Into::into)
-            .to_vec(),
-        environment: Vec::new(),
-        folder: yardstick_folder.path().to_path_buf(),
+    let (yardstick, _folder) = bed::yardstick().await?;
+    let mut api = match arguments.redis {
+        None => Bed::embedded().await?,
+        Some(sync) => Bed::live(sync).await?,
     };
-    let authority = address.parse().context("an address is an authority")?;
-    let yardstick = Program::start(no_io, authority).await?;
-    let api = Program::api(api_folder.path(), &[]).await?;
 
     let connections = usize::from(arguments.connections);
     let paths = create_chats(api.authority(), connections).await?;
@@ -58,18 +50,21 @@ pub(crate) async fn run(arguments: &CreatesArguments) -> Result<()> {
     for round in 0..arguments.rounds {
         // Whoever comes first meets a cooler machine, so they take turns at that too.
         let (first, second) = if round % 2 == 0 {
-            (&yardstick, &api)
+            (yardstick.authority(), api.authority())
         } else {
-            (&api, &yardstick)
+            (api.authority(), yardstick.authority())
         };
-        let first = measure(first.authority(), &paths, arguments.round()).await?;
-        let second = measure(second.authority(), &paths, arguments.round()).await?;
-        let (yardstick, api) = if round % 2 == 0 {
+        let first = measure(first, &paths, arguments.round()).await?;
+        let second = measure(second, &paths, arguments.round()).await?;
+        let (yardstick_round, api_round) = if round % 2 == 0 {
             (first, second)
         } else {
             (second, first)
         };
-        report.add(yardstick, api)?;
+        report.add(yardstick_round, api_round)?;
+        if arguments.redis.is_some() {
+            drain(&mut api).await?;
+        }
     }
     let ratio = report.finish()?;
     if let Some(at_least) = arguments.at_least {
@@ -81,8 +76,19 @@ pub(crate) async fn run(arguments: &CreatesArguments) -> Result<()> {
     Ok(())
 }
 
+/// Has a worker store what was created, so that each round finds the same state.
+async fn drain(bed: &mut Bed) -> Result<()> {
+    let give_up = Instant::now() + DRAINED;
+    bed.work().await?;
+    while bed.waiting().await? > 0.0 {
+        ensure!(Instant::now() < give_up, "not stored after {DRAINED:?}");
+        sleep(Duration::from_millis(250)).await;
+    }
+    bed.rest()
+}
+
 /// Creates a chat for each connection and answers where their messages go.
-async fn create_chats(api: &Authority, count: usize) -> Result<Vec<String>> {
+pub(crate) async fn create_chats(api: &Authority, count: usize) -> Result<Vec<String>> {
     let token = create_application(api, "bench").await?;
     let mut client = Client::new(api.clone());
     let mut paths = Vec::with_capacity(count);
@@ -95,7 +101,11 @@ async fn create_chats(api: &Authority, count: usize) -> Result<Vec<String>> {
 }
 
 /// Loads one server for `duration`, with one connection to each path.
-async fn measure(server: &Authority, paths: &[String], duration: Duration) -> Result<Round> {
+pub(crate) async fn measure(
+    server: &Authority,
+    paths: &[String],
+    duration: Duration,
+) -> Result<Round> {
     let message = json!({
         "sender": "ada",
         "body": "does anyone know how to get the sound card working after the last kernel update?",

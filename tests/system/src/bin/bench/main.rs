@@ -3,14 +3,17 @@
 //! Absolute rates say more about the machine than about the program.
 //! The ratio of the two, measured in alternating rounds on the same machine, carries over.
 
+mod bed;
 mod creates;
 mod no_io;
 mod report;
 mod searches;
+mod stored;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Result;
+use bed::Sync;
 use clap::{Args, Parser, Subcommand};
 
 /// Measures the built api.
@@ -25,6 +28,8 @@ struct Arguments {
 enum Command {
     /// Compares creates with the same web framework doing nothing.
     Creates(CreatesArguments),
+    /// Loads an `api` and a `worker` on Redis and MariaDB, and compares what is stored the same way.
+    Stored(StoredArguments),
     /// Measures how long searches take, in a chat of 10,000 messages and in one with the whole corpus.
     Searches(SearchesArguments),
     /// Serves the same request without any I/O; `creates` starts it by itself.
@@ -47,6 +52,28 @@ struct CreatesArguments {
     /// How many connections send at the same time, each into a chat of its own.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     connections: u16,
+    /// Measures on servers that it starts, Redis syncing like this; without it on the embedded set.
+    #[arg(long, value_name = "SYNC")]
+    redis: Option<Sync>,
+    /// The lowest ratio to the server without I/O that is a success.
+    #[arg(long, value_name = "RATIO")]
+    at_least: Option<f64>,
+}
+
+#[derive(Clone, Debug, Args)]
+struct StoredArguments {
+    /// How long the load lasts.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: u32,
+    /// How many connections send at the same time, each into a chat of its own.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    connections: u16,
+    /// How Redis brings writes to its disk.
+    #[arg(long, value_name = "SYNC", default_value = "always")]
+    redis: Sync,
+    /// The most creations that may wait at once.
+    #[arg(long, value_name = "COUNT")]
+    waiting_at_most: Option<u32>,
     /// The lowest ratio to the server without I/O that is a success.
     #[arg(long, value_name = "RATIO")]
     at_least: Option<f64>,
@@ -78,6 +105,7 @@ struct SearchesArguments {
 async fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Creates(arguments) => creates::run(&arguments).await,
+        Command::Stored(arguments) => stored::run(&arguments).await,
         Command::Searches(arguments) => searches::run(&arguments).await,
         Command::ServeNoIo { listen } => no_io::serve(listen).await,
     }

@@ -1,0 +1,111 @@
+//! What a live system keeps up with: creates that are accepted and stored, the queue staying short.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    StoredArguments,
+    bed::{self, Bed},
+    creates::{create_chats, measure},
+    report::say,
+};
+
+/// How often the length of the queue is asked for.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long the yardstick is measured, before and after.
+const YARDSTICK: Duration = Duration::from_secs(5);
+
+/// How long each server is loaded before it is measured.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+/// How long what waits at the end may take to be stored.
+const DRAINED: Duration = Duration::from_secs(30);
+
+/// Measures and prints what came of it.
+///
+/// # Errors
+///
+/// Fails when something does not start or answer, the queue grew too long, or the ratio is too low.
+pub(crate) async fn run(arguments: &StoredArguments) -> Result<()> {
+    let (yardstick, _folder) = bed::yardstick().await?;
+    let mut bed = Bed::live(arguments.redis).await?;
+    bed.work().await?;
+    let paths = create_chats(bed.authority(), usize::from(arguments.connections)).await?;
+    measure(yardstick.authority(), &paths, WARM_UP).await?;
+    measure(bed.authority(), &paths, WARM_UP).await?;
+
+    let before = measure(yardstick.authority(), &paths, YARDSTICK).await?;
+    let load = Duration::from_secs(arguments.seconds.into());
+    let longest = Watch::begin(&bed);
+    let begun = Instant::now();
+    let round = measure(bed.authority(), &paths, load).await?;
+    let longest = longest.end().await?;
+    let at_the_end = bed.waiting().await?;
+    while bed.waiting().await? > 0.0 {
+        ensure!(
+            begun.elapsed() < load + DRAINED,
+            "what was accepted is not stored {DRAINED:?} after the end"
+        );
+        sleep(LOOK).await;
+    }
+    let stored_in = begun.elapsed();
+    let after = measure(yardstick.authority(), &paths, YARDSTICK).await?;
+
+    let no_io = f64::midpoint(before.per_second, after.per_second);
+    let accepted = round.per_second * load.as_secs_f64();
+    let stored = accepted / stored_in.as_secs_f64();
+    let ratio = stored / no_io;
+    say(&format!(
+        "accepted {:.0}/s and stored {stored:.0}/s for {} s, p50 {:.2} ms, p99 {:.2} ms",
+        round.per_second, arguments.seconds, round.p50_ms, round.p99_ms
+    ))?;
+    say(&format!(
+        "at most {longest:.0} waited, {at_the_end:.0} at the end; no I/O {no_io:.0}/s, ratio {ratio:.3}"
+    ))?;
+    if let Some(at_most) = arguments.waiting_at_most {
+        ensure!(
+            longest <= f64::from(at_most),
+            "{longest:.0} creations waited at once, more than {at_most}"
+        );
+    }
+    if let Some(at_least) = arguments.at_least {
+        ensure!(
+            ratio >= at_least,
+            "the ratio {ratio:.3} is below {at_least}"
+        );
+    }
+    Ok(())
+}
+
+/// Looks again and again how much waits.
+struct Watch(
+    tokio::task::JoinHandle<Result<f64>>,
+    tokio::sync::watch::Sender<()>,
+);
+
+impl Watch {
+    fn begin(bed: &Bed) -> Self {
+        let mut client = chat_system::client::Client::new(bed.authority().clone());
+        let (end, mut ended) = tokio::sync::watch::channel(());
+        let watching = async move {
+            let mut longest = 0.0_f64;
+            loop {
+                longest = longest.max(bed::waiting(&mut client).await?);
+                let ending = ended.changed();
+                if tokio::time::timeout(LOOK, ending).await.is_ok() {
+                    return Ok(longest);
+                }
+            }
+        };
+        Self(tokio::spawn(watching), end)
+    }
+
+    /// The most that waited at once.
+    async fn end(self) -> Result<f64> {
+        drop(self.1);
+        self.0.await.context("the watch broke down")?
+    }
+}
