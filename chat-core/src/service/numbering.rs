@@ -38,6 +38,9 @@ impl<T> Created<T> {
 /// what was in its way, or lost a race for mending it.
 const TRIES: u32 = 12;
 
+/// For how long a create is submitted again; each try has the deadlines of its backends besides.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long to leave another caller that is seeding the same sequence.
 const OTHER_SEEDER: Duration = Duration::from_millis(5);
 
@@ -72,6 +75,7 @@ impl Numberer {
             created_at: self.clock.now(),
             content,
         };
+        let give_up = draft.created_at.plus(PATIENCE);
         let submission = Submission { draft, key };
         for attempt in 0..TRIES {
             match self.counter.create(&submission).await? {
@@ -112,6 +116,9 @@ impl Numberer {
                         );
                     }
                 }
+            }
+            if self.clock.now() > give_up {
+                break;
             }
             // The first tries mend; later ones lost a race, and give the winner time.
             if attempt >= 3 {
