@@ -28,12 +28,14 @@ pub(crate) async fn once(settings: &Settings) -> Result<()> {
     };
     let Reconciled {
         rescued,
+        unfinished,
         counts_checked,
         counts_repaired,
         purged,
     } = outcome.context("auditing")?;
     print(&format!(
         "counts compared: {counts_checked}, repaired: {counts_repaired}; \
-         pending creations stored: {rescued}; deleted rows removed: {purged}"
+         pending creations stored: {rescued}{}; deleted rows removed: {purged}",
+        if unfinished { ", more are pending" } else { "" }
     ))
 }

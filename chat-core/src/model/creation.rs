@@ -82,6 +82,17 @@ impl Draft {
         self.content.sequence()
     }
 
+    /// How many bytes its texts have, which is nearly all that it takes in memory.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        match &self.content {
+            Content::Chat { title, .. } => title.as_ref().map_or(0, |title| title.as_str().len()),
+            Content::Message { sender, body, .. } => {
+                body.as_str().len() + sender.as_ref().map_or(0, |sender| sender.as_str().len())
+            }
+        }
+    }
+
     /// The draft as bytes, for counters and queues that keep it elsewhere.
     ///
     /// # Panics

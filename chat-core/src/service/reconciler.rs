@@ -1,12 +1,16 @@
 //! Auditing: what a crash in the wrong moment leaves behind is found and put right.
 
+mod rescue;
+
 use std::{sync::Arc, time::Duration};
+
+use rescue::Rescue;
 
 use super::{Persister, Policy};
 use crate::{
     PortError,
-    model::{JobName, JobProgress, JobState, Sequence, Timestamp},
-    ports::{Claim, Clock, Counter, JobClaim, Pending, Ports, Queue, Repository},
+    model::{JobName, JobProgress, JobState, Sequence},
+    ports::{Claim, Clock, Counter, JobClaim, Ports, Repository},
 };
 
 /// How long a job's lease lasts without a word of its holder.
@@ -18,11 +22,9 @@ const STEP: usize = 1_000;
 /// Audits and repairs; any number of processes may do so at once.
 pub struct Reconciler {
     counter: Arc<dyn Counter>,
-    queue: Arc<dyn Queue>,
     repository: Arc<dyn Repository>,
     clock: Arc<dyn Clock>,
-    persister: Arc<Persister>,
-    patience: Duration,
+    rescue: Rescue,
     retention: Duration,
 }
 
@@ -31,6 +33,8 @@ pub struct Reconciler {
 pub struct Reconciled {
     /// Creations that were pending for too long, and are stored now.
     pub rescued: u64,
+    /// Whether more is pending than one round looks at; the next one goes on there.
+    pub unfinished: bool,
     /// Applications and chats whose counts were compared.
     pub counts_checked: u64,
     /// Applications and chats whose counts were wrong, and are right now.
@@ -43,11 +47,9 @@ impl Reconciler {
     pub(super) fn new(ports: &Ports, policy: &Policy, persister: &Arc<Persister>) -> Self {
         Self {
             counter: Arc::clone(&ports.counter),
-            queue: Arc::clone(&ports.queue),
             repository: Arc::clone(&ports.repository),
             clock: Arc::clone(&ports.clock),
-            persister: Arc::clone(persister),
-            patience: policy.patience,
+            rescue: Rescue::new(ports, policy, persister),
             retention: policy.retention,
         }
     }
@@ -58,10 +60,8 @@ impl Reconciler {
     ///
     /// Fails when a backend does; the next round begins again.
     pub async fn run_once(&self, holder: &str) -> Result<Reconciled, PortError> {
-        let mut report = Reconciled {
-            rescued: self.rescue().await?,
-            ..Reconciled::default()
-        };
+        let mut report = Reconciled::default();
+        self.rescue.run(&mut report).await?;
         if let Some(mut job) = Running::claim(self, JobName::AuditCounts, holder).await? {
             self.audit_counts(&mut job, &mut report).await?;
             job.finish().await?;
@@ -73,6 +73,7 @@ impl Reconciler {
         if report
             != (Reconciled {
                 counts_checked: report.counts_checked,
+                unfinished: report.unfinished,
                 ..Reconciled::default()
             })
         {
@@ -84,38 +85,6 @@ impl Reconciler {
             );
         }
         Ok(report)
-    }
-
-    /// Stores creations that are pending for long and that the queue cannot still hold.
-    ///
-    /// A creation that is not known to have reached the queue is stored here; so is one older than
-    /// the oldest entry of the queue, which must have lost it or is done with it.
-    /// Storing is idempotent, so an entry that turns up after all is found done.
-    async fn rescue(&self) -> Result<u64, PortError> {
-        let now = self.clock.now();
-        // Where the queue cannot tell, only what is not known to have reached it is stored here.
-        let backlog = self.queue.backlog().await?;
-        let oldest_entry = backlog
-            .oldest
-            .map_or(Timestamp::MIN, |oldest| now.minus(oldest));
-        let mut after = None;
-        let mut stored = 0;
-        loop {
-            let since = now.minus(self.patience);
-            let waiting = self.counter.pending_since(since, after, STEP).await?;
-            let Some(last) = waiting.last() else {
-                return Ok(stored);
-            };
-            after = Some(last.place.clone());
-            let stranded: Vec<_> = waiting
-                .into_iter()
-                .filter(|pending| is_out_of_the_queue(pending, oldest_entry))
-                .map(|pending| pending.creation)
-                .collect();
-            if !stranded.is_empty() {
-                stored += self.persister.store_pending(stranded).await?.done as u64;
-            }
-        }
     }
 
     async fn audit_counts(
@@ -193,11 +162,6 @@ impl Reconciler {
             }
         }
     }
-}
-
-fn is_out_of_the_queue(pending: &Pending, oldest_entry: Timestamp) -> bool {
-    let unqueued = !pending.confirmed || pending.creation.draft.created_at < oldest_entry;
-    unqueued && pending.dead_letter.is_none()
 }
 
 /// A job that this process holds.

@@ -1,0 +1,107 @@
+//! Rescuing: what is pending and in no queue any more is stored.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use super::Reconciled;
+use crate::{
+    PortError,
+    model::Timestamp,
+    ports::{Clock, Counter, Pending, PendingPlace, Ports, Queue},
+    service::{Persister, Policy},
+};
+
+/// How many pending creations are read in one piece; of the largest texts they are 8 MiB.
+const STEP: usize = 256;
+
+/// How many pending creations one run reads at most.
+const MOST: usize = 65_536;
+
+/// How many bytes of their texts one run reads at most, one piece aside: 256 MiB.
+const MOST_BYTES: usize = 256 << 20;
+
+/// How long one run goes on at most, one piece aside.
+const MOST_TIME: Duration = Duration::from_secs(30);
+
+/// Stores creations that are pending for long and that the queue cannot still hold.
+pub(super) struct Rescue {
+    counter: Arc<dyn Counter>,
+    queue: Arc<dyn Queue>,
+    clock: Arc<dyn Clock>,
+    persister: Arc<Persister>,
+    patience: Duration,
+    /// Up to where the last run came, if it did not come to the end.
+    place: Mutex<Option<PendingPlace>>,
+}
+
+impl Rescue {
+    pub(super) fn new(ports: &Ports, policy: &Policy, persister: &Arc<Persister>) -> Self {
+        Self {
+            counter: Arc::clone(&ports.counter),
+            queue: Arc::clone(&ports.queue),
+            clock: Arc::clone(&ports.clock),
+            persister: Arc::clone(persister),
+            patience: policy.patience,
+            place: Mutex::default(),
+        }
+    }
+
+    /// Goes through what is pending, from where the last run ended, as far as one run may.
+    ///
+    /// A creation that is not known to have reached the queue is stored here; so is one older than
+    /// the oldest entry of the queue, which must have lost it or is done with it.
+    /// Storing is idempotent, so an entry that turns up after all is found done.
+    /// Where counter and queue are one, every creation has reached the queue, so only what is older
+    /// than its oldest entry is read: a backlog that waits for a slow repository is left alone.
+    pub(super) async fn run(&self, report: &mut Reconciled) -> Result<(), PortError> {
+        let began = self.clock.now();
+        // Where the queue cannot tell, only what is not known to have reached it is stored here.
+        let backlog = self.queue.backlog().await?;
+        let oldest_entry = backlog
+            .oldest
+            .map_or(Timestamp::MIN, |oldest| began.minus(oldest));
+        let mut before = began.minus(self.patience);
+        if self.counter.settle_acknowledges() {
+            before = before.min(oldest_entry);
+        }
+        let mut after = self.replace_place(None);
+        let (mut count, mut bytes) = (0, 0);
+        loop {
+            let is_long = self.clock.now().since(began) >= MOST_TIME;
+            if is_long || count >= MOST || bytes >= MOST_BYTES {
+                report.unfinished = true;
+                self.replace_place(after);
+                return Ok(());
+            }
+            let waiting = self.counter.pending_since(before, after, STEP).await?;
+            let Some(last) = waiting.last() else {
+                return Ok(());
+            };
+            after = Some(last.place.clone());
+            count += waiting.len();
+            let texts = waiting.iter().map(|it| it.creation.draft.text_bytes());
+            bytes += texts.sum::<usize>();
+            let stranded: Vec<_> = waiting
+                .into_iter()
+                .filter(|pending| is_out_of_the_queue(pending, oldest_entry))
+                .map(|pending| pending.creation)
+                .collect();
+            if !stranded.is_empty() {
+                let stored = self.persister.store_pending(stranded).await?;
+                report.rescued += stored.done as u64;
+            }
+        }
+    }
+
+    fn replace_place(&self, place: Option<PendingPlace>) -> Option<PendingPlace> {
+        let mut known = self.place.lock().expect("no holder of the lock panics");
+        std::mem::replace(&mut known, place)
+    }
+}
+
+fn is_out_of_the_queue(pending: &Pending, oldest_entry: Timestamp) -> bool {
+    let unqueued = !pending.confirmed || pending.creation.draft.created_at < oldest_entry;
+    unqueued && pending.dead_letter.is_none()
+}

@@ -1,0 +1,254 @@
+//! Audits: what they look at, how far one goes, and what they put right.
+
+#![expect(clippy::unwrap_used, reason = "a failing call fails the test")]
+
+#[path = "weakened/shim.rs"]
+mod shim;
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chat_core::{
+    PortError,
+    memory::{ManualClock, Memory},
+    model::{
+        ApplicationId, ApplicationName, ApplicationToken, ChatKey, ChatNumber, Content, Creation,
+        Draft, Epoch, MessageBody, Number, Sender, Timestamp, Uid,
+    },
+    ports::{Consumer, Counter, Pending, PendingPlace, Ports, Queue as _, Repository as _},
+    service::{Policy, Reconciled, Services},
+};
+use shim::{CounterShim, Weak};
+
+const HOLDER: &str = "test";
+
+/// Longer than a creation may be pending before the audit looks after it.
+const LONG: Duration = Duration::from_mins(10);
+
+/// A system with a chat.
+struct Stage {
+    memory: Memory,
+    services: Services,
+    token: ApplicationToken,
+    chat: ChatNumber,
+}
+
+impl Stage {
+    async fn over(memory: Memory, ports: Ports) -> Self {
+        let services = Services::new(&ports, &Policy::default());
+        let name = ApplicationName::parse("audited").unwrap();
+        let token = services.applications.create(name).await.unwrap().token;
+        let chat = services.chats.create(&token, None, None).await.unwrap();
+        Self {
+            memory,
+            services,
+            token,
+            chat: chat.item.key.chat,
+        }
+    }
+
+    async fn send(&self, count: usize) {
+        for _ in 0..count {
+            let body = MessageBody::parse("hello").unwrap();
+            let messages = &self.services.messages;
+            let sent = messages.create(&self.token, self.chat, None, body, None);
+            sent.await.unwrap();
+        }
+    }
+
+    /// Takes everything out of the queue, and leaves it pending.
+    async fn lose_the_queue(&self) {
+        let thief = Consumer("a thief".to_owned());
+        let taken = self.memory.queue.receive(&thief, 10_000, Duration::ZERO);
+        let receipts: Vec<_> = taken
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|it| it.receipt)
+            .collect();
+        self.memory.queue.acknowledge(&receipts).await.unwrap();
+    }
+
+    async fn audit(&self) -> Reconciled {
+        self.services.reconciler.run_once(HOLDER).await.unwrap()
+    }
+}
+
+/// Counts the pending creations that an audit is handed.
+struct Watched {
+    inner: Arc<dyn Counter>,
+    handed_out: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl CounterShim for Watched {
+    fn inner(&self) -> &dyn Counter {
+        &*self.inner
+    }
+
+    async fn pending_since(
+        &self,
+        before: Timestamp,
+        after: Option<PendingPlace>,
+        limit: usize,
+    ) -> Result<Vec<Pending>, PortError> {
+        let pending = self.inner.pending_since(before, after, limit).await?;
+        self.handed_out.fetch_add(pending.len(), Ordering::Relaxed);
+        Ok(pending)
+    }
+}
+
+fn watched(ports: Ports) -> (Ports, Arc<AtomicUsize>) {
+    let handed_out = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::new(Weak(Watched {
+        inner: Arc::clone(&ports.counter),
+        handed_out: Arc::clone(&handed_out),
+    }));
+    (Ports { counter, ..ports }, handed_out)
+}
+
+/// A backlog that waits for a slow database is in the queue, and reading it makes nothing faster.
+#[tokio::test]
+async fn a_backlog_that_the_queue_holds_is_not_read() {
+    let memory = Memory::new();
+    let (ports, handed_out) = watched(memory.ports());
+    let stage = Stage::over(memory, ports).await;
+    stage.send(100).await;
+    stage.memory.clock.advance(LONG);
+    for _ in 0..3 {
+        assert_eq!(stage.audit().await.rescued, 0);
+    }
+    assert_eq!(handed_out.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn what_the_queue_lost_is_stored() {
+    for memory in [Memory::new(), Memory::apart()] {
+        let ports = memory.ports();
+        let stage = Stage::over(memory, ports).await;
+        stage.send(5).await;
+        stage.lose_the_queue().await;
+        stage.memory.clock.advance(Duration::from_secs(1));
+        // What came later is in the queue, and stays there.
+        stage.send(5).await;
+        stage.memory.clock.advance(LONG);
+        assert_eq!(stage.audit().await.rescued, 1 + 5);
+        assert_eq!(stage.memory.queue.len(), 5);
+        assert_eq!(
+            stage
+                .memory
+                .repository
+                .all_messages(None, 99)
+                .await
+                .unwrap()
+                .len(),
+            5
+        );
+        assert_eq!(stage.audit().await.rescued, 0);
+    }
+}
+
+/// A counter with more pending than any system has, none of which is to be stored.
+struct Endless {
+    inner: Arc<dyn Counter>,
+    body: MessageBody,
+    clock: Arc<ManualClock>,
+    /// How long one reading takes.
+    pace: Duration,
+    /// The places that were asked for.
+    asked: Arc<Mutex<Vec<u64>>>,
+}
+
+#[async_trait]
+impl CounterShim for Endless {
+    fn inner(&self) -> &dyn Counter {
+        &*self.inner
+    }
+
+    async fn pending_since(
+        &self,
+        _: Timestamp,
+        after: Option<PendingPlace>,
+        limit: usize,
+    ) -> Result<Vec<Pending>, PortError> {
+        self.clock.advance(self.pace);
+        let after = after.map_or(0, |place| place.0.parse().unwrap());
+        self.asked.lock().unwrap().push(after);
+        let pending = |number: u64| Pending {
+            place: PendingPlace(number.to_string()),
+            creation: Creation {
+                number: Number::try_new(number).unwrap(),
+                epoch: Epoch::FIRST,
+                draft: Draft {
+                    uid: Uid::new(number.into()),
+                    created_at: Timestamp::MIN,
+                    content: Content::Message {
+                        chat: ChatKey {
+                            application: ApplicationId::new(1),
+                            chat: Number::FIRST.into(),
+                        },
+                        sender: Sender::parse("ann").ok(),
+                        body: self.body.clone(),
+                    },
+                },
+            },
+            confirmed: true,
+            dead_letter: Some(chat_core::model::DeadLetterId::new("letter")),
+        };
+        Ok((after + 1..=after + limit as u64).map(pending).collect())
+    }
+}
+
+/// Audits over a counter without an end, and answers where each audit began and ended.
+async fn audit_without_end(body: &str, pace: Duration) -> Vec<(u64, u64)> {
+    let memory = Memory::new();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let counter = Arc::new(Weak(Endless {
+        inner: memory.counter.clone(),
+        body: MessageBody::parse(body).unwrap(),
+        clock: memory.clock.clone(),
+        pace,
+        asked: Arc::clone(&asked),
+    }));
+    let ports = Ports {
+        counter,
+        ..memory.ports()
+    };
+    let services = Services::new(&ports, &Policy::default());
+    let mut audits = Vec::new();
+    for _ in 0..3 {
+        let audit = services.reconciler.run_once(HOLDER);
+        let audit = tokio::time::timeout(Duration::from_secs(30), audit).await;
+        let audited = audit.expect("an audit has an end").unwrap();
+        assert!(audited.unfinished);
+        let asked = std::mem::take(&mut *asked.lock().unwrap());
+        audits.push((*asked.first().unwrap(), *asked.last().unwrap()));
+    }
+    audits
+}
+
+#[tokio::test]
+async fn a_rescue_has_an_end_and_the_next_one_goes_on_there() {
+    let large = "x".repeat(MessageBody::MAX);
+    for (body, pace, most) in [
+        ("many", Duration::ZERO, 65_536),
+        (&*large, Duration::ZERO, 256 << 20 >> 15),
+        ("slow", Duration::from_secs(1), 10_000),
+    ] {
+        let audits = audit_without_end(body, pace).await;
+        for pair in audits.windows(2) {
+            let (begun, ended) = pair[0];
+            assert!(
+                begun < ended && ended - begun <= most,
+                "{body:.9}: {audits:?}"
+            );
+            assert!(pair[1].0 > ended, "{body:.9}: {audits:?}");
+        }
+    }
+}
