@@ -50,8 +50,10 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 /// An open database.
 pub(crate) struct Database {
     pool: MySqlPool,
-    timeout: Duration,
-    upkeep_timeout: Duration,
+    /// How long a call may take.
+    pub(crate) timeout: Duration,
+    /// How long a step of an audit or a purge may take.
+    pub(crate) upkeep_timeout: Duration,
     /// What the server told about itself when it was opened.
     pub(crate) server: Server,
 }
@@ -142,7 +144,8 @@ impl Database {
         .await
     }
 
-    /// Runs a transaction, from its start again where others were in its way.
+    /// Runs a transaction that may take as long as `limit`, from its start again where others were in
+    /// its way.
     #[tracing::instrument(
         level = "debug",
         name = "mysql.repository.write",
@@ -152,32 +155,14 @@ impl Database {
     pub(crate) async fn write<T, Work>(
         &self,
         operation: &'static str,
+        limit: Duration,
         work: impl Fn(Lease) -> Work,
     ) -> Result<T, PortError>
     where
         Work: Future<Output = (Lease, Result<T, sqlx::Error>)>,
     {
         let once = |is_wary| self.transact(is_wary, &work);
-        self.bounded(operation, self.timeout, once).await
-    }
-
-    /// Runs a transaction of audits or purges, which may take longer.
-    #[tracing::instrument(
-        level = "debug",
-        name = "mysql.repository.keep_up",
-        skip_all,
-        fields(operation)
-    )]
-    pub(crate) async fn keep_up<T, Work>(
-        &self,
-        operation: &'static str,
-        work: impl Fn(Lease) -> Work,
-    ) -> Result<T, PortError>
-    where
-        Work: Future<Output = (Lease, Result<T, sqlx::Error>)>,
-    {
-        let once = |is_wary| self.transact(is_wary, &work);
-        self.bounded(operation, self.upkeep_timeout, once).await
+        self.bounded(operation, limit, once).await
     }
 
     /// Tries until it is done, others are in the way too often, or the time is up; all tries but the

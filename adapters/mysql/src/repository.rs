@@ -30,19 +30,29 @@ pub struct MySqlRepository {
     database: Database,
 }
 
-/// Runs a function of a thing's module on a connection of the database: by `read`, `write` or `keep_up`.
+/// Runs a function of a thing's module on a connection of the database: by `read`, by `write`, or, with
+/// more time, to `keep_up`.
 macro_rules! run {
-    ($self:ident.$how:ident($operation:literal), $module:ident::$function:ident($($argument:expr),*)) => {
+    ($self:ident.read($operation:literal), $($work:tt)+) => {
+        run!($self.read($operation;) $($work)+)
+    };
+    ($self:ident.write($operation:literal), $($work:tt)+) => {
+        run!($self.write($operation; $self.database.timeout,) $($work)+)
+    };
+    ($self:ident.keep_up($operation:literal), $($work:tt)+) => {
+        run!($self.write($operation; $self.database.upkeep_timeout,) $($work)+)
+    };
+    ($self:ident.$how:ident($operation:literal; $($limit:expr,)?)
+     $module:ident::$function:ident($($argument:expr),*)) => {
         $self
             .database
-            .$how($operation, |mut lease: Lease| async move {
+            .$how($operation, $($limit,)? |mut lease: Lease| async move {
                 let answer = $module::$function(&mut lease $(, $argument)*).await;
                 (lease, answer)
             })
             .await
     };
 }
-
 impl MySqlRepository {
     /// Opens a database: makes it where it is missing, and brings it to this version's schema.
     ///
