@@ -15,16 +15,16 @@ use std::{
 
 use async_trait::async_trait;
 use chat_core::{
-    PortError,
+    PortError, PortErrorKind,
     memory::{ManualClock, Memory},
     model::{
         ApplicationId, ApplicationName, ApplicationToken, ChatKey, ChatNumber, Content, Creation,
-        Draft, Epoch, MessageBody, Number, Sender, Timestamp, Uid,
+        Draft, Epoch, JobName, JobState, MessageBody, Number, Sender, Timestamp, Uid,
     },
-    ports::{Consumer, Counter, Pending, PendingPlace, Ports, Queue as _, Repository as _},
+    ports::{Audit, Consumer, Counter, Pending, PendingPlace, Ports, Queue as _, Repository},
     service::{Policy, Reconciled, Services},
 };
-use shim::{CounterShim, Weak};
+use shim::{CounterShim, RepositoryShim, Weak};
 
 const HOLDER: &str = "test";
 
@@ -251,4 +251,85 @@ async fn a_rescue_has_an_end_and_the_next_one_goes_on_there() {
             assert!(pair[1].0 > ended, "{body:.9}: {audits:?}");
         }
     }
+}
+
+/// A repository whose audit of chats fails, wholly or in part.
+struct Failing {
+    inner: Arc<dyn Repository>,
+    is_whole: bool,
+}
+
+#[async_trait]
+impl RepositoryShim for Failing {
+    fn inner(&self) -> &dyn Repository {
+        &*self.inner
+    }
+
+    async fn audit_chats(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+    ) -> Result<Audit<ChatKey>, PortError> {
+        if self.is_whole {
+            return Err(PortError::new(
+                PortErrorKind::Timeout,
+                "test",
+                "audit chats",
+            ));
+        }
+        let mut audit = self.inner.audit_chats(after, limit).await?;
+        audit.failed.push(ChatKey {
+            application: ApplicationId::new(1),
+            chat: Number::FIRST.into(),
+        });
+        Ok(audit)
+    }
+}
+
+/// A system over a failing repository, with a deleted chat and a message below it to purge.
+async fn failing(is_whole: bool) -> Stage {
+    let memory = Memory::new();
+    let inner = memory.repository.clone();
+    let ports = Ports {
+        repository: Arc::new(Weak(Failing { inner, is_whole })),
+        ..memory.ports()
+    };
+    let stage = Stage::over(memory, ports).await;
+    stage.send(1).await;
+    let worker = Consumer("worker".to_owned());
+    let stored = stage.services.persister.run_once(&worker, Duration::ZERO);
+    assert_eq!(stored.await.unwrap().done, 2);
+    stage
+        .services
+        .chats
+        .delete(&stage.token, stage.chat)
+        .await
+        .unwrap();
+    stage
+}
+
+#[tokio::test]
+async fn what_could_not_be_compared_is_told_and_hinders_nothing() {
+    let stage = failing(false).await;
+    let audited = stage.audit().await;
+    assert_eq!((audited.failed, audited.purged), (1, 1));
+    let job = stage.memory.repository.job(JobName::AuditCounts).await;
+    let progress = job.unwrap().unwrap().progress;
+    assert_eq!(progress.state, JobState::Done);
+    assert_eq!(progress.detail.as_deref(), Some("1 could not be compared"));
+}
+
+#[tokio::test]
+async fn an_audit_that_fails_keeps_no_purge_from_being_done() {
+    let stage = failing(true).await;
+    let failure = stage
+        .services
+        .reconciler
+        .run_once(HOLDER)
+        .await
+        .unwrap_err();
+    assert_eq!(failure.operation, "audit chats");
+    let purged = stage.memory.repository.job(JobName::Purge).await;
+    let progress = purged.unwrap().unwrap().progress;
+    assert_eq!((progress.state, progress.done), (JobState::Done, 1));
 }

@@ -63,6 +63,7 @@ pub(crate) async fn compare_applications(
         next,
         checked: ids.len() as u64,
         repaired: Vec::new(),
+        failed: Vec::new(),
     };
     Ok((audit, application_ids(&rows)?))
 }
@@ -131,6 +132,7 @@ pub(crate) async fn compare_chats(
         next,
         checked: keys.len() as u64,
         repaired: Vec::new(),
+        failed: Vec::new(),
     };
     Ok((audit, chat_keys(&rows)?))
 }

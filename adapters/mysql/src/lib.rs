@@ -7,8 +7,10 @@
 //! one commit keeps it all.
 
 mod applications;
+mod auditing;
 mod chats;
 mod config;
+mod counting;
 mod database;
 mod dead_letters;
 mod error;
@@ -22,7 +24,7 @@ mod rows;
 mod server;
 mod shards;
 mod storing;
-mod upkeep;
+
 mod writing;
 
 pub use config::MySqlConfig;

@@ -3,12 +3,11 @@
 use crate::{
     applications, chats,
     config::MySqlConfig,
-    database::{Database, Lease},
+    database::Database,
     dead_letters,
     error::OpenError,
     jobs, messages, outbox, purging, shards,
     storing::{self, Storing},
-    upkeep,
 };
 use async_trait::async_trait;
 use chat_core::{
@@ -27,7 +26,7 @@ use chat_core::{
 
 /// Keeps everything in one database of MySQL or MariaDB.
 pub struct MySqlRepository {
-    database: Database,
+    pub(crate) database: Database,
 }
 
 /// Runs a function of a thing's module on a connection of the database: by `read`, by `write`, or, with
@@ -46,13 +45,15 @@ macro_rules! run {
      $module:ident::$function:ident($($argument:expr),*)) => {
         $self
             .database
-            .$how($operation, $($limit,)? |mut lease: Lease| async move {
+            .$how($operation, $($limit,)? |mut lease: $crate::database::Lease| async move {
                 let answer = $module::$function(&mut lease $(, $argument)*).await;
                 (lease, answer)
             })
             .await
     };
 }
+pub(crate) use run;
+
 impl MySqlRepository {
     /// Opens a database: makes it where it is missing, and brings it to this version's schema.
     ///
@@ -372,19 +373,7 @@ impl Repository for MySqlRepository {
         after: Option<ApplicationId>,
         limit: usize,
     ) -> Result<Audit<ApplicationId>, PortError> {
-        let (mut audit, wrong) = run!(
-            self.keep_up("audit applications"),
-            upkeep::compare_applications(after, limit)
-        )?;
-        for id in wrong {
-            if run!(
-                self.keep_up("repair an application"),
-                upkeep::repair_application(id)
-            )? {
-                audit.repaired.push(id);
-            }
-        }
-        Ok(audit)
+        self.audit_each_application(after, limit).await
     }
 
     async fn audit_chats(
@@ -392,16 +381,7 @@ impl Repository for MySqlRepository {
         after: Option<ChatKey>,
         limit: usize,
     ) -> Result<Audit<ChatKey>, PortError> {
-        let (mut audit, wrong) = run!(
-            self.keep_up("audit chats"),
-            upkeep::compare_chats(after, limit)
-        )?;
-        for key in wrong {
-            if run!(self.keep_up("repair a chat"), upkeep::repair_chat(key))? {
-                audit.repaired.push(key);
-            }
-        }
-        Ok(audit)
+        self.audit_each_chat(after, limit).await
     }
 
     async fn purge_below_deleted(&self, limit: usize) -> Result<u64, PortError> {

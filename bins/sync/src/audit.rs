@@ -1,6 +1,6 @@
 //! One round of audits, for whoever wants it now.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use chat_core::service::Reconciled;
 use chat_runtime::{
     lifecycle::Shutdown,
@@ -31,11 +31,17 @@ pub(crate) async fn once(settings: &Settings) -> Result<()> {
         unfinished,
         counts_checked,
         counts_repaired,
+        failed,
         purged,
     } = outcome.context("auditing")?;
     print(&format!(
         "counts compared: {counts_checked}, repaired: {counts_repaired}; \
          pending creations stored: {rescued}{}; deleted rows removed: {purged}",
         if unfinished { ", more are pending" } else { "" }
-    ))
+    ))?;
+    ensure!(
+        failed == 0,
+        "{failed} counts could not be compared; the log names them"
+    );
+    Ok(())
 }

@@ -40,6 +40,7 @@ impl Tables {
             next,
             checked: ids.len() as u64,
             repaired,
+            failed: Vec::new(),
         }
     }
 
@@ -75,6 +76,7 @@ impl Tables {
             next,
             checked: keys.len() as u64,
             repaired,
+            failed: Vec::new(),
         }
     }
 

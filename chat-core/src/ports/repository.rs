@@ -311,6 +311,9 @@ pub trait Repository: Send + Sync {
 
     /// Compares `chats_count` and `last_number` of up to `limit` applications with their chats, and
     /// repairs them.
+    ///
+    /// A piece may be smaller, or empty, and not be the last one: how much work it is counts, not how
+    /// many keys it has. One that fails by itself is passed over and named.
     async fn audit_applications(
         &self,
         after: Option<ApplicationId>,
@@ -319,6 +322,8 @@ pub trait Repository: Send + Sync {
 
     /// Compares `messages_count` and `last_number` of up to `limit` chats with their messages, and
     /// repairs them.
+    ///
+    /// As for [`audit_applications`](Self::audit_applications).
     async fn audit_chats(
         &self,
         after: Option<ChatKey>,

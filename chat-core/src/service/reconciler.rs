@@ -10,7 +10,7 @@ use super::{Persister, Policy};
 use crate::{
     PortError,
     model::{JobName, JobProgress, JobState, Sequence},
-    ports::{Claim, Clock, Counter, JobClaim, Ports, Repository},
+    ports::{Audit, Claim, Clock, Counter, JobClaim, Ports, Repository},
 };
 
 /// How long a job's lease lasts without a word of its holder.
@@ -39,6 +39,9 @@ pub struct Reconciled {
     pub counts_checked: u64,
     /// Applications and chats whose counts were wrong, and are right now.
     pub counts_repaired: u64,
+    /// Applications and chats that could not be compared or repaired, and were passed over: where there
+    /// are any, the round failed in part.
+    pub failed: u64,
     /// Rows and tombstones that were removed for good.
     pub purged: u64,
 }
@@ -58,25 +61,15 @@ impl Reconciler {
     ///
     /// # Errors
     ///
-    /// Fails when a backend does; the next round begins again.
+    /// Fails when a backend does, once all was tried; the next round begins again.
     pub async fn run_once(&self, holder: &str) -> Result<Reconciled, PortError> {
         let mut report = Reconciled::default();
-        self.rescue.run(&mut report).await?;
-        if let Some(mut job) = Running::claim(self, JobName::AuditCounts, holder).await? {
-            self.audit_counts(&mut job, &mut report).await?;
-            job.finish().await?;
-        }
-        if let Some(mut job) = Running::claim(self, JobName::Purge, holder).await? {
-            self.purge(&mut job, &mut report).await?;
-            job.finish().await?;
-        }
-        if report
-            != (Reconciled {
-                counts_checked: report.counts_checked,
-                unfinished: report.unfinished,
-                ..Reconciled::default()
-            })
-        {
+        let outcomes = [
+            self.rescue.run(&mut report).await,
+            self.audit_counts(holder, &mut report).await,
+            self.purge(holder, &mut report).await,
+        ];
+        if report.rescued + report.counts_repaired + report.purged > 0 {
             tracing::info!(
                 rescued = report.rescued,
                 counts_repaired = report.counts_repaired,
@@ -84,14 +77,28 @@ impl Reconciler {
                 "the audit put something right"
             );
         }
-        Ok(report)
+        if report.failed > 0 {
+            tracing::error!(
+                failed = report.failed,
+                "the audit failed in part; what it passed over was logged before, by its key"
+            );
+        }
+        // What fails keeps nothing else from being done; its caller is told of the first failure.
+        let mut failures = outcomes.into_iter().filter_map(Result::err);
+        let Some(first) = failures.next() else {
+            return Ok(report);
+        };
+        for error in failures {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "another part of the audit failed as well");
+        }
+        Err(first)
     }
 
-    async fn audit_counts(
-        &self,
-        job: &mut Running<'_>,
-        report: &mut Reconciled,
-    ) -> Result<(), PortError> {
+    async fn audit_counts(&self, holder: &str, report: &mut Reconciled) -> Result<(), PortError> {
+        let Some(mut job) = Running::claim(self, JobName::AuditCounts, holder).await? else {
+            return Ok(());
+        };
         let mut after = None;
         loop {
             let audit = self.repository.audit_applications(after, STEP).await?;
@@ -101,8 +108,7 @@ impl Reconciler {
                     "the count of an application was wrong"
                 );
             }
-            report.counts_checked += audit.checked;
-            report.counts_repaired += audit.repaired.len() as u64;
+            report.count(&audit);
             if audit.next.is_none() || !job.advance(audit.checked).await? {
                 break;
             }
@@ -118,16 +124,22 @@ impl Reconciler {
                     "the count of a chat was wrong"
                 );
             }
-            report.counts_checked += audit.checked;
-            report.counts_repaired += audit.repaired.len() as u64;
+            report.count(&audit);
             if audit.next.is_none() || !job.advance(audit.checked).await? {
-                return Ok(());
+                break;
             }
             after = audit.next;
         }
+        if report.failed > 0 {
+            job.progress.detail = Some(format!("{} could not be compared", report.failed));
+        }
+        job.finish().await
     }
 
-    async fn purge(&self, job: &mut Running<'_>, report: &mut Reconciled) -> Result<(), PortError> {
+    async fn purge(&self, holder: &str, report: &mut Reconciled) -> Result<(), PortError> {
+        let Some(mut job) = Running::claim(self, JobName::Purge, holder).await? else {
+            return Ok(());
+        };
         loop {
             let purged = self.repository.purge_below_deleted(STEP).await?;
             report.purged += purged;
@@ -140,7 +152,7 @@ impl Reconciler {
         loop {
             let keys = self.repository.tombstones(before, after, STEP).await?;
             let Some(last) = keys.last() else {
-                return Ok(());
+                break;
             };
             after = Some(*last);
             let mut idle = Vec::new();
@@ -158,9 +170,18 @@ impl Reconciler {
             let purged = self.repository.purge_tombstones(&idle).await?;
             report.purged += purged;
             if !job.advance(purged).await? {
-                return Ok(());
+                break;
             }
         }
+        job.finish().await
+    }
+}
+
+impl Reconciled {
+    fn count<Key>(&mut self, audit: &Audit<Key>) {
+        self.counts_checked += audit.checked;
+        self.counts_repaired += audit.repaired.len() as u64;
+        self.failed += audit.failed.len() as u64;
     }
 }
 

@@ -5,6 +5,7 @@
 #[path = "../fresh/mod.rs"]
 mod fresh;
 
+mod auditing;
 mod calls;
 mod cuts;
 mod generations;

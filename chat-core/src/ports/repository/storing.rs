@@ -64,4 +64,7 @@ pub struct Audit<Key> {
     pub checked: u64,
     /// The ones that were wrong, and are right now.
     pub repaired: Vec<Key>,
+    /// The ones that could not be compared or repaired, and wait for the next audit; the adapter has
+    /// logged why.
+    pub failed: Vec<Key>,
 }

@@ -1,0 +1,188 @@
+//! Audits: what is compared together, alone and again, and what is passed over.
+
+use chat_core::{
+    PortError, PortErrorKind,
+    model::{ApplicationId, ChatKey, Sequence},
+    ports::Audit,
+};
+
+use crate::{
+    counting::{self, Page},
+    repository::{MySqlRepository, run},
+};
+
+/// How many parents may fail one after the other until the server is taken to be at fault.
+const FAILURES: usize = 8;
+
+/// The parents of a page that could not be looked at.
+struct PassedOver<Key> {
+    keys: Vec<Key>,
+    in_a_row: usize,
+}
+
+impl<Key: Copy> PassedOver<Key> {
+    fn none() -> Self {
+        Self {
+            keys: Vec::new(),
+            in_a_row: 0,
+        }
+    }
+
+    /// Takes what looking at a parent came to; `None` where it is passed over.
+    ///
+    /// A server that is not there fails all of them, and ends the audit.
+    fn judge<T>(
+        &mut self,
+        key: Key,
+        numbers: Sequence,
+        outcome: Result<T, PortError>,
+    ) -> Result<Option<T>, PortError> {
+        match outcome {
+            Ok(answer) => {
+                self.in_a_row = 0;
+                Ok(Some(answer))
+            }
+            Err(error) if error.kind == PortErrorKind::Unavailable || self.in_a_row == FAILURES => {
+                Err(error)
+            }
+            Err(error) => {
+                tracing::warn!(
+                    sequence = %numbers,
+                    error = &error as &dyn std::error::Error,
+                    "a count could not be compared, and is left to the next audit"
+                );
+                self.in_a_row += 1;
+                self.keys.push(key);
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl MySqlRepository {
+    /// Audits a page of applications, together where that succeeds.
+    pub(crate) async fn audit_each_application(
+        &self,
+        after: Option<ApplicationId>,
+        limit: usize,
+    ) -> Result<Audit<ApplicationId>, PortError> {
+        let page = run!(
+            self.keep_up("list applications to audit"),
+            counting::page_applications(after, limit)
+        )?;
+        let mut passed_over = PassedOver::none();
+        let mut repaired = Vec::new();
+        for id in self.suspected_applications(&page, &mut passed_over).await? {
+            let outcome = run!(
+                self.keep_up("repair an application"),
+                counting::repair_application(id)
+            );
+            if passed_over.judge(id, Sequence::Chats(id), outcome)? == Some(true) {
+                repaired.push(id);
+            }
+        }
+        Ok(audit(&page, repaired, passed_over))
+    }
+
+    /// The applications whose counts seem to be wrong.
+    async fn suspected_applications(
+        &self,
+        page: &Page<ApplicationId>,
+        passed_over: &mut PassedOver<ApplicationId>,
+    ) -> Result<Vec<ApplicationId>, PortError> {
+        if !page.is_large {
+            let together = run!(
+                self.keep_up("audit applications"),
+                counting::compare_applications(&page.keys)
+            );
+            if let Some(suspects) = unless_slow(together)? {
+                return Ok(suspects);
+            }
+        }
+        let mut suspects = Vec::new();
+        for id in page.keys.iter().copied() {
+            let outcome = run!(
+                self.keep_up("audit an application"),
+                counting::is_application_sound(id)
+            );
+            if passed_over.judge(id, Sequence::Chats(id), outcome)? == Some(false) {
+                suspects.push(id);
+            }
+        }
+        Ok(suspects)
+    }
+
+    /// Audits a page of chats, together where that succeeds.
+    pub(crate) async fn audit_each_chat(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+    ) -> Result<Audit<ChatKey>, PortError> {
+        let page = run!(
+            self.keep_up("list chats to audit"),
+            counting::page_chats(after, limit)
+        )?;
+        let mut passed_over = PassedOver::none();
+        let mut repaired = Vec::new();
+        for key in self.suspected_chats(&page, &mut passed_over).await? {
+            let outcome = run!(self.keep_up("repair a chat"), counting::repair_chat(key));
+            if passed_over.judge(key, Sequence::Messages(key), outcome)? == Some(true) {
+                repaired.push(key);
+            }
+        }
+        Ok(audit(&page, repaired, passed_over))
+    }
+
+    /// The chats whose counts seem to be wrong.
+    async fn suspected_chats(
+        &self,
+        page: &Page<ChatKey>,
+        passed_over: &mut PassedOver<ChatKey>,
+    ) -> Result<Vec<ChatKey>, PortError> {
+        if !page.is_large {
+            let together = run!(
+                self.keep_up("audit chats"),
+                counting::compare_chats(&page.keys)
+            );
+            if let Some(suspects) = unless_slow(together)? {
+                return Ok(suspects);
+            }
+        }
+        let mut suspects = Vec::new();
+        for key in page.keys.iter().copied() {
+            let outcome = run!(self.keep_up("audit a chat"), counting::is_chat_sound(key));
+            if passed_over.judge(key, Sequence::Messages(key), outcome)? == Some(false) {
+                suspects.push(key);
+            }
+        }
+        Ok(suspects)
+    }
+}
+
+fn audit<Key>(page: &Page<Key>, repaired: Vec<Key>, passed_over: PassedOver<Key>) -> Audit<Key>
+where
+    Key: Copy,
+{
+    let failed = passed_over.keys;
+    Audit {
+        next: page.next,
+        checked: (page.keys.len() - failed.len()) as u64,
+        repaired,
+        failed,
+    }
+}
+
+/// What comparing a page together came to; `None` where each of it is better looked at alone.
+fn unless_slow<T>(outcome: Result<T, PortError>) -> Result<Option<T>, PortError> {
+    match outcome {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.kind == PortErrorKind::Unavailable => Err(error),
+        Err(error) => {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "a page is audited one by one"
+            );
+            Ok(None)
+        }
+    }
+}
