@@ -22,6 +22,7 @@ mod jobs;
 mod messages;
 mod outbox;
 mod parents;
+mod purging;
 mod queue;
 mod repository;
 mod rows;

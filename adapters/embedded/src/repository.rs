@@ -1,6 +1,6 @@
 //! The truth: each method is one statement, or a few in one transaction, of the module of its thing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use chat_core::{
@@ -19,20 +19,34 @@ use chat_core::{
 use sqlx::SqlitePool;
 
 use crate::{
-    applications, chats, database::Database, dead_letters, error::port_error, jobs, messages,
-    outbox, shards, storing, upkeep,
+    applications, chats,
+    database::Database,
+    dead_letters,
+    error::port_error,
+    jobs, messages, outbox,
+    purging::{self, Place},
+    shards, storing, upkeep,
 };
 
 /// Keeps everything in one SQLite file.
 pub struct EmbeddedRepository {
     database: Arc<Database>,
+    /// Up to where the purge has come that is under way.
+    purged: Mutex<Option<Place>>,
 }
 
 impl EmbeddedRepository {
     pub(crate) fn new(database: &Arc<Database>) -> Self {
         Self {
             database: Arc::clone(database),
+            purged: Mutex::default(),
         }
+    }
+
+    /// Notes where the next purge goes on, and tells where this one does.
+    fn purge_place(&self, next: Option<Place>) -> Option<Place> {
+        let mut place = self.purged.lock().expect("no holder of the lock panics");
+        std::mem::replace(&mut place, next)
     }
 
     fn readers(&self) -> &SqlitePool {
@@ -415,9 +429,30 @@ impl Repository for EmbeddedRepository {
     }
 
     async fn purge_below_deleted(&self, limit: usize) -> Result<u64, PortError> {
-        write!(self, "purge below deleted things", |connection| {
-            upkeep::purge_below_deleted(connection, limit)
-        })
+        let limit = limit as u64;
+        let mut rows = 0;
+        let mut place = self.purge_place(None);
+        loop {
+            let found = purging::look(self.readers(), place)
+                .await
+                .map_err(|error| port_error("look for what to purge", error))?;
+            let (chats, room) = (found.chats, limit - rows);
+            let (removed, is_all) = if chats.is_empty() {
+                (0, true)
+            } else {
+                write!(self, "purge below deleted things", |connection| {
+                    purging::remove(connection, &chats, room)
+                })?
+            };
+            rows += removed;
+            if is_all {
+                place = found.next;
+            }
+            if place.is_none() || rows >= limit {
+                self.purge_place(place);
+                return Ok(rows);
+            }
+        }
     }
 
     async fn tombstones(

@@ -1,4 +1,4 @@
-//! Audits of counts, and the removal of what was deleted long ago.
+//! Audits of counts, and the removal of tombstones.
 
 use chat_core::{
     model::{ApplicationId, ChatKey, MessageKey, Timestamp},
@@ -164,46 +164,6 @@ fn chat_keys(rows: &[SqliteRow]) -> Result<Vec<ChatKey>, sqlx::Error> {
 fn chats_json(keys: &[ChatKey]) -> String {
     let keys: Vec<_> = keys.iter().map(|key| (key.application, key.chat)).collect();
     serde_json::to_string(&keys).expect("numbers are always JSON")
-}
-
-/// Removes rows below deleted chats and applications; the marked rows themselves stay.
-pub(crate) async fn purge_below_deleted(
-    connection: &mut SqliteConnection,
-    limit: usize,
-) -> Result<u64, sqlx::Error> {
-    let messages = sqlx::query(
-        "DELETE FROM messages WHERE (application_id, chat_number, number) IN (
-             SELECT m.application_id, m.chat_number, m.number
-               FROM (SELECT c.application_id, c.number FROM chats AS c
-                      WHERE c.deleted_at IS NOT NULL
-                     UNION
-                     SELECT c.application_id, c.number FROM applications AS a
-                       JOIN chats AS c ON c.application_id = a.id
-                      WHERE a.deleted_at IS NOT NULL) AS gone
-               JOIN messages AS m
-                 ON m.application_id = gone.application_id AND m.chat_number = gone.number
-              LIMIT ?1)",
-    )
-    .bind(signed(limit as u64))
-    .execute(&mut *connection)
-    .await?
-    .rows_affected();
-    let room = signed(limit as u64) - signed(messages);
-    if room == 0 {
-        return Ok(messages);
-    }
-    // All messages of deleted applications are gone by now, so their chats may go too.
-    let chats = sqlx::query(
-        "DELETE FROM chats WHERE (application_id, number) IN (
-             SELECT c.application_id, c.number FROM applications AS a
-               JOIN chats AS c ON c.application_id = a.id
-              WHERE a.deleted_at IS NOT NULL LIMIT ?1)",
-    )
-    .bind(room)
-    .execute(connection)
-    .await?
-    .rows_affected();
-    Ok(messages + chats)
 }
 
 pub(crate) async fn tombstones(
