@@ -59,6 +59,22 @@ async fn few_rows_are_looked_up_where_they_are_locked() {
     check_plans(size, locks).await;
 }
 
+/// What is not called has no plan that could be looked at.
+#[test]
+fn every_method_of_the_port_is_called() {
+    let port = include_str!("../../../../chat-core/src/ports/repository.rs");
+    let calls = include_str!("calls.rs");
+    let methods = port.lines().filter_map(|line| {
+        let method = line.strip_prefix("    async fn ")?;
+        method.split('(').next()
+    });
+    // The scene adds an application itself.
+    let uncalled: Vec<&str> = methods
+        .filter(|method| *method != "add_application" && !calls.contains(&format!(".{method}(")))
+        .collect();
+    assert!(uncalled.is_empty(), "{uncalled:?}");
+}
+
 async fn check_plans(size: Size, is_checked: impl Fn(&str) -> bool) {
     let Some(database) = FreshDatabase::name() else {
         return;
