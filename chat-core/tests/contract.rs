@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use chat_core::{
     contract::{
-        clock_contract, counter_contract, queue_contract, repository_contract, search_contract,
-        tokens_contract,
+        clock_contract,
+        counter::{Forget, Forgetful},
+        counter_contract, counter_forgetting_contract, queue_contract, repository_contract,
+        search_contract, tokens_contract,
     },
     memory::Memory,
     ports::{Ports, SearchIndex},
@@ -33,6 +35,19 @@ mod counter {
 mod counter_with_a_queue_apart {
     use super::*;
     counter_contract!(async { Some((Memory::apart().ports(), ())) });
+}
+
+mod counter_that_forgets {
+    use super::*;
+    counter_forgetting_contract!(async {
+        let memory = Memory::new();
+        let ports = memory.ports();
+        let forget: Forget = Box::new(move |sequence| {
+            memory.counter.forget(&sequence);
+            Box::pin(std::future::ready(()))
+        });
+        Some((Forgetful { ports, forget }, ()))
+    });
 }
 
 mod queue {

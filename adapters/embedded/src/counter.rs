@@ -9,7 +9,9 @@ use chat_core::{
         Admission, Creation, DeadLetterId, Epoch, Number, NumberRange, Sequence, Shard, Submission,
         Timestamp, Uid,
     },
-    ports::{Counter, Numbering, Pending, PendingPage, PendingPlace, Seed, Seeding, Settlement},
+    ports::{
+        Counter, Lease, Numbering, Pending, PendingPage, PendingPlace, Seed, Seeding, Settlement,
+    },
 };
 
 use crate::database::Database;
@@ -47,6 +49,10 @@ impl Counter for EmbeddedCounter {
 
     async fn seed(&self, _seed: &Seed) -> Result<Seeding, PortError> {
         Ok(Seeding::Refused)
+    }
+
+    async fn give_back(&self, _sequence: &Sequence, _lease: Lease) -> Result<(), PortError> {
+        Ok(())
     }
 
     async fn open(&self, _admission: &Admission) -> Result<bool, PortError> {

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use chat_adapter_embedded::{Embedded, EmbeddedConfig};
 use chat_core::{
-    contract::{counter_contract, queue_contract, repository_contract, search_contract},
+    contract::{
+        counter::{Forget, Forgetful},
+        counter_contract, counter_forgetting_contract, queue_contract, repository_contract,
+        search_contract,
+    },
     memory::Memory,
     ports::Ports,
 };
@@ -30,6 +34,16 @@ async fn embedded() -> Option<(Ports, TempDir)> {
 mod counter {
     use super::*;
     counter_contract!(embedded());
+}
+
+mod counter_that_forgets {
+    use super::*;
+    counter_forgetting_contract!(async {
+        let (ports, folder) = embedded().await?;
+        // What numbers is a row, which nobody can evict.
+        let forget: Forget = Box::new(|_| Box::pin(std::future::ready(())));
+        Some((Forgetful { ports, forget }, folder))
+    });
 }
 
 mod queue {

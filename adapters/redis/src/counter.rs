@@ -314,6 +314,14 @@ impl Counter for RedisCounter {
         self.plant(seed).await
     }
 
+    async fn give_back(&self, sequence: &Sequence, lease: Lease) -> Result<(), PortError> {
+        let call = Call::on([self.keys.of(sequence, 'l')]).with(lease.0);
+        let given = self.scripts.give_back.run(&self.server, &call).await;
+        given
+            .map(drop)
+            .map_err(|failure| failure.of("give a lease back"))
+    }
+
     async fn open(&self, admission: &Admission) -> Result<bool, PortError> {
         let opened = self.admissions.open(admission).await;
         opened.map_err(|failure| failure.of("open a shard"))

@@ -1,21 +1,24 @@
 //! The laws of [`Counter`](crate::ports::Counter).
 
+mod forgetting;
 mod keys;
 mod numbering;
 mod pending;
 
+pub use forgetting::{Forget, Forgetful, forgotten_sequence_goes_on};
 pub use keys::{
     deleted_application_answers_no_key, key_of_another_request_is_refused, key_outlives_its_chat,
     keys_belong_to_an_application, refused_create_keeps_its_key_free, same_key_same_answer,
 };
 pub use numbering::{
-    deleted_stays_deleted, never_repeats, never_starts_by_itself, new_chat_starts_at_one,
-    seed_needs_its_lease, seed_never_lowers, sequences_are_independent,
+    deleted_stays_deleted, lease_given_back_is_handed_out_at_once, never_repeats,
+    never_starts_by_itself, new_chat_starts_at_one, seed_needs_its_lease, seed_never_lowers,
+    sequences_are_independent,
 };
 pub use pending::{
-    accepted_is_pending_until_settled, older_epoch_does_not_settle,
-    pending_page_tells_what_was_issued, set_aside_stays_pending, settling_spares_another_uid,
-    settling_twice_is_harmless, unconfirmed_are_listed,
+    accepted_is_pending_until_settled, acknowledged_stays_pending, older_epoch_does_not_settle,
+    pending_page_is_bounded_in_bytes, pending_page_tells_what_was_issued, set_aside_stays_pending,
+    settling_spares_another_uid, settling_twice_is_harmless, unconfirmed_are_listed,
 };
 
 /// How many callers race each other.
@@ -53,7 +56,20 @@ macro_rules! __counter_contract {
                 older_epoch_does_not_settle,
                 set_aside_stays_pending,
                 unconfirmed_are_listed,
+                lease_given_back_is_handed_out_at_once,
+                acknowledged_stays_pending,
+                pending_page_is_bounded_in_bytes,
             ]
         );
+    };
+}
+
+/// Mounts the laws of a counter that can be made to forget; the argument answers a
+/// [`Forgetful`] in the place of ports.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __counter_forgetting_contract {
+    ($maker:expr) => {
+        $crate::__laws!(counter, $maker, [forgotten_sequence_goes_on,]);
     };
 }

@@ -38,6 +38,7 @@ pub use scene::Scene;
 
 pub use crate::{
     __clock_contract as clock_contract, __counter_contract as counter_contract,
+    __counter_forgetting_contract as counter_forgetting_contract,
     __queue_contract as queue_contract, __repository_contract as repository_contract,
     __search_contract as search_contract, __tokens_contract as tokens_contract,
 };

@@ -23,8 +23,8 @@ use crate::{
         Sequence, Shard, Submission, Timestamp, Uid,
     },
     ports::{
-        Clock, Counter, Numbering, Overload, Pending, PendingPage, PendingPlace, Placement, Seed,
-        Seeding, Settlement,
+        Clock, Counter, Lease, Numbering, Overload, Pending, PendingPage, PendingPlace, Placement,
+        Seed, Seeding, Settlement,
     },
 };
 
@@ -384,6 +384,17 @@ impl Counter for MemoryCounter {
 
     async fn seed(&self, seed: &Seed) -> Result<Seeding, PortError> {
         Ok(self.pace.around(|| self.plant(seed)).await)
+    }
+
+    async fn give_back(&self, sequence: &Sequence, lease: Lease) -> Result<(), PortError> {
+        let give_back = || {
+            let leases = &mut self.lock().leases;
+            if leases.get(sequence).is_some_and(|(held, _)| *held == lease) {
+                leases.remove(sequence);
+            }
+        };
+        self.pace.around(give_back).await;
+        Ok(())
     }
 
     async fn open(&self, admission: &Admission) -> Result<bool, PortError> {

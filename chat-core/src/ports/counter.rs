@@ -55,6 +55,17 @@ use crate::{
 /// 19. `set_aside_stays_pending`: a creation with a dead letter can be read and is not handed out
 ///     for publishing.
 /// 20. `unconfirmed_are_listed`: what was accepted and not confirmed is listed once it is old enough.
+/// 21. `lease_given_back_is_handed_out_at_once`: the next caller need not wait for a seeder that gave up;
+///     nobody gives back what another one holds.
+/// 22. `acknowledged_stays_pending`: a creation whose delivery is acknowledged is read and listed until
+///     it is settled.
+/// 23. `pending_page_is_bounded_in_bytes`: a page of large texts ends early, and the rest is behind it.
+///
+/// An adapter whose counters can be made to forget from outside passes this one too, by
+/// `counter_forgetting_contract`:
+///
+/// 24. `forgotten_sequence_goes_on`: a sequence that was evicted, with some of its creations stored and
+///     some pending, goes on without a gap and without a repeat, also for callers who race.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Counter: Send + Sync {
@@ -84,6 +95,16 @@ pub trait Counter: Send + Sync {
     ///
     /// Fails when the backend does.
     async fn seed(&self, seed: &Seed) -> Result<Seeding, PortError>;
+
+    /// Gives up the leave to seed a sequence, so that the next caller is handed one at once.
+    ///
+    /// Called where the sequence turns out to belong to nothing; a lease that has ended, or is another
+    /// caller's, is left alone.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does; the lease then runs out by itself.
+    async fn give_back(&self, sequence: &Sequence, lease: Lease) -> Result<(), PortError>;
 
     /// Installs an admitted epoch where what was sighted still holds.
     ///
@@ -124,6 +145,9 @@ pub trait Counter: Send + Sync {
     ) -> Result<Option<Creation>, PortError>;
 
     /// Reads the first `limit` pending creations of a range, with the last issued number, in one step.
+    ///
+    /// The page ends early once its creations have [`PendingPage::BYTES`] of text, so that no page is
+    /// much larger than that, and the caller [sees](PendingPage::is_full) that there may be more.
     ///
     /// # Errors
     ///
@@ -303,6 +327,35 @@ pub struct PendingPage {
     pub highest_pending: u64,
     /// The creations of the range, in its order.
     pub creations: Vec<Creation>,
+}
+
+impl PendingPage {
+    /// How many bytes of text a page has before it ends, the last creation aside: 1 MiB.
+    ///
+    /// Counted by [`Draft::text_bytes`](crate::model::Draft::text_bytes).
+    pub const BYTES: usize = 1 << 20;
+
+    /// Takes a page's creations from the first ones of its range.
+    #[must_use]
+    pub fn take(creations: impl IntoIterator<Item = Creation>, limit: usize) -> Vec<Creation> {
+        let mut bytes = 0;
+        let mut page = Vec::new();
+        for creation in creations.into_iter().take(limit) {
+            bytes += creation.draft.text_bytes();
+            page.push(creation);
+            if bytes >= Self::BYTES {
+                break;
+            }
+        }
+        page
+    }
+
+    /// Says whether a page of up to `limit` creations ended before its range may have.
+    #[must_use]
+    pub fn is_full(&self, limit: usize) -> bool {
+        let bytes = self.creations.iter().map(|it| it.draft.text_bytes());
+        self.creations.len() >= limit || bytes.sum::<usize>() >= Self::BYTES
+    }
 }
 
 /// A place in the list of pending creations, opaque to everybody but its counter.

@@ -196,7 +196,11 @@ impl Numberer {
                 self.counter.mark_deleted(&sequence).await?;
                 Err(ServiceError::NotFound)
             }
-            Basis::Absent => Err(ServiceError::NotFound),
+            Basis::Absent => {
+                // Others who ask for it are told so too, and need not wait for the lease to end.
+                self.counter.give_back(&sequence, lease).await?;
+                Err(ServiceError::NotFound)
+            }
             Basis::StaleEpoch => Ok(self.counter.close(shard, epoch).await?),
         }
     }

@@ -73,11 +73,12 @@ pub(super) async fn page<S: Stored>(
     let wanted = limit.get() + 1;
     let mut bound = None;
     let mut items = Vec::new();
+    let fills = |items: &[S::Item]| items.iter().map(S::bytes).sum::<usize>() > PAGE_BYTES;
     loop {
         let round = round(&**counter, stored, range, wanted, &mut bound).await?;
         items.extend(round.items);
         match round.end {
-            Some(end) if items.len() < wanted => range = range.beyond(end),
+            Some(end) if items.len() < wanted && !fills(&items) => range = range.beyond(end),
             _ => break,
         }
         if range.is_empty() {
@@ -141,7 +142,7 @@ async fn round<S: Stored>(
         .collect();
     let slice = live_slice(counter, stored, &visible, wanted, &numbers).await?;
 
-    let pending_end = numbers.last().filter(|_| numbers.len() >= wanted).copied();
+    let pending_end = numbers.last().filter(|_| pending.is_full(wanted)).copied();
     let stored_end = slice
         .rows
         .last()

@@ -10,7 +10,10 @@ use chat_core::{PortError, model::*, ports::*};
 
 use super::shim::{CounterShim, Weak};
 
-fn with_counter(ports: Ports, weaken: impl FnOnce(Arc<dyn Counter>) -> Arc<dyn Counter>) -> Ports {
+pub(super) fn with_counter(
+    ports: Ports,
+    weaken: impl FnOnce(Arc<dyn Counter>) -> Arc<dyn Counter>,
+) -> Ports {
     Ports {
         counter: weaken(Arc::clone(&ports.counter)),
         ..ports

@@ -40,6 +40,7 @@ shim!(CounterShim, Counter {
     async fn create(&self, submission: &Submission) -> Numbering;
     async fn confirm(&self, sequence: &Sequence, number: Number, uid: Uid) -> ();
     async fn seed(&self, seed: &Seed) -> Seeding;
+    async fn give_back(&self, sequence: &Sequence, lease: Lease) -> ();
     async fn open(&self, admission: &Admission) -> bool;
     async fn close(&self, shard: Shard, epoch: Epoch) -> ();
     async fn mark_deleted(&self, sequence: &Sequence) -> ();

@@ -177,6 +177,48 @@ pub async fn deleted_stays_deleted(ports: Ports) {
     assert_eq!(scene.submit(message(chat, "after")).await, Numbering::Gone);
 }
 
+/// The next caller need not wait for a seeder that gave up; nobody gives back what another one holds.
+pub async fn lease_given_back_is_handed_out_at_once(ports: Ports) {
+    let scene = Scene::new(ports);
+    let application = scene.application().await.id;
+    let Some((unknown, lease)) = unknown(&scene, application).await else {
+        return;
+    };
+    let ask = async || match scene.submit(chat(application)).await {
+        Numbering::Unknown(unknown) => unknown.lease,
+        numbering => panic!("a sequence that nobody seeded was answered {numbering:?}"),
+    };
+    let give_back = async |lease| {
+        let counter = scene.counter();
+        counter.give_back(&unknown.sequence, lease).await.unwrap();
+    };
+    assert_eq!(ask().await, None, "two callers have the lease");
+    give_back(Lease(lease.0.wrapping_add(1))).await;
+    assert_eq!(
+        ask().await,
+        None,
+        "somebody gave back what another one holds"
+    );
+    give_back(lease).await;
+    let next = ask().await.expect("it is free at once");
+    // The first one is not let in again: not to seed, and not to give back what it has no more.
+    give_back(lease).await;
+    assert_eq!(ask().await, None, "a lease was given back twice");
+    let seed = |lease, last| Seed {
+        sequence: unknown.sequence,
+        shard: unknown.shard,
+        epoch: unknown.epoch,
+        lease,
+        last,
+    };
+    let late = scene.counter().seed(&seed(lease, 7)).await.unwrap();
+    assert_eq!(late, Seeding::Refused);
+    let seeded = scene.counter().seed(&seed(next, 41)).await.unwrap();
+    assert_eq!(seeded, Seeding::Seeded);
+    give_back(next).await;
+    assert_eq!(scene.create(chat(application)).await.number.get(), 42);
+}
+
 /// Submits until the shard is open.
 async fn open(scene: &Scene, content: Content) -> Numbering {
     for _ in 0..10 {

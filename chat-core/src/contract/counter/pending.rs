@@ -7,8 +7,10 @@ use crate::{
         Scene,
         scene::{key, message, messages_of},
     },
-    model::{Creation, DeadLetterId, Epoch, NumberRange, Order, Sequence, Shard, Submission},
-    ports::{Numbering, Pending, PendingPage, Placement, Ports, Settlement},
+    model::{
+        Creation, DeadLetterId, Epoch, MessageBody, NumberRange, Order, Sequence, Shard, Submission,
+    },
+    ports::{Consumer, Numbering, Pending, PendingPage, Placement, Ports, Settlement},
 };
 
 /// What was accepted is read by number and by range, in both orders, until it is settled.
@@ -200,6 +202,76 @@ pub async fn unconfirmed_are_listed(ports: Ports) {
     assert!(listed(&scene, &created).await.unwrap().confirmed);
 }
 
+/// A creation whose delivery is acknowledged is read and listed until it is settled.
+pub async fn acknowledged_stays_pending(ports: Ports) {
+    let scene = Scene::new(ports);
+    let chat = scene.chat().await;
+    let created = scene.create(message(chat, "one")).await;
+    if !is_pending(&scene, &created).await {
+        return;
+    }
+    let worker = Consumer("the law".to_owned());
+    let mut received = 0;
+    while received < 2 {
+        let receiving = scene.queue().receive(&worker, 9, Duration::from_secs(1));
+        let taken = receiving.await.unwrap();
+        assert!(
+            !taken.is_empty(),
+            "the chat and its message are in the queue"
+        );
+        let receipts: Vec<_> = taken.into_iter().map(|it| it.receipt).collect();
+        received += receipts.len();
+        scene.queue().acknowledge(&receipts).await.unwrap();
+    }
+    assert!(
+        is_pending(&scene, &created).await,
+        "it cannot be read any more"
+    );
+    let listed_page = page(&scene, messages_of(chat), NumberRange::all(), 9).await;
+    assert_eq!(listed_page.creations, std::slice::from_ref(&created));
+    assert!(listed(&scene, &created).await.is_some());
+    settle(&scene, &created).await;
+    assert!(!is_pending(&scene, &created).await);
+}
+
+/// A page of large texts ends early, and the rest is behind it.
+pub async fn pending_page_is_bounded_in_bytes(ports: Ports) {
+    const COUNT: usize = 40;
+    let scene = Scene::new(ports);
+    let chat = scene.chat().await;
+    let large = "x".repeat(MessageBody::MAX);
+    let mut created = Vec::new();
+    for _ in 0..COUNT {
+        created.push(scene.create(message(chat, &large)).await);
+    }
+    if !is_pending(&scene, &created[0]).await {
+        return;
+    }
+    for order in [Order::Ascending, Order::Descending] {
+        let mut rest = NumberRange::new(None, None, order);
+        let mut read = Vec::new();
+        while read.len() < COUNT {
+            let page = page(&scene, messages_of(chat), rest, 1_000).await;
+            let sizes = page.creations.iter().map(|it| it.draft.text_bytes());
+            let size: usize = sizes.sum();
+            let most = PendingPage::BYTES + created[0].draft.text_bytes();
+            assert!(size < most, "a page of {size} bytes was read in one piece");
+            let last = page.creations.last().expect("there are more").number;
+            let is_end = read.len() + page.creations.len() == COUNT;
+            assert!(
+                is_end || page.is_full(1_000),
+                "a page hides that there are more"
+            );
+            rest = rest.beyond(last);
+            read.extend(page.creations);
+        }
+        if order == Order::Descending {
+            read.reverse();
+        }
+        assert_eq!(read, created);
+    }
+}
+
 async fn page(scene: &Scene, sequence: Sequence, range: NumberRange, limit: usize) -> PendingPage {
     scene
         .counter()
@@ -217,7 +289,7 @@ async fn is_pending(scene: &Scene, creation: &Creation) -> bool {
     pending.is_some_and(|pending| pending.draft.uid == creation.draft.uid)
 }
 
-async fn settle(scene: &Scene, creation: &Creation) {
+pub(super) async fn settle(scene: &Scene, creation: &Creation) {
     scene
         .counter()
         .settle(&[Settlement::of(creation, None)], &[])

@@ -184,12 +184,12 @@ impl State {
         let in_range = |number: &Number| range.contains(*number);
         let pending = self.pending.get(sequence).into_iter().flatten();
         let creations = pending.filter(|(number, _)| in_range(number));
-        let creations = creations.map(|(_, pending)| pending.creation.clone());
+        let creations = creations.map(|(_, pending)| &pending.creation);
         let creations = match range.order() {
-            Order::Ascending => creations.take(limit).collect(),
+            Order::Ascending => PendingPage::take(creations.cloned(), limit),
             Order::Descending => {
                 let all: Vec<_> = creations.collect();
-                all.into_iter().rev().take(limit).collect()
+                PendingPage::take(all.into_iter().rev().cloned(), limit)
             }
         };
         PendingPage {

@@ -1,0 +1,87 @@
+//! What a counter forgets is known again from what is stored and what is pending.
+
+use std::{collections::BTreeSet, pin::Pin, sync::Arc};
+
+use tokio::{sync::Barrier, task::JoinSet};
+
+use super::{CALLERS, pending::settle};
+use crate::{
+    contract::{
+        Scene,
+        scene::{chat, message, messages_of},
+    },
+    model::{ChatKey, Creation, Sequence},
+    ports::Ports,
+};
+
+/// Makes a counter forget a sequence, as an eviction or a stray deletion does; what is pending stays.
+pub type Forget = Box<dyn Fn(Sequence) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// A system whose counter can be made to forget behind its back.
+pub struct Forgetful {
+    /// The ports under test, among others.
+    pub ports: Ports,
+    /// Makes the counter forget; it does nothing for a counter that cannot.
+    pub forget: Forget,
+}
+
+/// A sequence that was evicted, with some of its creations stored and some pending, goes on without
+/// a gap and without a repeat, also for callers who race.
+pub async fn forgotten_sequence_goes_on(system: Forgetful) {
+    let Forgetful { ports, forget } = system;
+    let scene = Scene::new(ports);
+    let application = scene.application().await.id;
+    let first = scene.create(chat(application)).await;
+    let key = ChatKey {
+        application,
+        chat: first.number.into(),
+    };
+    let send = async || scene.create(message(key, "hello")).await;
+    let mut sent = vec![send().await, send().await, send().await];
+    // With the chat itself and the last message pending, and the others stored.
+    keep(&scene, &sent[..2]).await;
+    forget(messages_of(key)).await;
+    sent.push(send().await);
+    assert_eq!(numbers(&sent), [1, 2, 3, 4]);
+
+    // With nothing pending.
+    keep(&scene, std::slice::from_ref(&first)).await;
+    keep(&scene, &sent).await;
+    forget(Sequence::Chats(application)).await;
+    forget(messages_of(key)).await;
+    assert_eq!(scene.create(chat(application)).await.number.get(), 2);
+    sent.push(send().await);
+    assert_eq!(numbers(&sent), [1, 2, 3, 4, 5]);
+
+    for round in 1..=10 {
+        forget(messages_of(key)).await;
+        let barrier = Arc::new(Barrier::new(CALLERS));
+        let mut callers = JoinSet::new();
+        for _ in 0..CALLERS {
+            let (scene, barrier) = (scene.clone(), Arc::clone(&barrier));
+            callers.spawn(async move {
+                barrier.wait().await;
+                scene.create(message(key, "hello")).await
+            });
+        }
+        let created = callers.join_all().await;
+        keep(&scene, &created[..CALLERS / 2]).await;
+        sent.extend(created);
+        let distinct: BTreeSet<u64> = numbers(&sent).into_iter().collect();
+        let expected: BTreeSet<u64> = (1..=(5 + round * CALLERS) as u64).collect();
+        assert_eq!(sent.len(), distinct.len(), "a number was given twice");
+        assert_eq!(distinct, expected);
+    }
+}
+
+fn numbers(creations: &[Creation]) -> Vec<u64> {
+    creations.iter().map(|it| it.number.get()).collect()
+}
+
+/// Stores creations and settles them, as a worker does.
+async fn keep(scene: &Scene, creations: &[Creation]) {
+    scene.store(creations).await;
+    for creation in creations {
+        settle(scene, creation).await;
+    }
+}
