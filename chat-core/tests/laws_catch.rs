@@ -9,7 +9,10 @@ mod weakened;
 use std::panic::AssertUnwindSafe;
 
 use chat_core::{
-    contract::{counter, queue, repository, search},
+    contract::{
+        counter::{self, Forgetful},
+        queue, repository, search,
+    },
     memory::Memory,
     ports::Ports,
 };
@@ -31,11 +34,11 @@ fn catches<L: Future<Output = ()>>(weaken: fn(Ports) -> Ports, law: fn(Ports) ->
 }
 
 macro_rules! catch {
-    ($($name:ident: $port:ident::$law:ident on $weakened:ident;)+) => {
+    ($($name:ident: $port:ident::$law:ident on $($weakened:ident)::+;)+) => {
         $(
             #[test]
             fn $name() {
-                catches(weakened::$weakened, $port::$law);
+                catches(weakened::$($weakened)::+, $port::$law);
             }
         )+
     };
@@ -62,6 +65,13 @@ catch! {
         counter::older_epoch_does_not_settle on settles_in_any_epoch;
     a_counter_that_issues_everything:
         counter::pending_page_tells_what_was_issued on issues_everything;
+    a_counter_that_keeps_leases:
+        counter::lease_given_back_is_handed_out_at_once on pending::keeps_leases;
+    a_counter_that_forgets_what_is_delivered:
+        counter::acknowledged_stays_pending on pending::forgets_what_is_delivered;
+    a_counter_that_reads_whole_pages:
+        counter::pending_page_is_bounded_in_bytes on pending::reads_whole_pages;
+    a_counter_that_hides_the_rest: counter::pending_page_is_bounded_in_bytes on pending::hides_the_rest;
 
     a_queue_that_hands_out_twice: queue::one_consumer_at_a_time on hands_out_twice;
     a_queue_that_loses_what_was_taken: queue::unacknowledged_comes_again on acknowledges_at_once;
@@ -78,6 +88,16 @@ catch! {
         repository::one_of_many_deletions_wins on looks_then_deletes;
     a_repository_that_lets_late_creates_overwrite:
         repository::late_create_stands_back on late_creates_overwrite;
+    a_repository_that_takes_twins_for_repeats:
+        repository::twins_of_a_batch_are_stored_once on storing::takes_twins_for_repeats;
+    a_repository_that_counts_twins: repository::twins_of_a_batch_are_stored_once on counts_deliveries;
+    a_repository_that_takes_absent_for_deleted:
+        repository::absent_application_is_told on storing::takes_absent_for_deleted;
+    a_repository_that_remembers_epochs:
+        repository::report_tells_the_epochs on storing::remembers_epochs;
+    a_repository_that_turns_back: repository::positions_never_go_back on storing::turns_back;
+    a_repository_that_leaps_above_the_end:
+        repository::numbers_hold_to_their_end on storing::leaps_above_the_end;
     a_repository_that_never_leaps: repository::basis_leaps_in_a_new_epoch on never_leaps;
     a_repository_that_proves_from_the_past:
         repository::basis_is_the_highest_number on proves_from_the_past;
@@ -87,6 +107,31 @@ catch! {
     a_repository_that_wants_chats_first:
         repository::chat_on_its_way_hides_nothing_from_the_index on wants_chats_first;
     a_job_that_two_hold: repository::one_holder_has_the_job on claims_for_all;
+}
+
+/// The law of forgetting, with a counter in memory that forgets.
+async fn forgetting(weaken: fn(Ports) -> Ports) {
+    let memory = Memory::new();
+    let ports = weaken(memory.ports());
+    let forget = move |sequence| {
+        memory.counter.forget(&sequence);
+        Box::pin(std::future::ready(())) as _
+    };
+    let forget = Box::new(forget);
+    counter::forgotten_sequence_goes_on(Forgetful { ports, forget }).await;
+}
+
+#[test]
+fn a_counter_that_skips_when_seeded() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(forgetting(|ports| ports));
+    for weaken in [
+        weakened::pending::skips_when_seeded,
+        weakened::proves_from_the_past,
+    ] {
+        let law = || runtime.block_on(forgetting(weaken));
+        assert!(std::panic::catch_unwind(AssertUnwindSafe(law)).is_err());
+    }
 }
 
 macro_rules! catch_search {

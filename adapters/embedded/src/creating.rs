@@ -16,6 +16,10 @@ use crate::rows::{bad_row, changes_json, number, unsigned};
 /// How long an idempotency key is kept.
 const KEY_LIFE: Duration = Duration::from_hours(24);
 
+/// When a sequence that has come to its end may be worth another try: others say the same of one that
+/// is full.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// The row that numbers a sequence.
 struct Owner {
     application_lives: bool,
@@ -47,7 +51,7 @@ pub(crate) async fn create(
     let mut answers = Vec::with_capacity(submissions.len());
     let mut new_keys = Vec::new();
     for submission in submissions {
-        let numbering = decide(submission, &mut owners, &mut keys, &mut new_keys)?;
+        let numbering = decide(submission, &mut owners, &mut keys, &mut new_keys);
         if let Numbering::Accepted { number, epoch, .. } = numbering {
             accepted.push((number, epoch, &submission.draft));
         }
@@ -174,29 +178,33 @@ fn decide<'a>(
     owners: &mut HashMap<Sequence, Owner>,
     keys: &mut HashMap<KeyName<'a>, Used>,
     new_keys: &mut Vec<NewKey<'a>>,
-) -> Result<Numbering, sqlx::Error> {
+) -> Numbering {
     let draft = &submission.draft;
     let Some(owner) = owners.get_mut(&draft.sequence()) else {
-        return Ok(Numbering::Gone);
+        return Numbering::Gone;
     };
     if !owner.application_lives {
-        return Ok(Numbering::Gone);
+        return Numbering::Gone;
     }
     let name = key_name(submission);
     if let Some(used) = name.and_then(|name| keys.get(&name)) {
-        return Ok(if used.digest == submission.digest() {
+        return if used.digest == submission.digest() {
             Numbering::Replayed {
                 number: used.number,
                 created_at: used.created_at,
             }
         } else {
             Numbering::KeyReused
-        });
+        };
     }
     if !owner.lives {
-        return Ok(Numbering::Gone);
+        return Numbering::Gone;
     }
-    let next = Number::try_new(owner.last + 1).map_err(|_| bad_row("a last number"))?;
+    let Ok(next) = Number::try_new(owner.last.saturating_add(1)) else {
+        return Numbering::Overloaded {
+            retry_after: RETRY_AFTER,
+        };
+    };
     owner.last = next.get();
     owner.given += 1;
     if let Some(name) = name {
@@ -211,11 +219,11 @@ fn decide<'a>(
         );
         new_keys.push((name, digest, next, created_at));
     }
-    Ok(Numbering::Accepted {
+    Numbering::Accepted {
         number: next,
         epoch: Epoch::FIRST,
         placement: Placement::Stored,
-    })
+    }
 }
 
 /// Inserts and counts everything in one call, since each call is a hand-over between threads.

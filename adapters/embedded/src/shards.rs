@@ -69,7 +69,7 @@ pub(crate) async fn basis(
     let last = if known == Epoch::NONE {
         last
     } else {
-        last + Basis::LEAP
+        Basis::leap(last)
     };
     let raise = match chat {
         None => sqlx::query("UPDATE applications SET last_number = ?3, epoch = ?4 WHERE id = ?1"),

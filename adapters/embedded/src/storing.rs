@@ -11,7 +11,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use crate::{
     outbox,
-    parents::{chat_owners, chat_state, parent},
+    parents::{application_state, chat_owners, chat_state, parent},
     rows::{signed, uid, unsigned},
 };
 
@@ -84,7 +84,9 @@ async fn store_one(
         }
     };
     let row = sqlx::query(concat!(
-        "SELECT a.id IS NOT NULL AND a.deleted_at IS NULL, ",
+        "SELECT ",
+        application_state!(),
+        ", ",
         chat_state!(),
         ", c.uid, (SELECT m.uid FROM messages AS m WHERE m.application_id = ?1
                       AND m.chat_number = ?2 AND m.number = ?3) FROM ",
@@ -95,8 +97,10 @@ async fn store_one(
     .bind(message.map(|key| signed(key.message.get())))
     .fetch_one(&mut *connection)
     .await?;
-    if !row.try_get::<bool, _>(0)? {
-        return Ok(StoreOutcome::ParentDeleted(Sequence::Chats(application)));
+    match parent(row.try_get(0)?) {
+        Parent::Live => {}
+        Parent::Gone => return Ok(StoreOutcome::ParentDeleted(Sequence::Chats(application))),
+        Parent::Absent => return Ok(StoreOutcome::ApplicationAbsent),
     }
     if message.is_some() && parent(row.try_get(1)?) == Parent::Gone {
         return Ok(StoreOutcome::ParentDeleted(Sequence::Messages(chat)));

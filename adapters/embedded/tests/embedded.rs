@@ -8,8 +8,8 @@ use chat_adapter_embedded::{Embedded, EmbeddedConfig, OpenError};
 use chat_core::{
     contract::Scene,
     memory::{ManualClock, Memory},
-    model::{ApplicationId, ChatKey, ChatTitle, Content},
-    ports::{Consumer, Ports},
+    model::{ApplicationId, ChatKey, ChatTitle, Content, Number},
+    ports::{Consumer, Numbering, Ports},
 };
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -123,6 +123,17 @@ async fn a_consumer_that_stays_away_is_relieved() {
     assert_eq!(take("alive").await, 0, "taken from the living");
     clock.advance(Duration::from_secs(2));
     assert_eq!(take("alive").await, 1);
+}
+
+/// It fails nobody else's creation that is committed with it.
+#[tokio::test]
+async fn a_sequence_that_has_come_to_its_end_is_full() {
+    let folder = TempDir::new().unwrap();
+    let (scene, ..) = open(folder.path()).await;
+    let application = scene.application().await.id;
+    scene.stored_chat_of(application, Number::MAX).await;
+    let full = scene.submit(chat(application, "too many")).await;
+    assert!(matches!(full, Numbering::Overloaded { .. }), "{full:?}");
 }
 
 #[tokio::test]

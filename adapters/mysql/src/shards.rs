@@ -63,7 +63,7 @@ pub(crate) async fn basis(
     let last = if known == Epoch::NONE {
         last
     } else {
-        last + Basis::LEAP
+        Basis::leap(last)
     };
     let raise = match (sequence, chat) {
         (Sequence::Chats(id), _) => {

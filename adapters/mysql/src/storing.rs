@@ -112,8 +112,12 @@ impl<'a> Storing<'a> {
 impl Held {
     fn judge(&self, creation: &Creation, is_late: bool) -> StoreOutcome {
         let chat = chat_of(creation);
-        if self.applications.get(&chat.application) != Some(&Parent::Live) {
-            return StoreOutcome::ParentDeleted(Sequence::Chats(chat.application));
+        match self.applications.get(&chat.application) {
+            Some(Parent::Live) => {}
+            Some(Parent::Gone) => {
+                return StoreOutcome::ParentDeleted(Sequence::Chats(chat.application));
+            }
+            Some(Parent::Absent) | None => return StoreOutcome::ApplicationAbsent,
         }
         let held = self.chats.get(&chat);
         let own = match message_of(creation) {

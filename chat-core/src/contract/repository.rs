@@ -5,6 +5,7 @@ mod notes;
 mod numbers;
 mod rows;
 mod things;
+mod together;
 
 pub use letters::{dead_letter_is_kept_once, letters_are_paged, removed_letter_is_gone};
 pub use notes::{
@@ -15,6 +16,7 @@ pub use notes::{
 };
 pub use numbers::{
     admission_is_remembered, basis_is_the_highest_number, basis_leaps_in_a_new_epoch,
+    numbers_hold_to_their_end, positions_never_go_back, report_tells_the_epochs,
     shard_count_is_fixed_once, stale_epoch_gets_no_basis,
 };
 pub use rows::{
@@ -26,6 +28,8 @@ pub use things::{
     application_ids_rise, deleted_application_keeps_its_id, range_and_limit_hold,
     slice_judges_the_asked_numbers, stored_is_found, taken_token_is_answered,
 };
+
+pub use together::{absent_application_is_told, twins_of_a_batch_are_stored_once};
 
 /// Mounts the laws of the repository as tests; see [the module](crate::contract).
 #[doc(hidden)]
@@ -52,11 +56,16 @@ macro_rules! __repository_contract {
                 old_creates_are_not_inserted,
                 versions_rise,
                 concurrent_batches_agree,
+                twins_of_a_batch_are_stored_once,
+                absent_application_is_told,
+                numbers_hold_to_their_end,
                 basis_is_the_highest_number,
                 basis_leaps_in_a_new_epoch,
                 stale_epoch_gets_no_basis,
                 admission_is_remembered,
                 shard_count_is_fixed_once,
+                report_tells_the_epochs,
+                positions_never_go_back,
                 changes_leave_outbox_rows,
                 outbox_rows_are_claimed_once,
                 released_rows_are_free,

@@ -144,8 +144,10 @@ impl Tables {
         not_before: Timestamp,
     ) -> StoreOutcome {
         let application = creation.sequence().application();
-        if self.application_state(application) != Parent::Live {
-            return StoreOutcome::ParentDeleted(Sequence::Chats(application));
+        match self.application_state(application) {
+            Parent::Live => {}
+            Parent::Gone => return StoreOutcome::ParentDeleted(Sequence::Chats(application)),
+            Parent::Absent => return StoreOutcome::ApplicationAbsent,
         }
         let own = match &creation.draft.content {
             Content::Chat { .. } => {
@@ -275,7 +277,7 @@ impl Tables {
         if *row_epoch < epoch {
             // A sequence of no epoch was never seeded, so nothing can have been given and lost.
             if *row_epoch != Epoch::NONE {
-                *last_number += Basis::LEAP;
+                *last_number = Basis::leap(*last_number);
             }
             *row_epoch = epoch;
         }

@@ -108,6 +108,8 @@ pub enum DeadLetterReason {
     Refused,
     /// Its number belongs to another creation: a number was repeated.
     NumberTaken,
+    /// Its application has no row: the database lost it, or is another one.
+    NoApplication,
     /// It is so old that what deleted it may have been purged.
     TooOld,
     /// It is not an entry of this system.
@@ -120,9 +122,10 @@ pub enum DeadLetterReason {
 
 impl DeadLetterReason {
     /// Every reason.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Refused,
         Self::NumberTaken,
+        Self::NoApplication,
         Self::TooOld,
         Self::Undecodable,
         Self::NewerFormat,
@@ -135,6 +138,7 @@ impl DeadLetterReason {
         match self {
             Self::Refused => "refused",
             Self::NumberTaken => "number_taken",
+            Self::NoApplication => "no_application",
             Self::TooOld => "too_old",
             Self::Undecodable => "undecodable",
             Self::NewerFormat => "newer_format",
@@ -154,6 +158,9 @@ impl DeadLetterReason {
         match self {
             Self::Refused => "the repository refuses it, also alone; the log tells more",
             Self::NumberTaken => "its number belongs to something else",
+            Self::NoApplication => {
+                "the database has no such application; replay it once that is restored, or drop it"
+            }
             Self::TooOld => {
                 "it is so old that what deleted it may have been purged; replay it by force, or drop it"
             }

@@ -62,39 +62,47 @@ pub use storing::{Audit, Basis, StoreBatch, StoreOutcome, StoreReport};
 ///     unless forced.
 /// 15. `versions_rise`: each change of a row raises its version; equal versions are equal contents.
 /// 16. `concurrent_batches_agree`: overlapping batches stored at once leave each row once, counted.
+/// 17. `twins_of_a_batch_are_stored_once`: a creation that is in its batch twice is one row, counted
+///     once, and nothing is wrong with either.
+/// 18. `absent_application_is_told`: a creation of an application that has no row at all is not stored,
+///     and not taken for one below a deleted application.
 ///
 /// Numbers and epochs:
 ///
-/// 17. `basis_is_the_highest_number`: the basis of a sequence is the highest number that it stored,
+/// 19. `numbers_hold_to_their_end`: rows and proofs at the highest numbers neither wrap nor fail.
+/// 20. `basis_is_the_highest_number`: the basis of a sequence is the highest number that it stored,
 ///     deleted ones included, and purged ones.
-/// 18. `basis_leaps_in_a_new_epoch`: the first basis of a later epoch is far above, later ones stay.
-/// 19. `stale_epoch_gets_no_basis`: an epoch that is not the shard's is refused.
-/// 20. `admission_is_remembered`: the same sighting is admitted into the same epoch again.
-/// 21. `shard_count_is_fixed_once`: the first count stays, others are told it.
+/// 21. `basis_leaps_in_a_new_epoch`: the first basis of a later epoch is far above, later ones stay.
+/// 22. `stale_epoch_gets_no_basis`: an epoch that is not the shard's is refused.
+/// 23. `admission_is_remembered`: the same sighting is admitted into the same epoch again.
+/// 24. `shard_count_is_fixed_once`: the first count stays, others are told it.
+/// 25. `report_tells_the_epochs`: a report tells the epochs as they are when the batch is stored.
+/// 26. `positions_never_go_back`: how far the work of a shard has come is the furthest that any batch
+///     told, whatever comes later.
 ///
 /// Notes:
 ///
-/// 22. `changes_leave_outbox_rows`: while an index generation exists each store, update and deletion
+/// 27. `changes_leave_outbox_rows`: while an index generation exists each store, update and deletion
 ///     leaves an outbox row; without one none does.
-/// 23. `outbox_rows_are_claimed_once`: concurrent claims share no row, and an expired claim is free.
-/// 24. `released_rows_are_free`: a row that its holder gave back is claimed at once; nobody gives back
+/// 28. `outbox_rows_are_claimed_once`: concurrent claims share no row, and an expired claim is free.
+/// 29. `released_rows_are_free`: a row that its holder gave back is claimed at once; nobody gives back
 ///     what another one holds.
-/// 25. `noted_changes_come_out`: what was noted by hand is claimed like any change, and the backlog
+/// 30. `noted_changes_come_out`: what was noted by hand is claimed like any change, and the backlog
 ///     tells how much there is and how far it goes back.
-/// 26. `scan_finds_every_live_message`: a scan shows each live message once, with its version, and
+/// 31. `scan_finds_every_live_message`: a scan shows each live message once, with its version, and
 ///     their count is right.
-/// 27. `chat_on_its_way_hides_nothing_from_the_index`: a message that was stored before its chat is
+/// 32. `chat_on_its_way_hides_nothing_from_the_index`: a message that was stored before its chat is
 ///     read by key and scanned, until the chat is deleted.
-/// 28. `one_holder_has_the_job`: a job is held by one until its lease ends.
-/// 29. `audit_repairs_nothing_that_is_right`: an audit of sound counts changes none.
-/// 30. `purging_frees_no_number`: what was purged is absent, its number stays given.
+/// 33. `one_holder_has_the_job`: a job is held by one until its lease ends.
+/// 34. `audit_repairs_nothing_that_is_right`: an audit of sound counts changes none.
+/// 35. `purging_frees_no_number`: what was purged is absent, its number stays given.
 ///
 /// Dead letters, which are kept here whatever the queue is:
 ///
-/// 31. `dead_letter_is_kept_once`: adding the same letter again keeps its first failure and updates
+/// 36. `dead_letter_is_kept_once`: adding the same letter again keeps its first failure and updates
 ///     its last.
-/// 32. `removed_letter_is_gone`: a removed letter is handed out once, then it is unknown.
-/// 33. `letters_are_paged`: letters are listed by id, after a given one.
+/// 37. `removed_letter_is_gone`: a removed letter is handed out once, then it is unknown.
+/// 38. `letters_are_paged`: letters are listed by id, after a given one.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Repository: Send + Sync {

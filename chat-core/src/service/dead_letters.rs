@@ -118,8 +118,13 @@ impl DeadLetters {
             .await?
             .ok_or(ServiceError::NotFound)?;
         if let Some(creation) = letter.creation() {
-            // The number of a repeat belongs to somebody else, whose row and chat stay as they are.
-            if letter.reason != DeadLetterReason::NumberTaken {
+            // The number of a repeat belongs to somebody else, whose row and chat stay as they are;
+            // and nothing can be buried where no application is.
+            let has_grave = !matches!(
+                letter.reason,
+                DeadLetterReason::NumberTaken | DeadLetterReason::NoApplication
+            );
+            if has_grave {
                 self.bury(&creation).await?;
             }
             let settlement = Settlement::of(&creation, None);

@@ -247,6 +247,7 @@ impl Persister {
         let mut done = Vec::new();
         let mut taken = Vec::new();
         let mut late = Vec::new();
+        let mut orphaned = Vec::new();
         for (item, outcome) in items.iter().zip(&stored.outcomes) {
             match outcome {
                 StoreOutcome::Stored | StoreOutcome::Present => done.push(item.clone()),
@@ -256,6 +257,7 @@ impl Persister {
                 }
                 StoreOutcome::NumberTaken => taken.push(item.clone()),
                 StoreOutcome::TooOld => late.push(item.clone()),
+                StoreOutcome::ApplicationAbsent => orphaned.push(item.clone()),
             }
         }
         // First what makes room: a counter that is full takes nothing else.
@@ -268,9 +270,12 @@ impl Persister {
         let repeat = "its number belongs to another creation";
         self.set_aside(&taken, DeadLetterReason::NumberTaken, repeat)
             .await?;
+        let nowhere = "its application is not in the database, not even as a deleted one";
+        self.set_aside(&orphaned, DeadLetterReason::NoApplication, nowhere)
+            .await?;
         let old = "it is older than half the retention, and no row is there";
         self.set_aside(&late, DeadLetterReason::TooOld, old).await?;
-        report.set_aside += taken.len() + late.len();
+        report.set_aside += taken.len() + late.len() + orphaned.len();
         report.done += done.len();
         Ok(())
     }

@@ -3,10 +3,12 @@
 #![expect(dead_code, reason = "each test that includes this uses a part of it")]
 
 mod counters;
+pub(crate) mod pending;
 mod queues;
 mod repositories;
 pub(crate) mod searches;
 mod shim;
+pub(crate) mod storing;
 
 pub(crate) use counters::*;
 pub(crate) use queues::*;

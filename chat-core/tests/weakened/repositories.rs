@@ -13,7 +13,7 @@ use super::{
     shim::{RepositoryShim, Weak},
 };
 
-fn with_repository(
+pub(super) fn with_repository(
     ports: Ports,
     weaken: impl FnOnce(Arc<dyn Repository>) -> Arc<dyn Repository>,
 ) -> Ports {

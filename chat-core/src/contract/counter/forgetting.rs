@@ -36,12 +36,12 @@ pub async fn forgotten_sequence_goes_on(system: Forgetful) {
         application,
         chat: first.number.into(),
     };
-    let send = async || scene.create(message(key, "hello")).await;
-    let mut sent = vec![send().await, send().await, send().await];
+    let write = async || scene.create(message(key, "hello")).await;
+    let mut sent = vec![write().await, write().await, write().await];
     // With the chat itself and the last message pending, and the others stored.
     keep(&scene, &sent[..2]).await;
     forget(messages_of(key)).await;
-    sent.push(send().await);
+    sent.push(write().await);
     assert_eq!(numbers(&sent), [1, 2, 3, 4]);
 
     // With nothing pending.
@@ -50,7 +50,7 @@ pub async fn forgotten_sequence_goes_on(system: Forgetful) {
     forget(Sequence::Chats(application)).await;
     forget(messages_of(key)).await;
     assert_eq!(scene.create(chat(application)).await.number.get(), 2);
-    sent.push(send().await);
+    sent.push(write().await);
     assert_eq!(numbers(&sent), [1, 2, 3, 4, 5]);
 
     for round in 1..=10 {

@@ -1,15 +1,17 @@
 //! Proving numbers, and admitting counters.
 
+use std::time::Duration;
+
 use crate::{
     contract::{
         Scene,
         scene::{message, message_key},
     },
     model::{
-        ApplicationId, ChatKey, ChatNumber, Creation, Epoch, EpochMark, Incarnation, Position,
-        Sequence, Shard, Sighting,
+        ApplicationId, ChatKey, ChatNumber, Creation, Epoch, EpochMark, Incarnation, Number,
+        NumberRange, Order, Position, Sequence, Shard, Sighting,
     },
-    ports::{Basis, Ports},
+    ports::{Basis, Ports, StoreBatch},
 };
 
 const SHARD: Shard = Shard::ONLY;
@@ -171,16 +173,131 @@ pub async fn shard_count_is_fixed_once(ports: Ports) {
     }
 }
 
+/// A report tells the epochs as they are when the batch is stored.
+pub async fn report_tells_the_epochs(ports: Ports) {
+    let scene = Scene::new(ports);
+    let chat = scene.stored_chat().await;
+    let epochs = async |of| {
+        let batch = batch(&scene, &[scene.creation(message(chat, "one"), of)], &[]);
+        scene.repository().store(&batch).await.unwrap().epochs
+    };
+    assert_eq!(epochs(1).await, []);
+    for (of, run) in [(2, "one"), (3, "two"), (4, "three")] {
+        let epoch = admit(&scene, run, EpochMark::Missing { nonce: of }).await;
+        assert_eq!(epoch.get(), Epoch::FIRST.get() + of - 2);
+        assert_eq!(epochs(of).await, [(SHARD, epoch)]);
+    }
+    let other = Sighting {
+        shard: Shard::new(3),
+        ..sighting("three", EpochMark::Missing { nonce: 1 })
+    };
+    scene.repository().admit(&other).await.unwrap();
+    let mut told = epochs(5).await;
+    told.sort_unstable();
+    let third = Epoch::FIRST.next().next();
+    assert_eq!(told, [(SHARD, third), (Shard::new(3), Epoch::FIRST)]);
+}
+
+/// How far the work of a shard has come is the furthest that any batch told, whatever comes later.
+pub async fn positions_never_go_back(ports: Ports) {
+    let scene = Scene::new(ports);
+    let chat = scene.stored_chat().await;
+    let position = |major, minor| Position { major, minor };
+    let epoch = admit(&scene, "one", EpochMark::Missing { nonce: 1 }).await;
+    let told = [position(50, 7), position(50, 3), position(20, 90)];
+    for (of, position) in (1..).zip(told) {
+        let creations = [scene.creation(message(chat, "one"), of)];
+        let batch = batch(&scene, &creations, &[(SHARD, position)]);
+        scene.repository().store(&batch).await.unwrap();
+    }
+    // A server that came back from its own disk keeps its epoch only if it has all that was stored.
+    let back = async |run: &str, position| {
+        let sighting = Sighting {
+            complete: true,
+            position,
+            ..sighting(run, EpochMark::Installed(epoch))
+        };
+        let admission = scene.repository().admit(&sighting).await.unwrap();
+        admission.epoch
+    };
+    assert_eq!(back("complete", position(50, 7)).await, epoch);
+    assert_eq!(back("behind", position(50, 6)).await, epoch.next());
+}
+
+/// Rows and proofs at the highest numbers neither wrap nor fail.
+pub async fn numbers_hold_to_their_end(ports: Ports) {
+    const LAST: u64 = Number::MAX;
+    let scene = Scene::new(ports);
+    let repository = scene.repository();
+    let application = scene.application().await.id;
+    let chat = scene.stored_chat_of(application, LAST).await;
+    scene.stored_messages(chat, &[LAST - 1, LAST]).await;
+    let sequences = [Sequence::Chats(application), Sequence::Messages(chat)];
+    let bases = async |epoch| {
+        for sequence in &sequences {
+            let basis = repository
+                .basis(sequence, SHARD, epoch, None)
+                .await
+                .unwrap();
+            assert_eq!(basis, Basis::Last(LAST), "{sequence} in epoch {epoch}");
+        }
+    };
+    let read = async |range: NumberRange, expected: &[u64]| {
+        let slice = repository.messages(chat, &range, 9, &[]).await.unwrap();
+        let numbers = slice.rows.iter().map(|row| row.key.message.get());
+        assert_eq!(numbers.collect::<Vec<_>>(), expected);
+    };
+    read(NumberRange::all(), &[LAST - 1, LAST]).await;
+    let descending = NumberRange::new(None, None, Order::Descending);
+    read(descending, &[LAST, LAST - 1]).await;
+    let behind = NumberRange::new(Some(LAST - 1), None, Order::Ascending);
+    read(behind, &[LAST]).await;
+    let listed = repository.all_messages(Some(message_key(chat, LAST - 1)), 9);
+    assert_eq!(listed.await.unwrap().len(), 1);
+    let listed = repository.all_chats(Some(chat), 9).await.unwrap();
+    assert_eq!(listed, []);
+
+    let first = admit(&scene, "one", EpochMark::Missing { nonce: 1 }).await;
+    bases(first).await;
+    // No leap leads above the end, from which on nothing is numbered.
+    let second = admit(&scene, "two", EpochMark::Missing { nonce: 2 }).await;
+    for _ in 0..2 {
+        bases(second).await;
+    }
+    let last = message_key(chat, LAST);
+    repository
+        .delete_message(last, scene.now(), None)
+        .await
+        .unwrap();
+    let audit = repository.audit_chats(None, 9).await.unwrap();
+    assert_eq!((audit.repaired, audit.failed), (vec![], vec![]));
+    assert_eq!(repository.purge_tombstones(&[last]).await.unwrap(), 1);
+    bases(second).await;
+    assert_eq!(scene.messages_count(chat).await, 1);
+}
+
+fn batch(scene: &Scene, creations: &[Creation], positions: &[(Shard, Position)]) -> StoreBatch {
+    StoreBatch {
+        creations: creations.iter().map(|it| (it.clone(), false)).collect(),
+        not_before: scene.now().minus(Duration::from_hours(1)),
+        positions: positions.to_vec(),
+    }
+}
+
 async fn admit(scene: &Scene, run: &str, mark: EpochMark) -> Epoch {
-    let sighting = Sighting {
+    let sighting = sighting(run, mark);
+    let admission = scene.repository().admit(&sighting).await.unwrap();
+    assert_eq!(admission.sighting, sighting);
+    admission.epoch
+}
+
+fn sighting(run: &str, mark: EpochMark) -> Sighting {
+    Sighting {
         shard: SHARD,
         address: "here".to_owned(),
         incarnation: Incarnation(run.to_owned()),
         mark,
         complete: false,
         position: Position::default(),
-    };
-    let admission = scene.repository().admit(&sighting).await.unwrap();
-    assert_eq!(admission.sighting, sighting);
-    admission.epoch
+    }
 }

@@ -1,6 +1,6 @@
 //! What storing and proving numbers takes and answers.
 
-use crate::model::{Creation, Epoch, Position, Sequence, Shard, Timestamp};
+use crate::model::{Creation, Epoch, Number, Position, Sequence, Shard, Timestamp};
 
 /// Creations to store together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub enum StoreOutcome {
     NumberTaken,
     /// What it belongs to is deleted, so it was dropped; the sequence should be marked so.
     ParentDeleted(Sequence),
+    /// Its application has no row, not even that of a deleted one: this one must not be dropped.
+    ApplicationAbsent,
     /// It is too old to be inserted where no row is.
     TooOld,
 }
@@ -53,6 +55,12 @@ pub enum Basis {
 impl Basis {
     /// How far the first basis of an epoch leaps: no sequence has more than this many pending.
     pub const LEAP: u64 = 65_536;
+
+    /// The last number after a leap; numbers end at [`Number::MAX`].
+    #[must_use]
+    pub fn leap(last: u64) -> u64 {
+        last.saturating_add(Self::LEAP).min(Number::MAX)
+    }
 }
 
 /// A piece of an audit.

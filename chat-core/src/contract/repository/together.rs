@@ -1,0 +1,69 @@
+//! What the creations of one batch do to each other.
+
+use crate::{
+    contract::{
+        Scene,
+        scene::{chat, message, message_key, number},
+    },
+    model::{ApplicationId, ChatKey, Sequence},
+    ports::{Lookup, Ports, StoreOutcome},
+};
+
+/// A creation that is in its batch twice is one row, counted once, and nothing is wrong with either.
+pub async fn twins_of_a_batch_are_stored_once(ports: Ports) {
+    use StoreOutcome::{Present, Stored};
+    let scene = Scene::new(ports);
+    let application = scene.application().await.id;
+    let owner = scene.creation(chat(application), 1);
+    let key = ChatKey {
+        application,
+        chat: owner.number.into(),
+    };
+    let one = scene.creation(message(key, "one"), 1);
+    let two = scene.creation(message(key, "two"), 2);
+    let batch = [&owner, &one, &two, &one, &owner, &one].map(Clone::clone);
+    let expected = [Stored, Stored, Stored, Present, Present, Present];
+    assert_eq!(scene.store(&batch).await, expected);
+    assert_eq!(scene.messages_count(key).await, 2);
+    let read = scene.repository().application(application).await.unwrap();
+    assert_eq!(read.found().unwrap().chats_count, 1);
+    // As in a batch of their own.
+    assert_eq!(scene.store(&batch[2..4]).await, [Present; 2]);
+    assert_eq!(scene.messages_count(key).await, 2);
+}
+
+/// A creation of an application that has no row at all is not stored, and not taken for one below a
+/// deleted application.
+pub async fn absent_application_is_told(ports: Ports) {
+    let scene = Scene::new(ports);
+    let live = scene.stored_chat().await;
+    let absent = ChatKey {
+        application: ApplicationId::new(987_654_321),
+        chat: number(1).into(),
+    };
+    let deleted = scene.stored_chat().await;
+    let deletion = scene
+        .repository()
+        .delete_application(deleted.application, scene.now());
+    deletion.await.unwrap();
+    let batch = [
+        scene.creation(chat(absent.application), 1),
+        scene.creation(message(absent, "nowhere"), 1),
+        scene.creation(message(live, "here"), 1),
+        scene.creation(message(deleted, "gone"), 1),
+    ];
+    let gone = Sequence::Chats(deleted.application);
+    for stored in [StoreOutcome::Stored, StoreOutcome::Present] {
+        let expected = [
+            StoreOutcome::ApplicationAbsent,
+            StoreOutcome::ApplicationAbsent,
+            stored,
+            StoreOutcome::ParentDeleted(gone),
+        ];
+        assert_eq!(scene.store(&batch).await, expected);
+    }
+    let read = scene.repository().chat(absent).await.unwrap();
+    assert_eq!(read, Lookup::Absent);
+    let read = scene.repository().message(message_key(absent, 1)).await;
+    assert_eq!(read.unwrap(), Lookup::Absent);
+}

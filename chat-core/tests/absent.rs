@@ -1,0 +1,67 @@
+//! What belongs to a chat or an application that is nowhere.
+
+use std::time::Duration;
+
+use chat_core::{
+    memory::Memory,
+    model::{
+        ApplicationId, ApplicationName, ChatNumber, Content, Creation, DeadLetterReason, Draft,
+        Epoch, Limit, MessageBody, Number, Uid,
+    },
+    ports::{Clock as _, Consumer, Queue as _},
+    service::{Policy, ServiceError, Services},
+};
+
+/// Nobody waits for the one who looked first.
+#[tokio::test]
+async fn everybody_is_told_at_once_that_a_chat_is_nowhere() {
+    let memory = Memory::new();
+    let services = Services::new(&memory.ports(), &Policy::default());
+    let name = ApplicationName::parse("an application").unwrap();
+    let token = services.applications.create(name).await.unwrap().token;
+    services.chats.create(&token, None, None).await.unwrap();
+    let before = memory.clock.now();
+    for _ in 0..20 {
+        let body = MessageBody::parse("hello").unwrap();
+        let nowhere = ChatNumber::try_new(77).unwrap();
+        let sent = services.messages.create(&token, nowhere, None, body, None);
+        let refused = sent.await.unwrap_err();
+        assert!(matches!(refused, ServiceError::NotFound), "{refused}");
+    }
+    assert_eq!(memory.clock.now(), before, "somebody waited");
+}
+
+/// The database may have been restored from before the application, or be another one.
+#[tokio::test]
+async fn what_belongs_to_no_application_is_set_aside_and_not_dropped() {
+    let memory = Memory::new();
+    let services = Services::new(&memory.ports(), &Policy::default());
+    let creation = Creation {
+        number: Number::FIRST,
+        epoch: Epoch::FIRST,
+        draft: Draft {
+            uid: Uid::new(5),
+            created_at: memory.clock.now(),
+            content: Content::Chat {
+                application: ApplicationId::new(987_654_321),
+                title: None,
+            },
+        },
+    };
+    memory.queue.publish(&creation, false).await.unwrap();
+    let worker = Consumer("worker".to_owned());
+    let stored = services.persister.run_once(&worker, Duration::ZERO);
+    let stored = stored.await.unwrap();
+    assert_eq!((stored.done, stored.set_aside), (0, 1));
+    assert!(memory.queue.is_empty());
+    let letters = services.dead_letters.list(None, Limit::try_new(9).unwrap());
+    let letters = letters.await.unwrap().items;
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].letter.reason, DeadLetterReason::NoApplication);
+    assert_eq!(letters[0].creation, Some(creation));
+    // It can be given up, and leaves nothing behind.
+    let id = &letters[0].letter.id;
+    services.dead_letters.drop_letter(id).await.unwrap();
+    let left = services.chats.list_all(None, Limit::try_new(9).unwrap());
+    assert_eq!(left.await.unwrap().items.len(), 0);
+}

@@ -1,0 +1,165 @@
+//! Repositories that are wrong about a batch and what they report of it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use chat_core::{PortError, model::*, ports::*};
+
+use super::{
+    repositories::with_repository,
+    shim::{RepositoryShim, Weak},
+};
+
+/// Looks for each creation among the rows that were there before the batch.
+struct TakesTwinsForRepeats(Arc<dyn Repository>);
+
+#[async_trait]
+impl RepositoryShim for TakesTwinsForRepeats {
+    fn inner(&self) -> &dyn Repository {
+        &*self.0
+    }
+
+    async fn store(&self, batch: &StoreBatch) -> Result<StoreReport, PortError> {
+        let mut report = self.0.store(batch).await?;
+        let mut seen = HashSet::new();
+        for ((creation, _), outcome) in batch.creations.iter().zip(&mut report.outcomes) {
+            if !seen.insert((creation.sequence(), creation.number)) {
+                *outcome = StoreOutcome::NumberTaken;
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// A repository that raises the alarm over a creation that came twice in one batch.
+pub(crate) fn takes_twins_for_repeats(ports: Ports) -> Ports {
+    with_repository(ports, |inner| Arc::new(Weak(TakesTwinsForRepeats(inner))))
+}
+
+/// Takes what is not there for deleted.
+struct TakesAbsentForDeleted(Arc<dyn Repository>);
+
+#[async_trait]
+impl RepositoryShim for TakesAbsentForDeleted {
+    fn inner(&self) -> &dyn Repository {
+        &*self.0
+    }
+
+    async fn store(&self, batch: &StoreBatch) -> Result<StoreReport, PortError> {
+        let mut report = self.0.store(batch).await?;
+        for ((creation, _), outcome) in batch.creations.iter().zip(&mut report.outcomes) {
+            if *outcome == StoreOutcome::ApplicationAbsent {
+                let chats = Sequence::Chats(creation.sequence().application());
+                *outcome = StoreOutcome::ParentDeleted(chats);
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// A repository that has creations dropped although nobody deleted anything.
+pub(crate) fn takes_absent_for_deleted(ports: Ports) -> Ports {
+    with_repository(ports, |inner| Arc::new(Weak(TakesAbsentForDeleted(inner))))
+}
+
+/// Reads the epochs once.
+struct RemembersEpochs(Arc<dyn Repository>, Mutex<Option<Vec<(Shard, Epoch)>>>);
+
+#[async_trait]
+impl RepositoryShim for RemembersEpochs {
+    fn inner(&self) -> &dyn Repository {
+        &*self.0
+    }
+
+    async fn store(&self, batch: &StoreBatch) -> Result<StoreReport, PortError> {
+        let mut report = self.0.store(batch).await?;
+        if !report.epochs.is_empty() {
+            let mut known = self.1.lock().unwrap();
+            let told = std::mem::take(&mut report.epochs);
+            report.epochs.clone_from(known.get_or_insert(told));
+        }
+        Ok(report)
+    }
+}
+
+/// A repository that tells the epochs of some time ago.
+pub(crate) fn remembers_epochs(ports: Ports) -> Ports {
+    with_repository(ports, |inner| {
+        Arc::new(Weak(RemembersEpochs(inner, Mutex::default())))
+    })
+}
+
+/// Keeps the position that was told last.
+struct TurnsBack(Arc<dyn Repository>, Mutex<HashMap<Shard, Position>>);
+
+#[async_trait]
+impl RepositoryShim for TurnsBack {
+    fn inner(&self) -> &dyn Repository {
+        &*self.0
+    }
+
+    async fn store(&self, batch: &StoreBatch) -> Result<StoreReport, PortError> {
+        self.1
+            .lock()
+            .unwrap()
+            .extend(batch.positions.iter().copied());
+        self.0.store(batch).await
+    }
+
+    async fn admit(&self, sighting: &Sighting) -> Result<Admission, PortError> {
+        let told = self.1.lock().unwrap().get(&sighting.shard).copied();
+        let mut seen = sighting.clone();
+        if told.is_some_and(|told| sighting.position >= told) {
+            seen.position = Position {
+                major: u64::MAX,
+                minor: u64::MAX,
+            };
+        }
+        let admission = self.0.admit(&seen).await?;
+        Ok(Admission {
+            sighting: sighting.clone(),
+            ..admission
+        })
+    }
+}
+
+/// A repository that forgets how far a shard's work had come.
+pub(crate) fn turns_back(ports: Ports) -> Ports {
+    with_repository(ports, |inner| {
+        Arc::new(Weak(TurnsBack(inner, Mutex::default())))
+    })
+}
+
+/// Leaps where there is no room.
+struct LeapsAboveTheEnd(Arc<dyn Repository>);
+
+#[async_trait]
+impl RepositoryShim for LeapsAboveTheEnd {
+    fn inner(&self) -> &dyn Repository {
+        &*self.0
+    }
+
+    async fn basis(
+        &self,
+        sequence: &Sequence,
+        shard: Shard,
+        epoch: Epoch,
+        alive: Option<Epoch>,
+    ) -> Result<Basis, PortError> {
+        let basis = self.0.basis(sequence, shard, epoch, alive).await?;
+        Ok(match basis {
+            Basis::Last(Number::MAX) if epoch > Epoch::FIRST => {
+                Basis::Last(Number::MAX + Basis::LEAP)
+            }
+            basis => basis,
+        })
+    }
+}
+
+/// A repository that proves numbers that no sequence can give.
+pub(crate) fn leaps_above_the_end(ports: Ports) -> Ports {
+    with_repository(ports, |inner| Arc::new(Weak(LeapsAboveTheEnd(inner))))
+}
