@@ -10,15 +10,13 @@ use std::{
 use chat_core::PortError;
 use sqlx::{
     ConnectOptions as _, Connection as _, SqliteConnection,
-    migrate::{MigrateError, Migrator},
+    migrate::MigrateError,
     sqlite::{
         SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
     },
 };
 
-use crate::{config::EmbeddedConfig, error::OpenError, writer::Writer};
-
-static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
+use crate::{config::EmbeddedConfig, error::OpenError, migrations::migrator, writer::Writer};
 
 /// How long a reader waits for a connection.
 const READ_WAIT: Duration = Duration::from_secs(5);
@@ -124,7 +122,7 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
 
 async fn migrate(folder: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let folder = folder.to_owned();
-    MIGRATIONS
+    migrator()
         .run(connection)
         .await
         .map_err(|error| match error {

@@ -16,6 +16,7 @@ mod dead_letters;
 mod error;
 mod jobs;
 mod messages;
+mod migrations;
 mod outbox;
 mod parents;
 mod purging;

@@ -5,12 +5,15 @@ use std::time::Duration;
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, MySqlConnection, Row as _,
     SqlSafeStr as _, SqlStr,
-    migrate::{MigrateError, Migrator},
+    migrate::MigrateError,
     mysql::MySqlConnectOptions,
 };
 use tokio::time::timeout;
 
-use crate::error::{Fault, OpenError, server_number};
+use crate::{
+    error::{Fault, OpenError, server_number},
+    migrations::migrator,
+};
 
 /// When the server closes a connection that says nothing: a process that vanished holds its locks for
 /// no longer than this.
@@ -187,7 +190,7 @@ async fn migrate(
         if locked != Some(1) {
             return Err(busy(database));
         }
-        let mut migrator: Migrator = sqlx::migrate!("../../migrations/mysql");
+        let mut migrator = migrator();
         migrator.set_locking(false);
         let mut outcome = migrator.run_direct(None, connection, false).await;
         while let Err(MigrateError::Dirty(version)) = outcome

@@ -1,0 +1,67 @@
+//! The migrations that this program carries.
+
+use sqlx::{
+    SqlStr,
+    migrate::{Migration, MigrationType, Migrator},
+};
+
+/// The name of each file without its end, and what is in it.
+///
+/// They are listed by hand: the driver's macro, which would find them by itself, is a second driver to
+/// be built first.
+const FILES: [(&str, &str); 1] = [(
+    "20261121000000_create_schema",
+    include_str!("../../../migrations/mysql/20261121000000_create_schema.sql"),
+)];
+
+/// Answers what brings a database to this version's schema.
+pub(crate) fn migrator() -> Migrator {
+    let migrations = FILES.iter().map(|(name, sql)| {
+        let (version, words) = name.split_once('_').expect("a name is a time and words");
+        Migration::new(
+            version.parse().expect("the time is a number"),
+            words.replace('_', " ").into(),
+            MigrationType::Simple,
+            SqlStr::from_static(sql),
+            false,
+        )
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn every_file_is_carried() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/mysql");
+        let entries = fs::read_dir(folder).unwrap();
+        let mut files: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        let carried = FILES.map(|(name, _)| format!("{name}.sql"));
+        assert_eq!(files, carried);
+        assert_eq!(migrator().iter().count(), carried.len());
+    }
+
+    /// What databases remember of a migration must stay what it was, or they are refused.
+    #[test]
+    fn a_migration_is_known_by_the_sum_of_its_text() {
+        let first = migrator().iter().next().unwrap().clone();
+        assert_eq!(first.version, 20_261_121_000_000);
+        assert_eq!(&*first.description, "create schema");
+        let sum: String = first
+            .checksum
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(
+            sum,
+            "06cee4d4c01cd76c28948556087c31cb6065c49d356c9c6283f48180c1ec820ca83043663e146d2e7942777ce39c21f4"
+        );
+    }
+}
