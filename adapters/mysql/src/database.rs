@@ -58,15 +58,30 @@ pub(crate) struct Database {
     pub(crate) server: Server,
 }
 
+/// How each connection is made.
+fn options(config: &MySqlConfig) -> Result<MySqlConnectOptions, OpenError> {
+    let options: MySqlConnectOptions = config.url.parse().map_err(|_| OpenError::Address)?;
+    Ok(options
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .statement_cache_capacity(STATEMENTS)
+        .disable_statement_logging())
+}
+
 impl Database {
     pub(crate) async fn open(config: &MySqlConfig) -> Result<Self, OpenError> {
-        let options: MySqlConnectOptions = config.url.parse().map_err(|_| OpenError::Address)?;
-        let options = options
-            .pipes_as_concat(false)
-            .no_engine_substitution(false)
-            .statement_cache_capacity(STATEMENTS)
-            .disable_statement_logging();
-        let server = server::prepare(&options, config.upkeep_timeout).await?;
+        let options = options(config)?;
+        let server = server::prepare(&options, config).await?;
+        Ok(Self::over(options, server, config))
+    }
+
+    pub(crate) async fn connect(config: &MySqlConfig) -> Result<Self, OpenError> {
+        let options = options(config)?;
+        let server = server::look(&options, config).await?;
+        Ok(Self::over(options, server, config))
+    }
+
+    fn over(options: MySqlConnectOptions, server: Server, config: &MySqlConfig) -> Self {
         let session = server.session(config.upkeep_timeout);
         let pool = MySqlPoolOptions::new()
             .max_connections(config.connections)
@@ -87,12 +102,12 @@ impl Database {
                 })
             })
             .connect_lazy_with(options);
-        Ok(Self {
+        Self {
             pool,
             timeout: config.timeout,
             upkeep_timeout: config.upkeep_timeout,
             server,
-        })
+        }
     }
 
     pub(crate) async fn close(&self) {

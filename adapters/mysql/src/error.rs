@@ -22,6 +22,8 @@ pub enum OpenError {
     Server {
         /// Its host and port.
         server: String,
+        /// What a caller may do about it.
+        kind: PortErrorKind,
         /// What went wrong.
         #[source]
         source: Fault,
@@ -34,6 +36,8 @@ pub enum OpenError {
     Database {
         /// Its name.
         database: String,
+        /// What a caller may do about it.
+        kind: PortErrorKind,
         /// What went wrong.
         #[source]
         source: Fault,
@@ -73,6 +77,23 @@ pub enum OpenError {
         #[source]
         source: Fault,
     },
+}
+
+impl OpenError {
+    /// Says whether opening may succeed later, with the same settings: the server cannot be reached, is
+    /// starting, or another process is at work on it.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Server { kind, .. } | Self::Database { kind, .. } => kind.is_retryable(),
+            Self::Busy { .. } => true,
+            Self::Address
+            | Self::NoDatabase
+            | Self::Version { .. }
+            | Self::NewerSchema { .. }
+            | Self::Migration { .. } => false,
+        }
+    }
 }
 
 /// What went wrong, without the server's own words: they quote statements and data.
@@ -117,7 +138,7 @@ impl Fault {
     }
 }
 
-/// Says what a caller may do about an error.
+/// The error as the ports tell it.
 pub(crate) fn port_error(operation: &'static str, error: &sqlx::Error) -> PortError {
     PortError::new(kind(error), ADAPTER, operation).caused_by(Fault::of(error))
 }
@@ -171,7 +192,8 @@ fn number_of(error: &dyn sqlx::error::DatabaseError) -> u16 {
         .map_or(0, MySqlDatabaseError::number)
 }
 
-fn kind(error: &sqlx::Error) -> PortErrorKind {
+/// Says what a caller may do about an error.
+pub(crate) fn kind(error: &sqlx::Error) -> PortErrorKind {
     match error {
         sqlx::Error::Database(error) => {
             let state = error.code().unwrap_or_default();
@@ -192,11 +214,13 @@ fn server_kind(number: u16, state: &str) -> PortErrorKind {
         DUPLICATE | 1020 | 1205 | 1213 | 3572 => PortErrorKind::Contention,
         1969 | 3024 => PortErrorKind::Timeout,
         1021 | 1037 | 1038 | 1041 | 1114 | 1135 => PortErrorKind::Full,
-        1044 | 1045 | 1046 | 1049 | 1054 | 1064 | 1665 | 1142 | 1143 | 1146 | 1227 | 1251
-        | 1295 | 1305 | 1698 => PortErrorKind::Misconfigured,
+        1044 | 1045 | 1046 | 1049 | 1054 | 1064 | 1130 | 1665 | 1142 | 1143 | 1146 | 1227
+        | 1251 | 1295 | 1305 | 1698 | 3159 => PortErrorKind::Misconfigured,
         1034 | 1035 | 1194 | 1195 | 1712 | 1877 => PortErrorKind::Corrupt,
         // A packet that is too large gets smaller when its batch is split.
         1153 | 1118 | 3819 | 4025 => PortErrorKind::Rejected,
+        // An account that is not let in, for whatever reason: locked, or its password is too old.
+        _ if state == "28000" => PortErrorKind::Misconfigured,
         // Classes of SQLSTATE: a value that is not allowed, a constraint that does not hold.
         _ if state.starts_with("22") || state.starts_with("23") => PortErrorKind::Rejected,
         _ => PortErrorKind::Unavailable,
@@ -209,10 +233,12 @@ fn explain(number: u16) -> Option<&'static str> {
         1044 | 1142 | 1143 | 1227 => "this user has not the rights",
         1045 | 1698 => "the user or the password is wrong",
         1049 => "the database does not exist",
+        1130 => "the server takes no connections from this machine",
         1053 | 1077 | 1079 => "the server is shutting down",
         1054 | 1146 => "the schema is not this version's",
         DUPLICATE => "another transaction inserted the same key",
         1153 => "the server's `max_allowed_packet` is too small",
+        3159 => "the server wants an encrypted connection",
         1205 => "a lock was not to be had in time",
         1213 => "a deadlock was broken",
         1290 | 1792 | 1836 => "the server is read-only",
@@ -240,6 +266,8 @@ mod tests {
             (1690, "22003", PortErrorKind::Rejected),
             (1114, "HY000", PortErrorKind::Full),
             (1045, "28000", PortErrorKind::Misconfigured),
+            (1130, "HY000", PortErrorKind::Misconfigured),
+            (4151, "28000", PortErrorKind::Misconfigured),
             (1146, "42S02", PortErrorKind::Misconfigured),
             (1290, "HY000", PortErrorKind::Unavailable),
             (1053, "08S01", PortErrorKind::Unavailable),

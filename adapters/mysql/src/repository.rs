@@ -67,6 +67,17 @@ impl MySqlRepository {
         })
     }
 
+    /// Connects to a database as it is: makes nothing, and brings nothing up to date.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open), and where the database is missing.
+    pub async fn connect(config: &MySqlConfig) -> Result<Self, OpenError> {
+        Ok(Self {
+            database: Database::connect(config).await?,
+        })
+    }
+
     /// Closes the connections, once those in use are given back.
     pub async fn close(&self) {
         self.database.close().await;

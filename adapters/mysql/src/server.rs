@@ -1,17 +1,17 @@
 //! The server at the other end: what it must be, and how the database is made and brought up to date.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
+use chat_core::PortErrorKind;
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, MySqlConnection, Row as _,
-    SqlSafeStr as _, SqlStr,
-    migrate::MigrateError,
-    mysql::MySqlConnectOptions,
+    SqlSafeStr as _, SqlStr, migrate::MigrateError, mysql::MySqlConnectOptions,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
-    error::{Fault, OpenError, server_number},
+    config::MySqlConfig,
+    error::{Fault, OpenError, kind, server_number},
     migrations::migrator,
 };
 
@@ -21,9 +21,6 @@ const IDLE: Duration = Duration::from_mins(1);
 
 /// How long a statement waits for a lock before its transaction begins again.
 const LOCK_WAIT: Duration = Duration::from_secs(3);
-
-/// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// The largest part of a packet that one statement fills, so that there is room for the rest.
 const PACKET_SHARE: u64 = 2;
@@ -64,59 +61,120 @@ impl Server {
 /// Connects, refuses what cannot be used, makes the database where it is missing, and migrates it.
 pub(crate) async fn prepare(
     options: &MySqlConnectOptions,
-    longest: Duration,
+    config: &MySqlConfig,
 ) -> Result<Server, OpenError> {
-    let database = options.get_database().ok_or(OpenError::NoDatabase)?;
-    let mut connection = match connect(options).await {
+    let opening = Opening::begin(options, config)?;
+    let mut connection = match opening.connect(options).await {
         Err(error) if server_number(&error) == Some(UNKNOWN_DATABASE) => {
-            create(options, database).await?;
-            connect(options).await
+            opening.create().await?;
+            opening.connect(options).await
         }
         outcome => outcome,
     }
-    .map_err(|error| unusable(options, &error))?;
-    let failed = |error: sqlx::Error| unusable(options, &error);
-    let server = examine(&mut connection).await.map_err(failed)??;
-    migrate(&mut connection, database, longest).await?;
-    connection.close().await.map_err(failed)?;
+    .map_err(|error| opening.unusable(&error))?;
+    let server = opening.examine(&mut connection).await?;
+    migrate(&mut connection, opening.database, config.upkeep_timeout).await?;
+    // Its lock goes with it; a server that does not let it go properly has migrated all the same.
+    let _ = timeout(config.timeout, connection.close()).await;
+    Ok(server)
+}
+
+/// Connects, refuses what cannot be used, and leaves everything as it is.
+pub(crate) async fn look(
+    options: &MySqlConnectOptions,
+    config: &MySqlConfig,
+) -> Result<Server, OpenError> {
+    let opening = Opening::begin(options, config)?;
+    let connected = opening.connect(options).await;
+    let mut connection = connected.map_err(|error| opening.unusable(&error))?;
+    let server = opening.examine(&mut connection).await?;
+    let _ = timeout(config.timeout, connection.close()).await;
     Ok(server)
 }
 
 /// The server's error for a database that is not there.
 const UNKNOWN_DATABASE: u16 = 1049;
 
-async fn connect(options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
-    match timeout(CONNECT, options.connect()).await {
-        Ok(connected) => connected,
-        Err(_) => Err(sqlx::Error::PoolTimedOut),
+/// The way to a server, up to the migration: all of its steps together have a deadline.
+struct Opening<'a> {
+    options: &'a MySqlConnectOptions,
+    database: &'a str,
+    give_up: Instant,
+}
+
+impl<'a> Opening<'a> {
+    fn begin(options: &'a MySqlConnectOptions, config: &MySqlConfig) -> Result<Self, OpenError> {
+        Ok(Self {
+            options,
+            database: options.get_database().ok_or(OpenError::NoDatabase)?,
+            give_up: Instant::now() + config.timeout,
+        })
+    }
+
+    /// Takes a step; one that hangs is named.
+    async fn step<T>(
+        &self,
+        what: &'static str,
+        step: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        match timeout_at(self.give_up, step).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(sqlx::Error::Io(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("the server did not {what} in time"),
+            ))),
+        }
+    }
+
+    async fn connect(&self, options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
+        self.step("take the connection", options.connect()).await
+    }
+
+    fn unusable(&self, error: &sqlx::Error) -> OpenError {
+        OpenError::Server {
+            server: format!("{}:{}", self.options.get_host(), self.options.get_port()),
+            kind: kind_at_start(error),
+            source: Fault::of(error),
+        }
+    }
+
+    /// Makes the database, for which the connection must not name it.
+    async fn create(&self) -> Result<(), OpenError> {
+        let failed = |error: sqlx::Error| OpenError::Database {
+            database: self.database.to_owned(),
+            kind: kind_at_start(&error),
+            source: Fault::of(&error),
+        };
+        let options = self.options.clone().database("");
+        let mut connection = self.connect(&options).await.map_err(failed)?;
+        // A name takes no parameter; quoted and doubled like this it can hold any character.
+        let name = self.database.replace('`', "``");
+        let statement = format!(
+            "CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+        );
+        let creating = connection.execute(AssertSqlSafe(statement));
+        let created = self.step("make the database", creating).await;
+        created.map_err(failed)?;
+        let closing = self.step("close the connection", connection.close());
+        closing.await.map_err(failed)
+    }
+
+    /// Asks what the server is, and refuses one that lacks what the statements need.
+    async fn examine(&self, connection: &mut MySqlConnection) -> Result<Server, OpenError> {
+        let examined = self.step("tell its version", examine(connection)).await;
+        examined.map_err(|error| self.unusable(&error))?
     }
 }
 
-fn unusable(options: &MySqlConnectOptions, error: &sqlx::Error) -> OpenError {
-    OpenError::Server {
-        server: format!("{}:{}", options.get_host(), options.get_port()),
-        source: Fault::of(error),
+/// Says what a caller may do about an error of the opening.
+fn kind_at_start(error: &sqlx::Error) -> PortErrorKind {
+    match error {
+        // What the encryption says of the server's certificate comes as this.
+        sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            PortErrorKind::Misconfigured
+        }
+        error => kind(error),
     }
-}
-
-/// Makes the database, for which the connection must not name it.
-async fn create(options: &MySqlConnectOptions, database: &str) -> Result<(), OpenError> {
-    let failed = |error: sqlx::Error| OpenError::Database {
-        database: database.to_owned(),
-        source: Fault::of(&error),
-    };
-    let mut connection = connect(&options.clone().database(""))
-        .await
-        .map_err(failed)?;
-    // A name takes no parameter; quoted and doubled like this it can hold any character.
-    let name = database.replace('`', "``");
-    let statement =
-        format!("CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin");
-    connection
-        .execute(AssertSqlSafe(statement))
-        .await
-        .map_err(failed)?;
-    connection.close().await.map_err(failed)
 }
 
 /// Reads what the server is, and refuses one that lacks what the statements need.
@@ -183,7 +241,8 @@ async fn migrate(
         let locked: Option<i64> = sqlx::query_scalar(
             "SELECT GET_LOCK(CONCAT('chat-migrations-', LEFT(SHA2(DATABASE(), 256), 32)), ?)",
         )
-        .bind(longest.as_secs())
+        // Less than the whole, so that the server is the one who tells that it is held.
+        .bind(longest.as_secs() / 2)
         .fetch_one(&mut *connection)
         .await
         .map_err(|error| failed(Fault::of(&error)))?;
@@ -225,7 +284,10 @@ async fn migrate(
     // The connection is closed after this, and its lock goes with it.
     match timeout(longest, migrating).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(busy(database)),
+        Err(_) => Err(failed(Fault::new(format!(
+            "the server did not get on with it in {} s",
+            longest.as_secs()
+        )))),
     }
 }
 

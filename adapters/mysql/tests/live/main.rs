@@ -8,6 +8,7 @@ mod fresh;
 mod auditing;
 mod calls;
 mod cuts;
+mod falling_silent;
 mod generations;
 mod opening;
 mod plans;

@@ -1,10 +1,13 @@
 //! Opening: who makes the database, who migrates it, and what is refused.
 
+use std::{error::Error as _, time::Duration};
+
 use chat_adapter_mysql::{MySqlConfig, MySqlRepository, OpenError};
 use chat_core::ports::Repository as _;
 use tokio::task::JoinSet;
 
 use crate::{
+    falling_silent::falling_silent,
     fresh::FreshDatabase,
     stage::{count, run},
 };
@@ -121,6 +124,66 @@ async fn what_cannot_be_opened_is_said_in_a_sentence() {
         "the database server at `127.0.0.1:1` cannot be used"
     );
     assert!(!format!("{error:?}").contains("s3cret"));
+}
+
+/// A server that takes the connection and then says nothing more must not be waited for without end.
+#[tokio::test]
+async fn a_step_that_hangs_is_named() {
+    let Some(database) = FreshDatabase::name() else {
+        return;
+    };
+    for (at, named) in [
+        ("CREATE DATABASE", "make the database"),
+        ("version()", "tell its version"),
+        ("GET_LOCK", "did not get on with it"),
+    ] {
+        let config = MySqlConfig {
+            timeout: Duration::from_millis(500),
+            upkeep_timeout: Duration::from_millis(500),
+            ..MySqlConfig::new(falling_silent(&database.config.url, at).await)
+        };
+        let error = refusal(&config).await;
+        let source = error.source().expect("a reason").to_string();
+        assert!(source.contains(named), "{at}: {error}: {source}");
+        assert_eq!(error.is_retryable(), at != "GET_LOCK", "{at}");
+    }
+    MySqlRepository::open(&database.config).await.unwrap();
+}
+
+/// What waiting cannot mend is told apart from what it can.
+#[tokio::test]
+async fn only_what_may_pass_can_be_tried_again() {
+    let Some(database) = FreshDatabase::name() else {
+        return;
+    };
+    let url = &database.config.url;
+    let (_, place) = url.rsplit_once('@').unwrap();
+    for (url, may_pass) in [
+        ("mysql://nobody@127.0.0.1:1/chat".to_owned(), true),
+        ("mysql://nobody@nowhere.invalid/chat".to_owned(), true),
+        (format!("mysql://nobody:guess@{place}"), false),
+        (format!("{url}?ssl-mode=VERIFY_CA"), false),
+        ("no address".to_owned(), false),
+    ] {
+        let error = refusal(&MySqlConfig::new(&url)).await;
+        assert_eq!(error.is_retryable(), may_pass, "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn connecting_makes_nothing() {
+    let Some(database) = FreshDatabase::name() else {
+        return;
+    };
+    let refused = MySqlRepository::connect(&database.config).await;
+    let refused = refused.err().expect("there is no such database");
+    assert!(!refused.is_retryable(), "{refused:?}");
+    database.run(&format!("CREATE DATABASE `{}`", database.database));
+    let repository = MySqlRepository::connect(&database.config).await.unwrap();
+    repository.check().await.unwrap();
+    let mut connection = database.connect().await;
+    let tables = "information_schema.tables WHERE table_schema = DATABASE()";
+    assert_eq!(count(&mut connection, tables).await, 0);
 }
 
 /// A server that cannot prove who it is is refused by whoever asks for that, never used without.
