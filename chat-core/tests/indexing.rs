@@ -226,6 +226,29 @@ async fn a_rebuild_whose_holder_died_is_taken_over() {
     assert!(!generations.iter().any(|it| it.number == left.number));
 }
 
+/// Nobody builds for an index that is not there, also where a rebuild was asked for while it was.
+#[tokio::test]
+async fn no_generation_is_added_for_an_index_that_is_not_there() {
+    let memory = Memory::new();
+    let services = Services::new(&memory.ports(), &Policy::default());
+    let mut absent = MockSearchIndex::new();
+    absent.expect_generations().returning(|| {
+        let kind = PortErrorKind::Unavailable;
+        Err(PortError::new(kind, "test", "list generations"))
+    });
+    let ports = Ports {
+        search: Arc::new(absent),
+        ..memory.ports()
+    };
+    let without = Services::new(&ports, &Policy::default());
+    assert!(without.rebuilder.request().await.is_err());
+    let (repository, name) = (&memory.repository, JobName::RebuildSearch);
+    assert!(repository.job(name).await.unwrap().is_none());
+    services.rebuilder.request().await.unwrap();
+    assert!(without.rebuilder.run_once(HOLDER).await.is_err());
+    assert!(repository.generations().await.unwrap().is_empty());
+}
+
 /// An index that takes every generation; what it does with changes is up to the test.
 fn index() -> MockSearchIndex {
     let mut index = MockSearchIndex::new();

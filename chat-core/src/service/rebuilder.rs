@@ -47,13 +47,14 @@ impl Rebuilder {
     ///
     /// # Errors
     ///
-    /// Fails when the repository does.
+    /// Fails when the repository does, or where there is no index to rebuild, and then asks for nothing.
     pub async fn request(&self) -> Result<JobProgress, PortError> {
         if let Some(progress) = self.progress().await?
             && progress.state == JobState::Running
         {
             return Ok(progress);
         }
+        self.expect_index().await?;
         // A holder that lets go at once.
         let claim = self.claim("nobody", Duration::ZERO);
         match self
@@ -115,6 +116,13 @@ impl Rebuilder {
         outcome
     }
 
+    /// Makes sure that there is something to build in.
+    ///
+    /// It asks for no sign of life: an index that is lost has none, and is what a rebuild is for.
+    async fn expect_index(&self) -> Result<(), PortError> {
+        self.index.generations().await.map(drop)
+    }
+
     /// Asks for a rebuild where search has no index to read.
     async fn request_where_lost(&self) -> Result<(), PortError> {
         let generations = self.repository.generations().await?;
@@ -138,6 +146,7 @@ impl Rebuilder {
 
     /// Fills a new generation and lets it serve; `false` if somebody else took the job over.
     async fn rebuild(&self, holder: &str, progress: &mut JobProgress) -> Result<bool, PortError> {
+        self.expect_index().await?;
         // What an earlier attempt left half-filled.
         let generations = self.repository.generations().await?;
         let kept = serving(&generations);
