@@ -89,6 +89,27 @@ is_running() {
     [[ $(identity "$pid") == "$(<"$home/process")" ]]
 }
 
+# Ends the servers that were started here and whose folder is gone, as after `cargo clean`: nothing but
+# where they work tells of them any more.
+end_orphans() {
+    local link place orphan programs=() packages=() file
+    for link in /proc/[0-9]*/cwd; do
+        place=$(readlink "$link" 2>/dev/null) || continue
+        [[ $place == "$folder"/*" (deleted)" ]] || continue
+        orphan=${link#/proc/}
+        orphan=${orphan%/cwd}
+        for file in "$here"/lib/*.sh; do
+            # shellcheck source-path=SCRIPTDIR source=lib/redis.sh
+            source "$file"
+            # The first program of a service is its server; whoever else is there is left alone.
+            [[ $(</proc/"$orphan"/comm) == "${programs[0]}" ]] || continue
+            kill -s KILL "$orphan"
+            echo "${programs[0]}, process $orphan, had lost its folder and was ended"
+            break
+        done 2>/dev/null
+    done
+}
+
 # Runs the server, apart from the terminal and from whoever reads the script's output.
 run() {
     setsid "$@" </dev/null >>log 2>&1 {held}>&- &

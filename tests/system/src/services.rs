@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     invocation::{Ended, Invocation},
-    program::{scratch, workspace},
+    program::{folder, scratch, workspace},
 };
 
 /// How long a script may take: longer than it gives a server.
@@ -24,6 +24,8 @@ const DEADLINE: Duration = Duration::from_secs(90);
 pub struct Services {
     folder: TempDir,
     settings: Vec<(&'static str, String)>,
+    /// Where what they said is kept when they are gone: in the folder of artefacts, by the test's name.
+    kept: PathBuf,
 }
 
 impl Services {
@@ -42,7 +44,7 @@ impl Services {
             eprintln!("skipped: {name} needs the settings of `tests/services/env`");
             return Ok(None);
         }
-        Self::new().map(Some)
+        Self::new(name).map(Some)
     }
 
     /// Makes a folder for servers; one that is missing is installed when it is started.
@@ -50,9 +52,13 @@ impl Services {
     /// # Errors
     ///
     /// Fails when the folder cannot be made.
-    pub fn new() -> Result<Self> {
-        let (folder, settings) = (scratch()?, Vec::new());
-        Ok(Self { folder, settings })
+    pub fn new(name: &str) -> Result<Self> {
+        let artefacts = folder().with_file_name("artefacts");
+        Ok(Self {
+            folder: scratch()?,
+            settings: Vec::new(),
+            kept: artefacts.join("servers").join(name),
+        })
     }
 
     /// Gives the scripts a setting, such as `CHAT_REDIS_SYNC`.
@@ -121,8 +127,31 @@ impl Services {
     }
 }
 
+impl Services {
+    /// Keeps what the servers said, for whoever asks why a test failed.
+    fn keep_logs(&self) -> Result<()> {
+        for entry in fs::read_dir(self.folder())? {
+            let server = entry?;
+            let log = server.path().join("log");
+            if log.is_file() {
+                fs::create_dir_all(&self.kept)?;
+                let name = server.file_name().to_string_lossy().into_owned();
+                fs::copy(log, self.kept.join(format!("{name}.log")))?;
+            }
+        }
+        if self.kept.is_dir() {
+            // Shown where the test fails, and nowhere else.
+            println!("what its servers said is in `{}`", self.kept.display());
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Services {
     fn drop(&mut self) {
+        if let Err(error) = self.keep_logs() {
+            println!("what its servers said is lost: {error:#}");
+        }
         // Where it fails, servers are left over that do no harm.
         drop(
             Command::new(file("down"))
@@ -152,4 +181,50 @@ fn setting(line: &str) -> Result<(String, String)> {
             .all(|letter| letter.is_ascii_uppercase() || letter == '_');
     ensure!(is_name && !value.is_empty(), "`{line}` is no setting");
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Asks the Redis of these settings, by its own client.
+///
+/// # Errors
+///
+/// Fails with what was said.
+pub async fn ask_redis(settings: &BTreeMap<String, String>, words: &[&str]) -> Result<String> {
+    let client = Invocation::of_file("redis-cli")?
+        .argument("-u")
+        .argument(&settings["CHAT_TEST_REDIS_URL"]);
+    said(words.iter().fold(client, Invocation::argument)).await
+}
+
+/// Asks the MariaDB of these settings, by its own client.
+///
+/// # Errors
+///
+/// Fails with what was said, and when the settings name no such server.
+pub async fn ask_mariadb(settings: &BTreeMap<String, String>, sql: &str) -> Result<String> {
+    let url = &settings["CHAT_TEST_MYSQL_URL"];
+    let (password, port) = url
+        .strip_prefix("mysql://chat:")
+        .and_then(|rest| rest.strip_suffix('/')?.split_once("@127.0.0.1:"))
+        .with_context(|| format!("`{url}` is of another form"))?;
+    let arguments = [
+        "--no-defaults",
+        "--protocol=tcp",
+        "--host=127.0.0.1",
+        "--user=chat",
+        "--default-character-set=utf8mb4",
+        "--skip-column-names",
+        "--port",
+        port,
+        "--execute",
+        sql,
+    ];
+    let client = Invocation::of_file("mariadb")?.with("MYSQL_PWD", password);
+    said(arguments.iter().fold(client, Invocation::argument)).await
+}
+
+async fn said(client: Invocation) -> Result<String> {
+    let ended = client.run().await?;
+    ensure!(ended.code == Some(0), "{}", ended.output());
+    let said = ended.stdout.strip_suffix('\n');
+    Ok(said.unwrap_or(&ended.stdout).to_owned())
 }

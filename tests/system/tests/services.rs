@@ -1,7 +1,6 @@
 //! The scripts in `tests/services`: servers come up, survive, and go without harm to anybody else.
 
 use std::{
-    collections::BTreeMap,
     fs,
     net::{Ipv4Addr, TcpListener},
     os::unix::fs::{PermissionsExt as _, symlink},
@@ -10,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use chat_system::{
     invocation::{Ended, Invocation},
     program::scratch,
-    services::Services,
+    services::{Services, ask_mariadb, ask_redis},
 };
 use tokio::{time::Instant, try_join};
 
@@ -149,6 +148,30 @@ async fn down_stops_only_what_was_started_in_its_folder() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_lost_its_folder_is_ended() -> Result<()> {
+    for script in ["up", "down"] {
+        let Some(services) = Services::find("what_lost_its_folder_is_ended")? else {
+            return Ok(());
+        };
+        services.up(&["redis"]).await?;
+        let settings = services.settings().await?;
+        assert_eq!(ask_redis(&settings, &["PING"]).await?, "PONG");
+        // What works in a removed folder, and is no server from here, is left alone.
+        let mut stranger = Stranger::start_in(&services.folder().join("redis"))?;
+        fs::remove_dir_all(services.folder().join("redis"))?;
+        let ended = services.run(script, &["redis"]).await?;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.stdout.contains("had lost its folder"), "{ended:?}");
+        assert!(
+            stranger.lives()?,
+            "`{script}` ended a process that is no server"
+        );
+        assert!(ask_redis(&settings, &["PING"]).await.is_err() || script == "up");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_port_that_somebody_took_is_given_up_and_the_data_is_not() -> Result<()> {
     let Some(services) = Services::find("a_port_that_somebody_took_is_given_up")? else {
         return Ok(());
@@ -226,7 +249,11 @@ struct Stranger(Child);
 
 impl Stranger {
     fn start() -> Result<Self> {
-        let child = Command::new("sleep").arg("60").spawn();
+        Self::start_in(Path::new("."))
+    }
+
+    fn start_in(folder: &Path) -> Result<Self> {
+        let child = Command::new("sleep").arg("60").current_dir(folder).spawn();
         Ok(Self(child.context("starting a stranger")?))
     }
 
@@ -308,42 +335,6 @@ fn names_in(folder: &Path) -> Result<Vec<String>> {
     let mut names = names?;
     names.sort();
     Ok(names)
-}
-
-async fn ask_redis(settings: &BTreeMap<String, String>, words: &[&str]) -> Result<String> {
-    let client = Invocation::of_file("redis-cli")?
-        .argument("-u")
-        .argument(&settings["CHAT_TEST_REDIS_URL"]);
-    said(words.iter().fold(client, Invocation::argument)).await
-}
-
-async fn ask_mariadb(settings: &BTreeMap<String, String>, sql: &str) -> Result<String> {
-    let url = &settings["CHAT_TEST_MYSQL_URL"];
-    let (password, port) = url
-        .strip_prefix("mysql://chat:")
-        .and_then(|rest| rest.strip_suffix('/')?.split_once("@127.0.0.1:"))
-        .with_context(|| format!("`{url}` is of another form"))?;
-    let arguments = [
-        "--no-defaults",
-        "--protocol=tcp",
-        "--host=127.0.0.1",
-        "--user=chat",
-        "--default-character-set=utf8mb4",
-        "--skip-column-names",
-        "--port",
-        port,
-        "--execute",
-        sql,
-    ];
-    let client = Invocation::of_file("mariadb")?.with("MYSQL_PWD", password);
-    said(arguments.iter().fold(client, Invocation::argument)).await
-}
-
-async fn said(client: Invocation) -> Result<String> {
-    let ended = client.run().await?;
-    ensure!(ended.code == Some(0), "{}", ended.output());
-    let said = ended.stdout.strip_suffix('\n');
-    Ok(said.unwrap_or(&ended.stdout).to_owned())
 }
 
 /// Checks that a script has failed with one sentence that holds `named`, and nothing else.

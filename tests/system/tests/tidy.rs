@@ -185,6 +185,27 @@ fn no_file_is_too_long_to_read() -> Result<()> {
     Ok(())
 }
 
+/// `tests/run without-corpus` leaves out files by their names.
+#[test]
+fn the_corpus_is_loaded_only_by_the_files_that_say_so() -> Result<()> {
+    let run = read(Path::new("tests/run"))?;
+    let listed = run
+        .lines()
+        .find_map(|line| line.strip_prefix("corpus_tests=(")?.strip_suffix(')'))
+        .context("tests/run lists the files that load the corpus")?;
+    let listed: BTreeSet<String> = listed.split(' ').map(str::to_owned).collect();
+    let mut loading = BTreeSet::new();
+    for file in rust_files_below("tests/system/tests")? {
+        if read(&file)?.contains("Corpus::file()") && !file.ends_with("tidy.rs") {
+            let own = file.strip_prefix("tests/system/tests")?;
+            let name = own.iter().next().map(Path::new).and_then(Path::file_stem);
+            loading.insert(name.unwrap_or_default().to_string_lossy().into_owned());
+        }
+    }
+    assert_eq!(listed, loading);
+    Ok(())
+}
+
 #[test]
 fn each_law_of_a_port_is_a_test_of_the_contract_and_the_other_way_round() -> Result<()> {
     let mut laws = BTreeSet::new();

@@ -86,7 +86,7 @@ impl Bed {
     ///
     /// Fails when one of them does not start.
     pub(crate) async fn live(sync: Sync) -> Result<Self> {
-        let services = Services::new()?.with("CHAT_REDIS_SYNC", sync.as_str());
+        let services = Services::new("bench")?.with("CHAT_REDIS_SYNC", sync.as_str());
         services.up(&SERVERS).await?;
         let settings = services.settings().await?;
         let mut settings: Vec<_> = urls(&settings).collect();
