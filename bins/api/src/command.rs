@@ -5,20 +5,15 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use chat_runtime::{
     duties::Duties,
-    lifecycle::Shutdown,
-    metrics::Work,
-    program::{self, CommandLine, block_on, print},
+    program::{CommandLine, block_on, print},
+    running::Running,
+    server::{self, Room},
     settings::{Settings, reference},
     telemetry,
-    wiring::Wiring,
 };
 use tokio::net::TcpListener;
 
-use crate::{
-    Dependencies, build, document, healthcheck,
-    metrics::Metrics,
-    server::{self, Room},
-};
+use crate::{Dependencies, build, document, healthcheck, metrics::Metrics};
 
 /// The arguments of `api` alone.
 #[derive(clap::Args)]
@@ -67,23 +62,21 @@ pub fn run() -> Result<()> {
 }
 
 async fn serve(settings: Settings) -> Result<()> {
-    let shutdown = Shutdown::on_signals(settings.shutdown)?;
-    let opening = shutdown.soft.run_until_cancelled(Wiring::open(&settings));
-    let Some(wiring) = opening.await.transpose()? else {
+    let Some(running) = Running::open("api", &settings).await? else {
         return Ok(());
     };
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener
         .with_context(|| format!("listening on {}, which CHAT_LISTEN sets", settings.listen))?;
-    let work = Work::default();
+    let wiring = &running.wiring;
+    let mut registry = chat_runtime::metrics::registry();
     if wiring.is_embedded() {
-        let name = program::name("api", &settings);
-        let duties = Duties::new(&wiring.services, name, &work, &shutdown);
+        let mut duties = Duties::new(&running, &mut registry);
         duties.persist();
         duties.index();
         duties.audit(settings.audit_interval);
     }
-    let metrics = Arc::new(Metrics::new(&work));
+    let metrics = Arc::new(Metrics::new(registry));
     let dependencies = Dependencies {
         services: wiring.services.clone(),
         ports: wiring.ports.clone(),
@@ -96,10 +89,7 @@ async fn serve(settings: Settings) -> Result<()> {
     tracing::info!("the Swagger UI is at http://{address}/docs");
     let endpoint = Arc::new(build(dependencies));
     let room = Room::new(settings.max_connections, metrics.connections());
-    server::serve(listener, endpoint, room, &shutdown).await;
-    shutdown.finish().await;
-    if shutdown.unless_hard(wiring.close()).await.is_some() {
-        tracing::info!("ended in good order");
-    }
+    server::serve(listener, endpoint, room, &running.shutdown).await;
+    running.close().await;
     Ok(())
 }

@@ -233,6 +233,21 @@ impl Problem {
         }
     }
 
+    /// Tells of what is needed for a rebuild of the search index, where something is down.
+    #[must_use]
+    pub fn of_rebuild(self) -> Self {
+        match self.code {
+            Code::Unavailable => Self {
+                detail:
+                    "the search index or the database cannot be used now, or this system has no \
+                         search index; no rebuild was begun"
+                        .into(),
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     /// The answer to the request of this id.
     pub(crate) fn answer(&self, request_id: &str) -> Response {
         let (status, code, title) = self.code.parts();

@@ -1,14 +1,10 @@
 //! Whether the server lives, and whether what it stands on does.
 
+use chat_runtime::vitals::{Signs, State, Vitals};
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Example};
 use serde::Serialize;
 
-use crate::{
-    answer::Json,
-    group::Group,
-    nullable::Nullable,
-    vitals::{Signs, Vitals},
-};
+use crate::{answer::Json, group::Group, nullable::Nullable};
 
 /// Serves the state of the server.
 pub struct HealthApi {
@@ -106,39 +102,26 @@ impl From<Result<(), String>> for Dependency {
     }
 }
 
-impl Dependency {
-    fn is_up(&self) -> bool {
-        self.status == DependencyStatus::Up
+impl From<State> for ReadinessStatus {
+    fn from(state: State) -> Self {
+        match state {
+            State::Ready => Self::Ready,
+            State::Degraded => Self::Degraded,
+            State::Down => Self::Down,
+        }
     }
 }
 
 impl From<Signs> for Readiness {
     fn from(signs: Signs) -> Self {
-        let dependencies = Dependencies {
-            repository: signs.repository.into(),
-            counter: signs.counter.into(),
-            queue: signs.queue.into(),
-            search: signs.search.into(),
-        };
-        let Dependencies {
-            repository,
-            counter,
-            queue,
-            search,
-        } = &dependencies;
-        let status = if ![repository, counter, queue]
-            .into_iter()
-            .all(Dependency::is_up)
-        {
-            ReadinessStatus::Down
-        } else if !search.is_up() {
-            ReadinessStatus::Degraded
-        } else {
-            ReadinessStatus::Ready
-        };
         Self {
-            status,
-            dependencies,
+            status: signs.state().into(),
+            dependencies: Dependencies {
+                repository: signs.repository.into(),
+                counter: signs.counter.into(),
+                queue: signs.queue.into(),
+                search: signs.search.into(),
+            },
         }
     }
 }

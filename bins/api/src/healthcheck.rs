@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use chat_runtime::program::print;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -25,7 +26,9 @@ pub(crate) async fn run(listen: SocketAddr) -> Result<()> {
         status == "200",
         "http://{address}/health/ready answers {status}"
     );
-    Ok(())
+    print(&format!(
+        "healthy: http://{address}/health/ready answers {status}"
+    ))
 }
 
 async fn ask(address: SocketAddr) -> Result<String> {

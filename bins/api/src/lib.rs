@@ -1,6 +1,6 @@
 //! The HTTP API of the chat backend: from requests to the services of `chat-core` and back.
 //!
-//! A request comes in by [`server`], passes the [`edge`] (its id, its failures), finds its resource in
+//! A request comes in by the runtime's [`server`](chat_runtime::server), passes the [`edge`] (its id, its failures), finds its resource in
 //! [`routes`], is read and judged ([`path`], [`query`], [`cursor`], [`window`], [`body`], [`key`], [`admin`]), is served in a
 //! handler of [`v1`], [`health`] or [`metrics`](mod@metrics), and becomes an [`answer`] or a problem ([`error`], [`refusal`]).
 
@@ -23,9 +23,7 @@ pub mod path;
 pub mod query;
 pub mod refusal;
 pub mod routes;
-pub mod server;
 pub mod v1;
-pub mod vitals;
 pub mod window;
 
 use std::sync::Arc;
@@ -48,7 +46,7 @@ pub struct Dependencies {
     pub metrics: Arc<Metrics>,
 }
 
-/// Builds the whole API, ready to be called in a test or served by [`server::serve`].
+/// Builds the whole API, ready to be called in a test or served by [`serve`](chat_runtime::server::serve).
 #[must_use]
 pub fn build(dependencies: Dependencies) -> impl Endpoint<Output = Response> + 'static {
     let tokens = Arc::clone(&dependencies.ports.tokens);

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chat_runtime::metrics::Work;
+use chat_runtime::{
+    metrics::{self, PREFIX},
+    vitals::Vitals,
+};
 use poem::{
     IntoResponse, PathPattern, Response,
     http::{Method, StatusCode},
@@ -15,13 +18,12 @@ use poem_openapi::{
     ApiResponse, OpenApi, payload::Payload, registry::MetaSchemaRef, types::Type as _,
 };
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
+    encoding::EncodeLabelSet,
     metrics::{
         counter::Counter,
         family::{Family, MetricConstructor},
         gauge::{ConstGauge, Gauge},
         histogram::Histogram,
-        info::Info,
     },
     registry::Registry,
 };
@@ -30,11 +32,7 @@ use crate::{
     error::Problem,
     group::Group,
     refusal::{Refusal, Scraping},
-    vitals::Vitals,
 };
-
-/// The prefix of every name.
-const PREFIX: &str = "chat";
 
 /// The route of requests that no route takes.
 const NO_ROUTE: &str = "none";
@@ -66,11 +64,6 @@ struct RouteLabels {
     route: Arc<str>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DependencyLabels {
-    dependency: &'static str,
-}
-
 /// Makes the histogram of a route.
 #[derive(Clone)]
 struct Durations;
@@ -82,15 +75,12 @@ impl MetricConstructor<Histogram> for Durations {
 }
 
 impl Metrics {
-    /// Begins to count; `work` is counted elsewhere.
+    /// Begins to count, beside what `registry` has already.
     #[must_use]
-    pub fn new(work: &Work) -> Self {
-        let mut registry = Registry::with_prefix(PREFIX);
+    pub fn new(mut registry: Registry) -> Self {
         let requests = Family::default();
         let durations = Family::new_with_constructor(Durations);
         let (in_progress, connections) = (Gauge::default(), Gauge::default());
-        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The version that runs", version);
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register(
             "http_request_duration_seconds",
@@ -103,7 +93,6 @@ impl Metrics {
             in_progress.clone(),
         );
         registry.register("http_connections", "Open connections", connections.clone());
-        work.register(&mut registry);
         Self {
             registry,
             requests,
@@ -144,11 +133,7 @@ impl Metrics {
 
     /// Writes everything down, with how `vitals` are now.
     async fn text(&self, vitals: &Vitals) -> Result<String, fmt::Error> {
-        let mut whole = String::new();
-        text::encode_registry(&mut whole, &self.registry)?;
-        text::encode_registry(&mut whole, &gathered(vitals).await)?;
-        text::encode_eof(&mut whole)?;
-        Ok(whole)
+        metrics::text(&self.registry, &gathered(vitals).await)
     }
 }
 
@@ -156,17 +141,7 @@ impl Metrics {
 async fn gathered(vitals: &Vitals) -> Registry {
     let mut registry = Registry::with_prefix(PREFIX);
     let (signs, backlog, outbox) = tokio::join!(vitals.look(), vitals.backlog(), vitals.outbox());
-    let up = Family::<DependencyLabels, Gauge>::default();
-    for (dependency, sign) in [
-        ("repository", &signs.repository),
-        ("counter", &signs.counter),
-        ("queue", &signs.queue),
-        ("search", &signs.search),
-    ] {
-        let labels = DependencyLabels { dependency };
-        up.get_or_create(&labels).set(sign.is_ok().into());
-    }
-    registry.register("dependency_up", "Whether a dependency works", up);
+    metrics::register_signs(&mut registry, &signs);
     if let Ok(backlog) = backlog {
         registry.register(
             "queue_entries",
@@ -251,7 +226,7 @@ impl MetricsApi {
 struct OpenMetrics(String);
 
 impl Payload for OpenMetrics {
-    const CONTENT_TYPE: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    const CONTENT_TYPE: &'static str = metrics::CONTENT_TYPE;
 
     fn schema_ref() -> MetaSchemaRef {
         String::schema_ref()

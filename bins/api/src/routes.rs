@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use chat_runtime::vitals::Vitals;
 use poem::{
     Endpoint, IntoResponse as _, PathPattern, Request, Response, Result, Route,
     endpoint::BoxEndpoint,
@@ -9,10 +10,7 @@ use poem::{
 };
 use poem_openapi::OpenApi as _;
 
-use crate::{
-    Dependencies, document, error::Problem, health::HealthApi, metrics::MetricsApi, v1,
-    vitals::Vitals,
-};
+use crate::{Dependencies, document, error::Problem, health::HealthApi, metrics::MetricsApi, v1};
 
 /// Every resource under its path.
 pub(crate) fn routes(dependencies: Dependencies) -> Route {

@@ -12,7 +12,7 @@ use chat_core::{
     ports::Ports,
     service::{Policy, Services},
 };
-use chat_runtime::{metrics::Work, settings::Admin};
+use chat_runtime::{metrics::registry, settings::Admin};
 use poem::{Endpoint, Request, Response, http::Method};
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ impl Stage {
             services,
             ports: ports.clone(),
             admin: Admin::Open,
-            metrics: Arc::new(Metrics::new(&Work::default())),
+            metrics: Arc::new(Metrics::new(registry())),
         });
         (Self { ports, token, chat }, api)
     }

@@ -10,7 +10,7 @@ use chat_core::{
     ports::{MockCounter, MockQueue, MockRepository, Ports},
     service::{Policy, Services},
 };
-use chat_runtime::{metrics::Work, settings::Admin};
+use chat_runtime::{metrics::registry, settings::Admin};
 use poem::{
     Body, Endpoint, Request, Response,
     http::{Method, StatusCode},
@@ -25,7 +25,7 @@ fn api_over(ports: Ports) -> impl Endpoint<Output = Response> {
         services,
         ports,
         admin: Admin::Open,
-        metrics: Arc::new(Metrics::new(&Work::default())),
+        metrics: Arc::new(Metrics::new(registry())),
     })
 }
 

@@ -7,10 +7,19 @@ use chat_core::{
     ports::Consumer,
     service::{Indexer, Persister, Rebuilder, Reconciler, Services},
 };
+use prometheus_client::registry::Registry;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{lifecycle::Shutdown, metrics::Work, program, settings::Settings, wiring::Wiring};
+use crate::{
+    counts::{Auditing, Indexing, Storing},
+    lifecycle::Shutdown,
+    metrics,
+    running::Running,
+    settings::Settings,
+    status::StatusServer,
+    wiring::Wiring,
+};
 
 /// How long a round of storing waits for something to store; the end waits as long at most.
 const WAIT: Duration = Duration::from_secs(1);
@@ -31,58 +40,58 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Begins duties of a process, each as a task that ends once the program is asked to.
+/// Begins duties of a process, each as a task that ends once the program is asked to, and counts what
+/// they do; what a process does not do is not served as if it were nothing.
 pub struct Duties<'a> {
     services: &'a Services,
     /// Tells this process from others that do the same work: one that starts again under its name finds
     /// what it held.
-    name: String,
-    work: &'a Work,
+    name: &'a str,
     shutdown: &'a Shutdown,
+    registry: &'a mut Registry,
 }
 
 impl<'a> Duties<'a> {
-    /// Prepares the duties of a process by its name.
+    /// Prepares the duties of a process; `registry` gets what they count.
     #[must_use]
-    pub fn new(
-        services: &'a Services,
-        name: impl Into<String>,
-        work: &'a Work,
-        shutdown: &'a Shutdown,
-    ) -> Self {
+    pub fn new(running: &'a Running, registry: &'a mut Registry) -> Self {
         Self {
-            services,
-            name: name.into(),
-            work,
-            shutdown,
+            services: &running.wiring.services,
+            name: &running.name,
+            shutdown: &running.shutdown,
+            registry,
         }
     }
 
     /// Begins to store what was accepted.
-    pub fn persist(&self) {
-        let consumer = Consumer(self.name.clone());
-        self.begin(|work, end| persist(self.services.persister.clone(), consumer, work, end));
+    pub fn persist(&mut self) {
+        let consumer = Consumer(self.name.to_owned());
+        let counts = Storing::register(self.registry);
+        let persister = self.services.persister.clone();
+        self.begin(|end| persist(persister, consumer, counts, end));
     }
 
     /// Begins to carry changes into the search index, and to rebuild that where it is asked for.
-    pub fn index(&self) {
-        let (indexer, holder) = (self.services.indexer.clone(), self.name.clone());
-        self.begin(|work, end| index(indexer, holder, work, end));
-        let (rebuilder, holder) = (self.services.rebuilder.clone(), self.name.clone());
-        self.begin(|_, end| rebuild(rebuilder, holder, end));
+    pub fn index(&mut self) {
+        let (indexer, holder) = (self.services.indexer.clone(), self.name.to_owned());
+        let counts = Indexing::register(self.registry);
+        self.begin(|end| index(indexer, holder, counts, end));
+        let (rebuilder, holder) = (self.services.rebuilder.clone(), self.name.to_owned());
+        self.begin(|end| rebuild(rebuilder, holder, end));
     }
 
     /// Begins to audit, every `interval`.
-    pub fn audit(&self, interval: Duration) {
-        let (reconciler, holder) = (self.services.reconciler.clone(), self.name.clone());
-        self.begin(|work, end| audit(reconciler, holder, interval, work, end));
+    pub fn audit(&mut self, interval: Duration) {
+        let (reconciler, holder) = (self.services.reconciler.clone(), self.name.to_owned());
+        let counts = Auditing::register(self.registry);
+        self.begin(|end| audit(reconciler, holder, interval, counts, end));
     }
 
     fn begin<T: Future<Output = ()> + Send + 'static>(
         &self,
-        duty: impl FnOnce(Work, CancellationToken) -> T,
+        duty: impl FnOnce(CancellationToken) -> T,
     ) {
-        let duty = duty(self.work.clone(), self.shutdown.soft.clone());
+        let duty = duty(self.shutdown.soft.clone());
         self.shutdown.tasks.spawn(duty);
     }
 }
@@ -91,28 +100,27 @@ impl<'a> Duties<'a> {
 ///
 /// # Errors
 ///
-/// Fails when the adapters cannot be opened.
+/// Fails when the adapters cannot be opened, or nobody can listen where the metrics are to be served.
 pub async fn go_on(
     settings: &Settings,
     kind: &str,
-    begin: impl FnOnce(&Duties<'_>, &Wiring),
+    begin: impl FnOnce(&mut Duties<'_>, &Wiring),
 ) -> Result<()> {
-    let shutdown = Shutdown::on_signals(settings.shutdown)?;
-    let opening = shutdown.soft.run_until_cancelled(Wiring::open(settings));
-    let Some(wiring) = opening.await.transpose()? else {
+    let Some(running) = Running::open(kind, settings).await? else {
         return Ok(());
     };
-    let (work, name) = (Work::default(), program::name(kind, settings));
-    tracing::info!(name, "at work");
-    begin(
-        &Duties::new(&wiring.services, name, &work, &shutdown),
-        &wiring,
-    );
-    shutdown.soft.cancelled().await;
-    shutdown.finish().await;
-    if shutdown.unless_hard(wiring.close()).await.is_some() {
-        tracing::info!("ended in good order");
+    let status = match settings.metrics_listen {
+        Some(address) => Some(StatusServer::bind(address).await?),
+        None => None,
+    };
+    let mut registry = metrics::registry();
+    begin(&mut Duties::new(&running, &mut registry), &running.wiring);
+    tracing::info!(name = running.name, "at work");
+    match status {
+        Some(status) => status.serve(registry, &running).await,
+        None => running.shutdown.soft.cancelled().await,
     }
+    running.close().await;
     Ok(())
 }
 
@@ -120,14 +128,14 @@ pub async fn go_on(
 async fn persist(
     persister: Arc<Persister>,
     consumer: Consumer,
-    work: Work,
+    counts: Storing,
     end: CancellationToken,
 ) {
     let mut failures = Failures::of("storing what was accepted");
     while !end.is_cancelled() {
         let round = persister.run_once(&consumer, WAIT).await;
         if let Ok(round) = &round {
-            work.persisted(round);
+            counts.round(round);
         }
         let pause = match round {
             // What stays pending comes again at once, until somebody's create has the counter admitted.
@@ -151,14 +159,14 @@ async fn audit(
     reconciler: Arc<Reconciler>,
     holder: String,
     interval: Duration,
-    work: Work,
+    counts: Auditing,
     end: CancellationToken,
 ) {
     let mut failures = Failures::of("the audit");
     while let Some(outcome) = end.run_until_cancelled(reconciler.run_once(&holder)).await {
         let pause = match outcome {
             Ok(round) => {
-                work.reconciled(&round);
+                counts.round(&round);
                 failures.over().max(interval)
             }
             Err(error) => failures.another(&error),
@@ -168,12 +176,12 @@ async fn audit(
 }
 
 /// Carries changes into the search index until `end`; a round that has begun is finished.
-async fn index(indexer: Arc<Indexer>, holder: String, work: Work, end: CancellationToken) {
+async fn index(indexer: Arc<Indexer>, holder: String, counts: Indexing, end: CancellationToken) {
     let mut failures = Failures::of("indexing what has changed");
     while !end.is_cancelled() {
         let pause = match indexer.run_once(&holder).await {
             Ok(round) => {
-                work.indexed(&round);
+                counts.round(&round);
                 let rest = match round.rows {
                     0 => INDEX_LOOK,
                     Indexer::ROWS.. => Duration::ZERO,

@@ -1,24 +1,29 @@
 //! Whether a program could do its work: whether the servers that it needs answer.
 
-use anyhow::{Context as _, Result};
+use std::time::Duration;
 
-use crate::{settings::Settings, wiring::Wiring};
+use anyhow::{Result, anyhow};
+use tokio::time::timeout;
 
-/// Fails unless database, counter and queue can be used.
+use crate::{program::print, settings::Settings, wiring};
+
+/// How long all answers together may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Says so where database, counter and queue can be used; it waits for none of them and changes nothing.
 ///
 /// # Errors
 ///
-/// Fails with the first that cannot.
+/// Fails with the first that cannot, or when that is not known in 5 s.
 pub async fn run(settings: &Settings) -> Result<()> {
-    let wiring = Wiring::open(settings).await?;
-    let ports = &wiring.ports;
-    ports
-        .repository
-        .check()
-        .await
-        .context("asking the database")?;
-    ports.counter.check().await.context("asking the counter")?;
-    ports.queue.check().await.context("asking the queue")?;
-    wiring.close().await;
-    Ok(())
+    let asked = timeout(DEADLINE, wiring::check(settings)).await;
+    match asked {
+        Ok(Ok(())) => print("healthy: the database, the counter and the queue answer"),
+        // A wrong setting is no other kind of ill health, so that the code to end with is one.
+        Ok(Err(error)) => Err(anyhow!("{error:#}")),
+        Err(_) => Err(anyhow!(
+            "the servers did not all answer in {} s",
+            DEADLINE.as_secs()
+        )),
+    }
 }

@@ -1,80 +1,61 @@
-//! What the background work counts, for whoever serves metrics.
+//! What a program counts, and how that is written down for Prometheus.
 
-use chat_core::service::{Indexed, Persisted, Reconciled};
-use prometheus_client::{metrics::counter::Counter, registry::Registry};
+use std::fmt;
 
-/// Counts what the [duties](crate::duties) did; cheap to clone, and every clone counts the same.
-#[derive(Debug, Clone, Default)]
-pub struct Work {
-    stored: Counter,
-    set_aside: Counter,
-    rescued: Counter,
-    counts_repaired: Counter,
-    purged: Counter,
-    indexed: Counter,
-    not_indexable: Counter,
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
+    registry::Registry,
+};
+
+use crate::vitals::Signs;
+
+/// The prefix of every name.
+pub const PREFIX: &str = "chat";
+
+/// The content type of the format of `OpenMetrics`.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Makes the list of what a program counts, which tells its version and nothing else so far.
+#[must_use]
+pub fn registry() -> Registry {
+    let mut registry = Registry::with_prefix(PREFIX);
+    let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("build", "The version that runs", version);
+    registry
 }
 
-impl Work {
-    /// Makes the counters part of what is served.
-    pub fn register(&self, registry: &mut Registry) {
-        for (name, help, counter) in [
-            (
-                "stored",
-                "Creations taken from the queue that are stored, or need not be",
-                &self.stored,
-            ),
-            (
-                "set_aside",
-                "Entries taken from the queue that became dead letters",
-                &self.set_aside,
-            ),
-            (
-                "rescued",
-                "Creations that the audit found pending for too long and stored",
-                &self.rescued,
-            ),
-            (
-                "counts_repaired",
-                "Counts that the audit found wrong and repaired",
-                &self.counts_repaired,
-            ),
-            (
-                "purged",
-                "Deleted rows that were removed for good",
-                &self.purged,
-            ),
-            (
-                "indexed",
-                "Notes of changes that were carried into the search index",
-                &self.indexed,
-            ),
-            (
-                "not_indexable",
-                "Messages that the search index refuses, which became dead letters",
-                &self.not_indexable,
-            ),
-        ] {
-            registry.register(name, help, counter.clone());
-        }
-    }
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DependencyLabels {
+    dependency: &'static str,
+}
 
-    /// Counts a round of storing.
-    pub(crate) fn persisted(&self, round: &Persisted) {
-        self.stored.inc_by(round.done as u64);
-        self.set_aside.inc_by(round.set_aside as u64);
+/// Adds how the things are that the program stands on.
+pub fn register_signs(registry: &mut Registry, signs: &Signs) {
+    let up = Family::<DependencyLabels, Gauge>::default();
+    for (dependency, sign) in signs.named() {
+        let labels = DependencyLabels { dependency };
+        up.get_or_create(&labels).set(sign.is_ok().into());
     }
+    registry.register("dependency_up", "Whether a dependency works", up);
+}
 
-    /// Counts a round of auditing.
-    pub(crate) fn reconciled(&self, round: &Reconciled) {
-        self.rescued.inc_by(round.rescued);
-        self.counts_repaired.inc_by(round.counts_repaired);
-        self.purged.inc_by(round.purged);
-    }
+/// Writes everything down: what was counted, and what was just gathered.
+///
+/// # Errors
+///
+/// Fails when a metric cannot be written, which is a bug.
+pub fn text(counted: &Registry, gathered: &Registry) -> Result<String, fmt::Error> {
+    let mut whole = String::new();
+    text::encode_registry(&mut whole, counted)?;
+    text::encode_registry(&mut whole, gathered)?;
+    text::encode_eof(&mut whole)?;
+    Ok(whole)
+}
 
-    /// Counts a round of indexing.
-    pub(crate) fn indexed(&self, round: &Indexed) {
-        self.indexed.inc_by(round.completed as u64);
-        self.not_indexable.inc_by(round.refused as u64);
-    }
+/// Makes a counter part of what is served.
+pub(crate) fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
 }

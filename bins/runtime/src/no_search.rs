@@ -10,38 +10,58 @@ use chat_core::{
 /// An index that is never there: searching answers that it is unavailable, and all else goes on.
 pub(crate) struct NoSearch;
 
-fn absent<T>(operation: &'static str) -> Result<T, PortError> {
-    let error = PortError::new(PortErrorKind::Unavailable, "none", operation);
-    Err(error.caused_by("this system has no search index"))
+fn absent<T>() -> Result<T, PortError> {
+    // It reads as a sentence wherever it is told: what is missing is no backend's failure.
+    let operation = "search, since it has no search index";
+    Err(PortError::new(
+        PortErrorKind::Unavailable,
+        "this system",
+        operation,
+    ))
 }
 
 #[async_trait]
 impl SearchIndex for NoSearch {
     async fn apply(&self, _: &Generation, _: &[IndexChange]) -> Result<Vec<Applied>, PortError> {
-        absent("apply changes")
+        absent()
     }
 
     async fn find(&self, _: &SearchQuery) -> Result<Vec<SearchHit>, PortError> {
-        absent("find messages")
+        absent()
     }
 
     async fn create_generation(&self, _: &Generation) -> Result<(), PortError> {
-        absent("create a generation")
+        absent()
     }
 
     async fn serve_generation(&self, _: &Generation) -> Result<(), PortError> {
-        absent("serve a generation")
+        absent()
     }
 
     async fn remove_generation(&self, _: &Generation) -> Result<(), PortError> {
-        absent("remove a generation")
+        absent()
     }
 
     async fn generations(&self) -> Result<Vec<u64>, PortError> {
-        absent("list generations")
+        absent()
     }
 
     async fn check(&self) -> Result<(), PortError> {
-        absent("check")
+        absent()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_missing_is_said() {
+        let error = NoSearch.check().await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "this system failed to search, since it has no search index: the backend is unavailable"
+        );
+        assert!(error.is_retryable());
     }
 }

@@ -55,14 +55,6 @@ impl<Own: Args> CommandLine<Own> {
     }
 }
 
-/// Names this process among all of its kind, unless the settings do: by its host and its id.
-#[must_use]
-pub fn name(kind: &str, settings: &Settings) -> String {
-    let host = gethostname::gethostname();
-    let own = || format!("{kind}-{}-{}", host.to_string_lossy(), std::process::id());
-    settings.name.clone().unwrap_or_else(own)
-}
-
 /// Writes a document to standard output.
 ///
 /// # Errors

@@ -4,8 +4,8 @@ use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use chat_adapter_embedded::{Embedded, EmbeddedConfig, OpenError};
-use chat_adapter_mysql::{MySqlConfig, MySqlRepository};
-use chat_adapter_redis::{Redis, RedisConfig, RedisLimits};
+use chat_adapter_mysql::{MySqlConfig, MySqlRepository, OpenError as MySqlError};
+use chat_adapter_redis::{OpenError as RedisError, Redis, RedisConfig, RedisLimits};
 use chat_adapter_system::{SystemClock, SystemTokens};
 use chat_core::{
     ports::{Clock, Counter, Ports, Queue, Repository, SearchIndex, Tokens},
@@ -110,6 +110,66 @@ pub fn is_in_use(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(OpenError::InUse { .. }))
 }
 
+/// Asks each server that the settings name for a sign of life, as it is: without waiting for one that is
+/// not there, and without making or changing anything. The embedded set has none.
+///
+/// # Errors
+///
+/// Fails with the first that cannot be used.
+pub async fn check(settings: &Settings) -> Result<()> {
+    let Backend::Live {
+        repository,
+        counter,
+    } = &settings.backend
+    else {
+        return Ok(());
+    };
+    let asking_database = async {
+        let database = MySqlRepository::connect(&mysql(settings, repository)).await?;
+        database.check().await?;
+        database.close().await;
+        Ok::<_, anyhow::Error>(())
+    };
+    let asking_redis = async {
+        let (clock, tokens) = (Arc::new(SystemClock::new()), Arc::new(SystemTokens));
+        let redis = Redis::open(&redis(settings, counter), clock, tokens).await?;
+        redis.counter.check().await?;
+        redis.queue.check().await?;
+        Ok::<_, anyhow::Error>(())
+    };
+    let asking_database = async { asking_database.await.context(asking(DATABASE)) };
+    let asking_redis = async { asking_redis.await.context(asking(REDIS)) };
+    tokio::try_join!(asking_database, asking_redis)?;
+    Ok(())
+}
+
+fn asking((what, setting): Place) -> String {
+    format!("asking {what}, which {setting} names")
+}
+
+/// How the database is opened.
+fn mysql(settings: &Settings, url: &Secret) -> MySqlConfig {
+    MySqlConfig {
+        connections: settings.repository_connections,
+        ..MySqlConfig::new(url.reveal())
+    }
+}
+
+/// How Redis is opened.
+fn redis(settings: &Settings, url: &Secret) -> RedisConfig {
+    let high_bytes = settings.backlog_bytes;
+    RedisConfig {
+        shards: settings.shards,
+        limits: RedisLimits {
+            high_bytes,
+            low_bytes: high_bytes / 4 * 3,
+            keys: settings.idempotency_keys,
+            ..RedisLimits::default()
+        },
+        ..RedisConfig::new(url.reveal())
+    }
+}
+
 async fn embedded(folder: &Path, search: Option<&Path>, clock: &Arc<dyn Clock>) -> Result<Set> {
     let mut config = EmbeddedConfig::new(folder);
     if let Some(search) = search {
@@ -128,16 +188,22 @@ async fn live(
     tokens: &Arc<dyn Tokens>,
 ) -> Result<Set> {
     let give_up = Instant::now() + settings.wait_for;
-    let config = MySqlConfig {
-        connections: settings.repository_connections,
-        ..MySqlConfig::new(repository.reveal())
+    let opening_database = async {
+        let config = mysql(settings, repository);
+        let open = async || MySqlRepository::open(&config).await;
+        until_there(DATABASE, give_up, open, MySqlError::is_retryable).await
     };
-    let open = async || MySqlRepository::open(&config).await;
-    let is_absent = |error: &_| {
-        use chat_adapter_mysql::OpenError::{Busy, Server};
-        matches!(error, Server { .. } | Busy { .. })
+    let opening_redis = async {
+        let config = redis(settings, counter);
+        let open = async || Redis::open(&config, Arc::clone(clock), Arc::clone(tokens)).await;
+        let may_pass = |error: &_| match error {
+            RedisError::Unreachable { source, .. } => source.is_retryable(),
+            RedisError::Setting { .. } | RedisError::Unusable { .. } => false,
+        };
+        until_there(REDIS, give_up, open, may_pass).await
     };
-    let repository = until_there("the database", give_up, open, is_absent).await?;
+    // At once, so that a wrong setting of one is told before the other is waited for.
+    let (repository, redis) = tokio::try_join!(opening_database, opening_redis)?;
     let repository = Arc::new(repository);
     let fixed = repository.fix_shards(settings.shards).await;
     let fixed = fixed.context("asking the database for the number of shards")?;
@@ -145,34 +211,22 @@ async fn live(
         let sentence = format!("CHAT_SHARDS must be {fixed}, as at the first start of this system");
         return Err(SettingsError::new(sentence).into());
     }
-
-    let high_bytes = settings.backlog_bytes;
-    let config = RedisConfig {
-        shards: settings.shards,
-        limits: RedisLimits {
-            high_bytes,
-            low_bytes: high_bytes / 4 * 3,
-            keys: settings.idempotency_keys,
-            ..RedisLimits::default()
-        },
-        ..RedisConfig::new(counter.reveal())
-    };
-    let open = async || Redis::open(&config, Arc::clone(clock), Arc::clone(tokens)).await;
-    let is_absent = |error: &_| {
-        use chat_adapter_redis::OpenError::Unreachable;
-        matches!(error, Unreachable { .. })
-    };
-    let redis = until_there("Redis", give_up, open, is_absent).await?;
     tracing::warn!("there is no search index: searching answers 503");
     Ok(Set::Live { redis, repository })
 }
 
-/// Tries to open something until its server is there, or the time is up.
+/// A server, as it is called, and the setting that says where it is.
+type Place = (&'static str, &'static str);
+
+const DATABASE: Place = ("the database", "CHAT_REPOSITORY_URL");
+const REDIS: Place = ("Redis", "CHAT_COUNTER_URL");
+
+/// Tries to open something until its server is there, what is wrong cannot pass, or the time is up.
 async fn until_there<T, E: Error + Send + Sync + 'static>(
-    what: &str,
+    (what, setting): Place,
     give_up: Instant,
     open: impl AsyncFn() -> Result<T, E>,
-    is_absent: impl Fn(&E) -> bool,
+    may_pass: impl Fn(&E) -> bool,
 ) -> Result<T> {
     let mut attempts = 0_u64;
     loop {
@@ -183,7 +237,7 @@ async fn until_there<T, E: Error + Send + Sync + 'static>(
                 }
                 return Ok(opened);
             }
-            Err(error) if is_absent(&error) && Instant::now() < give_up => {
+            Err(error) if may_pass(&error) && Instant::now() < give_up => {
                 if attempts == 0 {
                     let left = give_up.duration_since(Instant::now()).as_secs();
                     let error = &error as &dyn Error;
@@ -192,7 +246,10 @@ async fn until_there<T, E: Error + Send + Sync + 'static>(
                 attempts += 1;
                 sleep(PAUSE).await;
             }
-            Err(error) => return Err(anyhow::Error::new(error).context(format!("opening {what}"))),
+            Err(error) => {
+                let error = anyhow::Error::new(error);
+                return Err(error.context(format!("opening {what}, which {setting} names")));
+            }
         }
     }
 }

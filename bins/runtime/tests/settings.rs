@@ -58,6 +58,16 @@ fn a_wrong_value_is_refused_by_name() {
         (["--repository-url", "gopher://x"], "--repository-url"),
         (["--repository-url", "amqp://x"], "--repository-url"),
         (["--counter-url", "redis://x"], "CHAT_COUNTER_URL"),
+        (["--counter-url", "redis:x"], "--counter-url"),
+        (["--counter-url", "redis:///0"], "--counter-url"),
+        (["--queue-url", "redis://host:port"], "--queue-url"),
+        (["--repository-url", "mysql://u:p@h"], "--repository-url"),
+        (["--repository-url", "mysql://u:p@h/"], "--repository-url"),
+        (
+            ["--repository-url", "mysql://u:p#w@h/d"],
+            "--repository-url",
+        ),
+        (["--metrics-listen", "9101"], "--metrics-listen"),
         (["--shards", "0"], "--shards"),
         (["--wait-for", "soon"], "--wait-for"),
         (["--name", "a b"], "--name"),
@@ -67,6 +77,12 @@ fn a_wrong_value_is_refused_by_name() {
         let sentence = refusal(&[&arguments.join("=")]);
         assert!(sentence.contains(named), "{sentence}");
     }
+}
+
+#[test]
+fn a_malformed_url_is_not_repeated() {
+    let sentence = refusal(&["--repository-url=mysql://u:hunter2#@h/d"]);
+    assert!(!sentence.contains("hunter2"), "{sentence}");
 }
 
 #[test]

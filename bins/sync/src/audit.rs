@@ -2,27 +2,21 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use chat_core::service::Reconciled;
-use chat_runtime::{
-    lifecycle::Shutdown,
-    program::{name, print},
-    settings::Settings,
-    wiring::{Wiring, is_in_use},
-};
+use chat_runtime::{program::print, running::Running, settings::Settings, wiring::is_in_use};
 
 /// Audits once, and tells what was repaired.
 pub(crate) async fn once(settings: &Settings) -> Result<()> {
-    let shutdown = Shutdown::on_signals(settings.shutdown)?;
-    let wiring = match Wiring::open(settings).await {
-        Ok(wiring) => wiring,
+    let running = match Running::open("sync", settings).await {
+        Ok(Some(running)) => running,
+        Ok(None) => bail!("the audit was stopped before it began"),
         Err(error) if is_in_use(&error) => {
             return print("nothing to do: the `api` that has the data folder audits it itself");
         }
         Err(error) => return Err(error),
     };
-    let holder = name("sync", settings);
-    let audit = wiring.services.reconciler.run_once(&holder);
-    let outcome = shutdown.soft.run_until_cancelled(audit).await;
-    shutdown.unless_hard(wiring.close()).await;
+    let audit = running.wiring.services.reconciler.run_once(&running.name);
+    let outcome = running.shutdown.soft.run_until_cancelled(audit).await;
+    running.close().await;
     let Some(outcome) = outcome else {
         bail!("the audit was stopped; what it repaired so far stays repaired");
     };

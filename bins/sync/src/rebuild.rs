@@ -11,12 +11,7 @@ use chat_core::{
     model::{JobProgress, JobState},
     service::Rebuilder,
 };
-use chat_runtime::{
-    lifecycle::Shutdown,
-    program::{name, print},
-    settings::Settings,
-    wiring::{Wiring, is_in_use},
-};
+use chat_runtime::{program::print, running::Running, settings::Settings, wiring::is_in_use};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, interval, sleep};
 
@@ -28,27 +23,31 @@ const LINE: Duration = Duration::from_secs(5);
 
 /// Rebuilds the index, or watches the process that does.
 pub(crate) async fn run(settings: &Settings) -> Result<()> {
-    let shutdown = Shutdown::on_signals(settings.shutdown)?;
-    let wiring = match Wiring::open(settings).await {
+    let running = match Running::open("sync", settings).await {
+        Ok(Some(running)) => running,
+        Ok(None) => bail!("the rebuild was stopped before it began"),
         Err(error) if is_in_use(&error) => {
             return Err(error.context(
                 "an `api` has the data folder and rebuilds the index itself when it is asked to: \
                  POST /api/v1/admin/search/rebuild",
             ));
         }
-        opened => opened?,
+        Err(error) => return Err(error),
     };
+    if !running.wiring.has_search() {
+        running.close().await;
+        bail!("this system has no search index that could be rebuilt");
+    }
     let begun = Instant::now();
-    let rebuilder = &wiring.services.rebuilder;
-    let holder = name("sync", settings);
+    let rebuilder = &running.wiring.services.rebuilder;
     let watched = async {
         tokio::select! {
-            done = until_done(rebuilder, &holder) => done,
+            done = until_done(rebuilder, &running.name) => done,
             failed = show(rebuilder) => match failed? {},
         }
     };
-    let outcome = shutdown.soft.run_until_cancelled(watched).await;
-    shutdown.unless_hard(wiring.close()).await;
+    let outcome = running.shutdown.soft.run_until_cancelled(watched).await;
+    running.close().await;
     let Some(outcome) = outcome else {
         bail!("the rebuild was stopped half-way; the old index serves until it is done again");
     };

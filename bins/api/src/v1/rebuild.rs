@@ -14,6 +14,7 @@ use super::example_moment;
 use crate::{
     admin::Credentials,
     answer::{Json, Moment},
+    error::Problem,
     group::Group,
     nullable::Nullable,
     refusal::{AdminReading, Refusal},
@@ -144,7 +145,8 @@ impl RebuildApi {
     #[tracing::instrument(name = "api.v1.rebuild.begin", level = "debug", skip_all)]
     async fn begin(&self, credentials: Credentials) -> Result<Begun, Refusal<AdminReading>> {
         credentials.admit(&self.admin)?;
-        let progress = self.rebuilder.request().await.map_err(ServiceError::from)?;
+        let asked = self.rebuilder.request().await.map_err(ServiceError::from);
+        let progress = asked.map_err(|error| Problem::from(error).of_rebuild())?;
         Ok(Begun::Begun(Json(progress.into())))
     }
 

@@ -35,7 +35,7 @@ impl Admin {
             (Some("open"), _) => Ok(Self::Open),
             (Some("off"), _) => Ok(Self::Off),
             (None, None) if listen.ip().to_canonical().is_loopback() => Ok(Self::Open),
-            (None, None) => Err(SettingsError(format!(
+            (None, None) => Err(SettingsError::new(format!(
                 "CHAT_LISTEN={listen} can be reached from other machines, so set CHAT_ADMIN_KEY, \
                  or say CHAT_ADMIN=open to let everybody use the admin endpoints"
             ))),

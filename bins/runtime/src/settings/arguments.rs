@@ -19,6 +19,16 @@ pub struct Arguments {
     #[arg(default_value = "127.0.0.1:8080")]
     pub listen: OsString,
 
+    /// The address that `worker` and `sync` serve `/metrics`, `/health/live` and `/health/ready` on, its own
+    /// for each process, such as `127.0.0.1:9101`; without it they serve nothing.
+    #[arg(
+        long,
+        env = "CHAT_METRICS_LISTEN",
+        value_name = "ADDRESS",
+        global = true
+    )]
+    pub metrics_listen: Option<OsString>,
+
     /// The folder of the embedded set, made where it is missing.
     #[arg(
         long,
@@ -93,7 +103,8 @@ pub struct Arguments {
     pub wait_for: OsString,
 
     /// What a `worker` or `sync` calls itself, different for each that runs at once; one that starts
-    /// again under its name goes on with what it held; by default of its host and process id.
+    /// again under its name goes on with what it held at once; by default of its host, its process id
+    /// and chance, so that others take over within half a minute what it held.
     #[arg(long, env = "CHAT_NAME", value_name = "NAME", global = true)]
     pub name: Option<OsString>,
 

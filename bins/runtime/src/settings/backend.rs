@@ -125,10 +125,9 @@ impl Backend {
                     counter,
                 })
             }
-            _ => Err(SettingsError(
+            _ => Err(SettingsError::new(
                 "CHAT_REPOSITORY_URL, CHAT_COUNTER_URL, CHAT_QUEUE_URL and CHAT_SEARCH_URL must all be \
-                 embedded or all be servers, because a mixture would number in two places"
-                    .to_owned(),
+                 embedded or all be servers, because a mixture would number in two places",
             )),
         }
     }
@@ -155,13 +154,26 @@ impl Url {
             ));
         }
         let known = live.iter().copied().find(|known| *known == scheme);
-        let live = |scheme| Self::Live(scheme, Secret::new(&text));
-        known.map(live).ok_or_else(|| {
+        let known = known.ok_or_else(|| {
             let schemes = kind.live.join(", ");
             given.refuse(
                 setting,
                 format_args!("a URL of one of these schemes: {embedded}, {schemes}"),
             )
-        })
+        })?;
+        // The value may hold a password, so it is not repeated.
+        let has_host = |url: &url::Url| url.host_str().is_some_and(|host| !host.is_empty());
+        let url = url::Url::parse(&text).ok().filter(has_host);
+        let url = url.ok_or_else(|| {
+            let wanted = format_args!(
+                "`{known}://` with a host, in which `@`, `:`, `/`, `?`, `#` and `%` of a user or \
+                 password are written as %40, %3A, %2F, %3F, %23 and %25"
+            );
+            given.refuse(setting, wanted)
+        })?;
+        if known == "mysql" && url.path().trim_start_matches('/').is_empty() {
+            return Err(given.refuse(setting, "a URL that ends with `/` and a database's name"));
+        }
+        Ok(Self::Live(known, Secret::new(&text)))
     }
 }

@@ -10,7 +10,7 @@ use super::{SettingsError, source};
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, OsString>, SettingsError> {
     let text = fs::read_to_string(path).map_err(|error| {
         let path = path.display();
-        SettingsError(format!(
+        SettingsError::new(format!(
             "the file `{path}` that CHAT_CONFIG or --config names: {error}"
         ))
     })?;
@@ -29,7 +29,7 @@ fn parse(text: &str, file: &str) -> Result<BTreeMap<String, OsString>, SettingsE
             .lines()
             .next()
             .unwrap_or("it cannot be read");
-        SettingsError(format!(
+        SettingsError::new(format!(
             "the file `{file}` is no TOML in line {line}: {reason}"
         ))
     })?;
@@ -39,14 +39,16 @@ fn parse(text: &str, file: &str) -> Result<BTreeMap<String, OsString>, SettingsE
             .iter()
             .any(|argument| argument.get_id().as_str() == key);
         if !known || key == "config" {
-            return Err(SettingsError(format!("`{key}` in `{file}` is no setting")));
+            return Err(SettingsError::new(format!(
+                "`{key}` in `{file}` is no setting"
+            )));
         }
         let value = match value {
             Value::String(text) => text,
             Value::Integer(number) => number.to_string(),
             _ => {
                 let wanted = "must be a text or a whole number";
-                return Err(SettingsError(format!(
+                return Err(SettingsError::new(format!(
                     "the setting `{key}` in `{file}` {wanted}"
                 )));
             }

@@ -36,6 +36,8 @@ pub enum LogForm {
 pub struct Settings {
     /// Where `api` listens.
     pub listen: SocketAddr,
+    /// Where `worker` and `sync` serve what they count, if anywhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// What keeps, numbers and carries.
     pub backend: Backend,
     /// How many parts the counter's data is cut into.
@@ -73,10 +75,11 @@ impl Settings {
     ///
     /// Fails with one sentence about the first setting that is wrong.
     pub fn try_from_given(given: &Given) -> Result<Self, SettingsError> {
-        let listen = given.listen("listen")?;
+        let listen = given.address("listen")?;
         let data = PathBuf::from(given.required("data")?);
         Ok(Self {
             listen,
+            metrics_listen: given.optional_address("metrics_listen")?,
             backend: Backend::try_from_given(given, data)?,
             shards: given.number("shards", 1..=256)?,
             backlog_bytes: given.number::<u64>("backlog_megabytes", 1..=1_000_000)? << 20,

@@ -12,7 +12,7 @@ use super::{Arguments, LogForm, file};
 /// Why the program does not start: one sentence that names the setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct SettingsError(pub(super) String);
+pub struct SettingsError(String);
 
 impl SettingsError {
     /// Refuses a setting with a sentence that names it.
@@ -115,8 +115,8 @@ impl Given {
     /// Refuses the value of `name`, saying what it must be.
     pub(super) fn refuse(&self, name: &str, wanted: impl fmt::Display) -> SettingsError {
         match self.values.get(name) {
-            Some((_, origin)) => SettingsError(format!("{origin} must be {wanted}")),
-            None => SettingsError(format!("the setting `{name}` must be {wanted}")),
+            Some((_, origin)) => SettingsError::new(format!("{origin} must be {wanted}")),
+            None => SettingsError::new(format!("the setting `{name}` must be {wanted}")),
         }
     }
 
@@ -158,9 +158,16 @@ impl Given {
         self.text(name)?.ok_or_else(|| self.refuse(name, "given"))
     }
 
-    pub(super) fn listen(&self, name: &str) -> Result<SocketAddr, SettingsError> {
-        let text = self.required_text(name)?;
-        text.parse().map_err(|_| {
+    pub(super) fn address(&self, name: &str) -> Result<SocketAddr, SettingsError> {
+        self.optional_address(name)?
+            .ok_or_else(|| self.refuse(name, "given"))
+    }
+
+    pub(super) fn optional_address(&self, name: &str) -> Result<Option<SocketAddr>, SettingsError> {
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
+        text.parse().map(Some).map_err(|_| {
             let wanted = "an IP address with a port, such as 127.0.0.1:8080";
             self.refuse(name, format_args!("{wanted}, and `{text}` is none"))
         })

@@ -6,8 +6,10 @@ use std::{
     time::Duration,
 };
 
-use chat_api::server::{Room, serve};
-use chat_runtime::lifecycle::Shutdown;
+use chat_runtime::{
+    lifecycle::Shutdown,
+    server::{Room, serve},
+};
 use poem::{EndpointExt as _, IntoResponse as _, endpoint::make_sync};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::{

@@ -1,4 +1,4 @@
-//! Whether what the server stands on works.
+//! Whether what a program stands on works.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 /// How long a sign of life may take.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// What the server stands on.
+/// What a program stands on.
 #[derive(Clone)]
 pub struct Vitals {
     repository: Arc<dyn Repository>,
@@ -30,6 +30,55 @@ pub struct Signs {
     pub queue: Result<(), String>,
     /// What finds messages.
     pub search: Result<(), String>,
+}
+
+/// What the signs mean for the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Everything works.
+    Ready,
+    /// Everything works but search.
+    Degraded,
+    /// Something is down that is always needed.
+    Down,
+}
+
+impl State {
+    /// What it is called.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Degraded => "degraded",
+            Self::Down => "down",
+        }
+    }
+}
+
+impl Signs {
+    /// Each by its name.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, &Result<(), String>); 4] {
+        [
+            ("repository", &self.repository),
+            ("counter", &self.counter),
+            ("queue", &self.queue),
+            ("search", &self.search),
+        ]
+    }
+
+    /// What they mean for the whole.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let needed = [&self.repository, &self.counter, &self.queue];
+        if needed.into_iter().any(Result::is_err) {
+            State::Down
+        } else if self.search.is_err() {
+            State::Degraded
+        } else {
+            State::Ready
+        }
+    }
 }
 
 impl Vitals {

@@ -2,7 +2,6 @@
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
-use chat_runtime::lifecycle::Shutdown;
 use http_body_util::combinators::BoxBody;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -20,6 +19,7 @@ use super::{
     arriving::Arriving,
     watched::{Activity, Phase, Watched},
 };
+use crate::lifecycle::Shutdown;
 
 /// How long a client may keep a connection without getting on: idle, with half a request, or with an
 /// answer that it does not take. It is closed after one to two of these.

@@ -5,7 +5,6 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use chat_runtime::lifecycle::Shutdown;
 use poem::{Endpoint, Response};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
@@ -13,6 +12,8 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
+
+use crate::lifecycle::Shutdown;
 
 mod arriving;
 mod connection;
@@ -44,6 +45,7 @@ where
 
 /// Room for a number of connections.
 pub struct Room {
+    most: usize,
     permits: Arc<Semaphore>,
     open: Gauge,
 }
@@ -53,7 +55,11 @@ impl Room {
     #[must_use]
     pub fn new(most: usize, open: Gauge) -> Self {
         let permits = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Self { permits, open }
+        Self {
+            most,
+            permits,
+            open,
+        }
     }
 }
 
@@ -104,7 +110,10 @@ impl Acceptor {
         }
         if !self.is_full {
             self.is_full = true;
-            tracing::warn!("as many connections are open as CHAT_MAX_CONNECTIONS allows");
+            tracing::warn!(
+                most = self.room.most,
+                "as many connections are open as there may be (CHAT_MAX_CONNECTIONS for `api`)"
+            );
         }
         let permit = Arc::clone(&self.room.permits).acquire_owned().await;
         permit.expect("nobody closes the semaphore")

@@ -1,0 +1,37 @@
+//! The programs on servers of the test's own: how they start there, what they tell of themselves, and how
+//! they go on when a server came back with less than it had.
+
+mod restoring;
+mod starting;
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::{Context as _, Result};
+use chat_system::{
+    process::Launch,
+    program::{Program, free_port},
+};
+
+const SERVERS: [&str; 2] = ["mariadb", "redis"];
+
+/// The settings that lead the programs to servers.
+const URLS: [&str; 3] = ["CHAT_REPOSITORY_URL", "CHAT_COUNTER_URL", "CHAT_QUEUE_URL"];
+
+/// Starts a program in a folder below; what serves no API serves its metrics instead.
+async fn start(folder: &Path, name: &str, settings: &BTreeMap<String, String>) -> Result<Program> {
+    let folder = folder.join(name);
+    std::fs::create_dir_all(&folder)?;
+    let urls: Vec<_> = URLS
+        .iter()
+        .map(|name| (*name, settings[*name].as_str()))
+        .collect();
+    if name == "api" {
+        return Program::api(&folder, &urls).await;
+    }
+    let address = format!("127.0.0.1:{}", free_port()?);
+    let launch = Launch::of(name, &folder)?.with("CHAT_METRICS_LISTEN", &address);
+    let launch = urls
+        .into_iter()
+        .fold(launch, |launch, (name, value)| launch.with(name, value));
+    Program::start(launch, address.parse().context("an address")?).await
+}

@@ -1,0 +1,129 @@
+//! A server that was restored from a backup, or came back with nothing: what was kept is there, and what
+//! is created goes on above every number that anybody can still know.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use chat_system::{
+    client::Client,
+    program::{Program, scratch},
+    services::Services,
+    stage::{eventually, numbers},
+};
+use serde_json::json;
+
+use crate::{SERVERS, start};
+
+/// How far numbers leap where nobody can tell what was given.
+const LEAP: u64 = 65_536;
+
+/// The programs that run, and where they are.
+struct System {
+    programs: BTreeMap<&'static str, Program>,
+}
+
+impl System {
+    async fn start(services: &Services, folder: &Path) -> Result<Self> {
+        services.up(&SERVERS).await?;
+        let settings = services.settings().await?;
+        let mut programs = BTreeMap::new();
+        for name in ["api", "worker", "sync"] {
+            programs.insert(name, start(folder, name, &settings).await?);
+        }
+        Ok(Self { programs })
+    }
+
+    fn client(&self) -> Client {
+        self.programs["api"].client()
+    }
+
+    async fn stop(mut self) -> Result<()> {
+        for (name, program) in &mut self.programs {
+            let status = program.stop(Duration::from_secs(10)).await?;
+            ensure!(status.success(), "{name} ended with {status}");
+        }
+        Ok(())
+    }
+
+    /// Creates a message and answers its number.
+    async fn send(&self, messages: &str) -> Result<u64> {
+        let body = json!({"body": "hello"});
+        let message = self.client().post(messages, &body).await?.expect(201)?;
+        message["number"].as_u64().context("a number")
+    }
+
+    /// Waits until the database holds so many messages of the chat, and answers their numbers.
+    async fn stored(&self, chat: &str, wanted: u64) -> Result<Vec<u64>> {
+        eventually("the messages are stored and counted", || async {
+            let counted = self.client().get(chat).await?.expect(200)?;
+            Ok((counted["messages_count"] == wanted).then_some(()))
+        })
+        .await?;
+        let page = self.client().get(&format!("{chat}/messages")).await?;
+        Ok(numbers(&page.expect(200)?))
+    }
+}
+
+#[tokio::test]
+async fn what_a_restored_server_forgot_is_never_numbered_again() -> Result<()> {
+    let name = "what_a_restored_server_forgot";
+    let Some(services) = Services::find(name)? else {
+        return Ok(());
+    };
+    let folder = scratch()?;
+    let (data, backup) = (
+        services.folder().join("mariadb/data"),
+        folder.path().join("backup"),
+    );
+
+    let system = System::start(&services, folder.path()).await?;
+    let application = json!({"name": "restored"});
+    let mut client = system.client();
+    let made = client.post("/api/v1/applications", &application).await?;
+    let token = made.expect(201)?["token"].take();
+    let token = token.as_str().context("a token")?;
+    let chat = format!("/api/v1/applications/{token}/chats/1");
+    let (chats, messages) = (
+        format!("/api/v1/applications/{token}/chats"),
+        format!("{chat}/messages"),
+    );
+    client.post(&chats, &json!({})).await?.expect(201)?;
+    for number in 1..=3 {
+        assert_eq!(system.send(&messages).await?, number);
+    }
+    assert_eq!(system.stored(&chat, 3).await?, [1, 2, 3]);
+    system.stop().await?;
+    services.run("down", &["--keep", "mariadb"]).await?;
+    copy(&data, &backup)?;
+
+    // The database is restored, and Redis is as it was: the numbers after the backup are a gap.
+    let system = System::start(&services, folder.path()).await?;
+    for number in 4..=5 {
+        assert_eq!(system.send(&messages).await?, number);
+    }
+    assert_eq!(system.stored(&chat, 5).await?, [1, 2, 3, 4, 5]);
+    system.stop().await?;
+    services.run("down", &["--keep", "mariadb"]).await?;
+    fs::remove_dir_all(&data)?;
+    copy(&backup, &data)?;
+    let system = System::start(&services, folder.path()).await?;
+    assert_eq!(system.send(&messages).await?, 6);
+    assert_eq!(system.stored(&chat, 4).await?, [1, 2, 3, 6]);
+    system.stop().await?;
+
+    // Redis comes back with nothing: whatever it may have given is leapt over.
+    services.run("down", &["redis"]).await?;
+    let system = System::start(&services, folder.path()).await?;
+    let number = system.send(&messages).await?;
+    assert_eq!(number, 6 + LEAP + 1);
+    assert_eq!(system.stored(&chat, 5).await?, [1, 2, 3, 6, number]);
+    assert_eq!(system.send(&messages).await?, number + 1);
+    system.stop().await
+}
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status();
+    ensure!(copied.context("copying")?.success(), "cp -a failed");
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! What a start waits for, what stops it, and what the programs tell of themselves then.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use chat_system::{
+    client::{Call, Client},
+    exposition::Exposition,
+    invocation::{Ended, Invocation},
+    program::scratch,
+    services::{Services, ask_mariadb},
+    stage::eventually,
+};
+use serde_json::{Value, json};
+
+use crate::{SERVERS, URLS, start};
+
+/// What a health check has for all its questions, and some time to start.
+const HEALTHCHECK: Duration = Duration::from_secs(7);
+
+/// Less than a start waits for servers that are not there.
+const AT_ONCE: Duration = Duration::from_secs(20);
+
+/// Prepares a run of a program with settings that lead to servers.
+fn on(settings: &BTreeMap<String, String>, name: &str) -> Result<Invocation> {
+    let invocation = Invocation::of(name)?;
+    Ok(URLS.iter().fold(invocation, |invocation, name| {
+        invocation.with(name, &settings[*name])
+    }))
+}
+
+/// Checks that a program has failed, and that its last line holds all of `named`.
+fn expect_failure(ended: &Ended, named: &[&str]) -> Result<()> {
+    ensure!(ended.code == Some(1), "{ended:?}");
+    let line = ended.stderr.lines().last().context("nothing was said")?;
+    for name in named {
+        ensure!(line.contains(name), "no `{name}` in: {line}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_health_check_asks_and_changes_nothing_and_waits_for_nobody() -> Result<()> {
+    let Some(services) = Services::find("a_health_check")? else {
+        return Ok(());
+    };
+    services.up(&SERVERS).await?;
+    let settings = services.settings().await?;
+    let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'chat'";
+    for name in ["worker", "sync"] {
+        let asking = on(&settings, name)?.argument("healthcheck");
+        let ended = asking.within(HEALTHCHECK).run().await?;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert_eq!(ended.output().lines().count(), 1, "{ended:?}");
+        assert_eq!(ask_mariadb(&settings, tables).await?, "0");
+    }
+    // Whoever starts makes the tables.
+    let ended = on(&settings, "sync")?.argument("--once").run().await?;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_ne!(ask_mariadb(&settings, tables).await?, "0");
+    for (server, named) in [
+        ("redis", "CHAT_COUNTER_URL"),
+        ("mariadb", "CHAT_REPOSITORY_URL"),
+    ] {
+        services.kill(server).await?;
+        for name in ["worker", "sync"] {
+            let asking = on(&settings, name)?.argument("healthcheck");
+            let ended = asking.within(HEALTHCHECK).run().await?;
+            expect_failure(&ended, &[named])?;
+            assert_eq!(ended.output().lines().count(), 1, "{ended:?}");
+        }
+        services.up(&[server]).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_waiting_cannot_mend_stops_the_start_at_once() -> Result<()> {
+    let Some(services) = Services::find("what_waiting_cannot_mend")? else {
+        return Ok(());
+    };
+    services.up(&SERVERS).await?;
+    let settings = services.settings().await?;
+    let database = &settings[URLS[0]];
+    let (_, place) = database.rsplit_once('@').context("a user")?;
+    let redis = &settings[URLS[1]];
+    for (setting, wrong) in [
+        (URLS[0], format!("mysql://chat:guess@{place}")),
+        (URLS[0], format!("{database}?ssl-mode=VERIFY_IDENTITY")),
+        (URLS[1], redis.replace("redis://", "redis://:guess@")),
+    ] {
+        let mut settings = settings.clone();
+        settings.insert(setting.to_owned(), wrong.clone());
+        settings.insert(URLS[2].to_owned(), settings[URLS[1]].clone());
+        let ended = on(&settings, "worker")?.within(AT_ONCE).run().await?;
+        expect_failure(&ended, &[setting])?;
+        assert!(!ended.output().contains("guess"), "{ended:?}");
+    }
+    // What is not there is waited for, and named in the end.
+    services.run("down", &["--keep"]).await?;
+    let waiting = on(&settings, "worker")?.with("CHAT_WAIT_FOR", "1");
+    let ended = waiting.within(AT_ONCE).run().await?;
+    expect_failure(&ended, &["CHAT_"])?;
+    assert!(ended.stderr.contains("waiting up to"), "{ended:?}");
+    Ok(())
+}
+
+/// What a program counts, each by its name.
+async fn counts(client: &mut Client) -> Result<BTreeMap<String, f64>> {
+    let exposition = Exposition::read(&client.get("/metrics").await?)?;
+    let samples = exposition.samples.into_iter();
+    Ok(samples.map(|sample| (sample.name, sample.value)).collect())
+}
+
+#[tokio::test]
+async fn each_program_tells_what_it_does_itself_and_nothing_else() -> Result<()> {
+    let Some(services) = Services::find("each_program_tells_what_it_does")? else {
+        return Ok(());
+    };
+    services.up(&SERVERS).await?;
+    let settings = services.settings().await?;
+    let folder = scratch()?;
+    let mut programs = BTreeMap::new();
+    for name in ["api", "worker", "sync"] {
+        programs.insert(name, start(folder.path(), name, &settings).await?);
+    }
+    let mut client = programs["api"].client();
+    let application = client
+        .post("/api/v1/applications", &json!({"name": "counted"}))
+        .await?
+        .expect(201)?;
+    let token = application["token"].as_str().context("a token")?;
+    let chats = format!("/api/v1/applications/{token}/chats");
+    client.post(&chats, &json!({})).await?.expect(201)?;
+    let worker = &programs["worker"];
+    eventually("the worker counts what it stored", || async {
+        let counts = counts(&mut worker.client()).await?;
+        Ok((counts.get("chat_stored_total") == Some(&1.0)).then_some(()))
+    })
+    .await?;
+
+    for (name, told) in [
+        ("api", "chat_http_requests_total"),
+        ("worker", "chat_stored_total"),
+        ("sync", "chat_counts_repaired_total"),
+    ] {
+        let counts = counts(&mut programs[name].client()).await?;
+        for of in [
+            "chat_http_requests_total",
+            "chat_stored_total",
+            "chat_counts_repaired_total",
+        ] {
+            assert_eq!(counts.contains_key(of), of == told, "{of} of {name}");
+        }
+        assert!(counts.contains_key("chat_dependency_up"), "{name}");
+        let mut client = programs[name].client();
+        let ready = client.get("/health/ready").await?.expect(200)?;
+        assert_eq!(ready["dependencies"]["counter"]["status"], "up", "{name}");
+        assert_eq!(ready["dependencies"]["queue"]["detail"], Value::Null);
+    }
+
+    // There is no search on this set, and so nothing that could be rebuilt.
+    let rebuild = Call::try_new("POST".parse()?, "/api/v1/admin/search/rebuild")?;
+    let refused = client.send(&rebuild).await?.expect(503)?;
+    assert_eq!(refused["code"], "unavailable");
+    let sentence = refused["detail"].as_str().unwrap_or_default();
+    assert!(sentence.contains("no search index"), "{refused}");
+    let asking = on(&settings, "sync")?.argument("rebuild-search");
+    expect_failure(&asking.run().await?, &["no search index"])?;
+    let generations = "SELECT COUNT(*) FROM chat.generations";
+    assert_eq!(ask_mariadb(&settings, generations).await?, "0");
+
+    for (name, program) in &mut programs {
+        let status = program.stop(Duration::from_secs(10)).await?;
+        assert_eq!(status.code(), Some(0), "{name}");
+        let after = program.client().get("/metrics").await;
+        assert!(after.is_err(), "{name} still listens");
+    }
+    Ok(())
+}
