@@ -54,11 +54,8 @@ mod tests {
         let first = migrator().iter().next().unwrap().clone();
         assert_eq!(first.version, 20_261_121_000_000);
         assert_eq!(&*first.description, "create schema");
-        let sum: String = first
-            .checksum
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let bytes = first.checksum.iter();
+        let sum = bytes.fold(String::new(), |sum, byte| format!("{sum}{byte:02x}"));
         assert_eq!(
             sum,
             "9cdfe11fbd98df09014eca6923e26d4e8c5bc64d61b5e78eb6e6bc033070cc97fdf11ea3d4f235b3de55d33ac3ed877d"

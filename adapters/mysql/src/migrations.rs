@@ -54,11 +54,8 @@ mod tests {
         let first = migrator().iter().next().unwrap().clone();
         assert_eq!(first.version, 20_261_121_000_000);
         assert_eq!(&*first.description, "create schema");
-        let sum: String = first
-            .checksum
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let bytes = first.checksum.iter();
+        let sum = bytes.fold(String::new(), |sum, byte| format!("{sum}{byte:02x}"));
         assert_eq!(
             sum,
             "06cee4d4c01cd76c28948556087c31cb6065c49d356c9c6283f48180c1ec820ca83043663e146d2e7942777ce39c21f4"

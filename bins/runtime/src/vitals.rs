@@ -57,7 +57,6 @@ impl State {
 
 impl Signs {
     /// Each by its name.
-    #[must_use]
     pub fn named(&self) -> [(&'static str, &Result<(), String>); 4] {
         [
             ("repository", &self.repository),

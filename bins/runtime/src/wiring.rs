@@ -139,7 +139,7 @@ pub async fn check(settings: &Settings) -> Result<()> {
     };
     let asking_database = async { asking_database.await.context(asking(DATABASE)) };
     let asking_redis = async { asking_redis.await.context(asking(REDIS)) };
-    tokio::try_join!(asking_database, asking_redis)?;
+    tokio::try_join!(Box::pin(asking_database), Box::pin(asking_redis))?;
     Ok(())
 }
 
@@ -203,7 +203,8 @@ async fn live(
         until_there(REDIS, give_up, open, may_pass).await
     };
     // At once, so that a wrong setting of one is told before the other is waited for.
-    let (repository, redis) = tokio::try_join!(opening_database, opening_redis)?;
+    let (repository, redis) =
+        tokio::try_join!(Box::pin(opening_database), Box::pin(opening_redis))?;
     let repository = Arc::new(repository);
     let fixed = repository.fix_shards(settings.shards).await;
     let fixed = fixed.context("asking the database for the number of shards")?;

@@ -141,7 +141,7 @@ impl Services {
         }
         if self.kept.is_dir() {
             // Shown where the test fails, and nowhere else.
-            println!("what its servers said is in `{}`", self.kept.display());
+            eprintln!("what its servers said is in `{}`", self.kept.display());
         }
         Ok(())
     }
@@ -150,7 +150,7 @@ impl Services {
 impl Drop for Services {
     fn drop(&mut self) {
         if let Err(error) = self.keep_logs() {
-            println!("what its servers said is lost: {error:#}");
+            eprintln!("what its servers said is lost: {error:#}");
         }
         // Where it fails, servers are left over that do no harm.
         drop(
