@@ -19,7 +19,7 @@
 //! | key | type | what it holds |
 //! |---|---|---|
 //! | `7:3c` | string | epoch and last number, `2:41`; or `-` for deleted |
-//! | `7:3p` | sorted set | by number: stream id, size and uid of what is pending |
+//! | `7:3p` | list | what is pending, by number: number, stream id, size and uid |
 //! | `7:3l` | string | the lease of whoever may seed it |
 //! | `7i…` | string | an idempotency key of application 7: digest, number, time |
 

@@ -35,10 +35,8 @@ pub(crate) struct PendingReader {
 struct Part {
     issued: Option<u64>,
     highest_pending: u64,
-    /// How many pending numbers were found, readable or not.
-    looked: u64,
-    /// The last of them.
-    last: u64,
+    /// The last number that was looked at, readable or not; `None` once nothing is left of the range.
+    last: Option<Number>,
     creations: Vec<Creation>,
 }
 
@@ -85,30 +83,26 @@ impl PendingReader {
         let Part {
             issued,
             highest_pending,
-            mut looked,
             mut last,
             mut creations,
         } = self.part(sequence, range, limit).await?;
-        let mut asked = limit;
         let mut rest = *range;
         // What this program cannot read is passed over, and must not look like the end of the range.
-        while creations.len() < limit && looked >= asked as u64 {
-            let Ok(number) = Number::try_new(last) else {
-                break;
-            };
+        while let Some(number) = last
+            && !PendingPage::is_enough(&creations, limit)
+        {
             rest = rest.beyond(number);
             if rest.is_empty() {
                 break;
             }
-            asked = limit - creations.len();
-            let part = self.part(sequence, &rest, asked).await?;
+            let part = self.part(sequence, &rest, limit - creations.len()).await?;
             creations.extend(part.creations);
-            (looked, last) = (part.looked, part.last);
+            last = part.last;
         }
         Ok(PendingPage {
             issued,
             highest_pending,
-            creations,
+            creations: PendingPage::take(creations, limit),
         })
     }
 
@@ -133,14 +127,14 @@ impl PendingReader {
             .with(range.first())
             .with(range.last())
             .with(limit)
+            .with(PendingPage::BYTES)
             .with(order);
         let answer = self.scripts.pending.run(&self.server, &call).await?;
         let mut answer = reply::list(answer)?.into_iter();
         let mut next = || answer.next().unwrap_or_default();
         let (mark, counter) = (reply::text(next())?, reply::text(next())?);
         let highest_pending = reply::number(next())?;
-        let looked = reply::number(next())?;
-        let last = reply::number(next())?;
+        let last = Number::try_new(reply::number(next())?).ok();
         let mut creations = Vec::new();
         for fields in answer {
             creations.extend(Fields::parse(fields)?.creation());
@@ -148,7 +142,6 @@ impl PendingReader {
         Ok(Part {
             issued: issued(&mark, &counter),
             highest_pending,
-            looked,
             last,
             creations,
         })

@@ -16,14 +16,21 @@ pub(crate) struct Identity {
 
 /// A script that may run on any server that is asked.
 pub(crate) struct Script {
-    text: &'static str,
+    text: String,
     hash: String,
 }
 
+/// How to find what is pending, for the scripts that need it.
+const FIND: &str = include_str!("scripts/find.lua");
+
+/// Lets a script write while memory is full, which must be its first line.
+const ALLOW_OOM: &str = "#!lua flags=allow-oom\n";
+
 impl Script {
-    fn new(text: &'static str) -> Self {
+    fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
         // Of the driver's type only the hash is used: invoking it would load what must not be loaded.
-        let hash = redis::Script::new(text).get_hash().to_owned();
+        let hash = redis::Script::new(&text).get_hash().to_owned();
         Self { text, hash }
     }
 
@@ -31,7 +38,7 @@ impl Script {
     pub(crate) async fn run(&self, server: &Server, call: &Call) -> Result<Value, Failure> {
         match server.ask(&call.command("EVALSHA", &self.hash)).await {
             Err(failure) if failure.is("NOSCRIPT") => {
-                server.ask(&call.command("EVAL", self.text)).await
+                server.ask(&call.command("EVAL", &self.text)).await
             }
             answer => answer,
         }
@@ -39,7 +46,7 @@ impl Script {
 
     /// The command that brings the script along, for a connection of its own.
     pub(crate) fn command(&self, call: &Call) -> Cmd {
-        call.command("EVAL", self.text)
+        call.command("EVAL", &self.text)
     }
 }
 
@@ -64,20 +71,24 @@ pub(crate) struct Scripts {
 impl Scripts {
     pub(crate) fn new() -> Self {
         Self {
-            acknowledge: Script::new(include_str!("scripts/acknowledge.lua")),
+            acknowledge: Script::new([FIND, include_str!("scripts/acknowledge.lua")].concat()),
             backlog: Script::new(include_str!("scripts/backlog.lua")),
-            confirm: Script::new(include_str!("scripts/confirm.lua")),
+            confirm: Script::new([FIND, include_str!("scripts/confirm.lua")].concat()),
             give_back: Script::new(include_str!("scripts/give_back.lua")),
             leave: Script::new(include_str!("scripts/leave.lua")),
-            mark_deleted: Script::new(include_str!("scripts/mark_deleted.lua")),
+            mark_deleted: Script::new(
+                [ALLOW_OOM, include_str!("scripts/mark_deleted.lua")].concat(),
+            ),
             open: Script::new(include_str!("scripts/open.lua")),
-            pending: Script::new(include_str!("scripts/pending.lua")),
+            pending: Script::new([FIND, include_str!("scripts/pending.lua")].concat()),
             probe: Script::new(include_str!("scripts/probe.lua")),
             publish: Script::new(include_str!("scripts/publish.lua")),
-            set_aside: Script::new(include_str!("scripts/set_aside.lua")),
-            settle: Script::new(include_str!("scripts/settle.lua")),
+            set_aside: Script::new(
+                [ALLOW_OOM, FIND, include_str!("scripts/set_aside.lua")].concat(),
+            ),
+            settle: Script::new([FIND, include_str!("scripts/settle.lua")].concat()),
             tidy: Script::new(include_str!("scripts/tidy.lua")),
-            waiting: Script::new(include_str!("scripts/waiting.lua")),
+            waiting: Script::new([FIND, include_str!("scripts/waiting.lua")].concat()),
         }
     }
 }
@@ -89,7 +100,7 @@ pub(crate) fn create(identity: &Identity, epoch: Epoch, limits: &RedisLimits) ->
 
 /// The text of the script that seeds, for one run of the server and one epoch.
 pub(crate) fn seed(identity: &Identity, epoch: Epoch, limits: &RedisLimits) -> String {
-    head(identity, epoch, limits) + include_str!("scripts/seed.lua")
+    head(identity, epoch, limits) + FIND + include_str!("scripts/seed.lua")
 }
 
 fn head(identity: &Identity, epoch: Epoch, limits: &RedisLimits) -> String {

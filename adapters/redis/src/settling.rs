@@ -73,30 +73,31 @@ impl Settler {
         settlements: &[&Settlement],
         epoch: Epoch,
     ) -> Result<Option<(Shard, Epoch)>, Failure> {
-        let mut places: BTreeMap<Sequence, usize> = BTreeMap::new();
+        let mut sequences: BTreeMap<Sequence, Vec<&Settlement>> = BTreeMap::new();
         for settlement in settlements {
-            places.insert(settlement.sequence, 0);
+            let of_sequence = sequences.entry(settlement.sequence).or_default();
+            of_sequence.push(settlement);
         }
         let kinds = ['e', 'b', 'q', 'k', 'd', 'f'];
         let mut call = Call::on(kinds.map(|kind| self.keys.of_shard(shard, kind)))
             .with(GROUP)
             .with(epoch.get())
             .with(millis(self.idle))
-            .with(places.len());
-        for (at, (sequence, place)) in places.iter_mut().enumerate() {
-            *place = at + 1;
+            .with(sequences.len());
+        for (sequence, settlements) in &mut sequences {
+            settlements.sort_unstable_by_key(|settlement| settlement.number);
             call.add_key(self.keys.of(sequence, 'p'));
             call.add_key(self.keys.of(sequence, 'c'));
             call.add_key(self.keys.of(&chats_of(sequence), 'p'));
             call.add(chat_number(sequence));
+            call.add(settlements.len());
         }
-        for settlement in settlements {
+        for settlement in sequences.into_values().flatten() {
             let receipt = settlement.receipt.as_ref();
             let entry = receipt
                 .and_then(|receipt| Place::parse(&receipt.0, &self.keys))
                 .filter(|place| place.shard == shard)
                 .map_or_else(String::new, |place| id(place.position));
-            call.add(places.get(&settlement.sequence).copied().unwrap_or(1));
             call.add(settlement.number.get());
             call.add(settlement.uid.to_bytes().as_slice());
             call.add(entry);

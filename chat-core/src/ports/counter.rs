@@ -353,8 +353,14 @@ impl PendingPage {
     /// Says whether a page of up to `limit` creations ended before its range may have.
     #[must_use]
     pub fn is_full(&self, limit: usize) -> bool {
-        let bytes = self.creations.iter().map(|it| it.draft.text_bytes());
-        self.creations.len() >= limit || bytes.sum::<usize>() >= Self::BYTES
+        Self::is_enough(&self.creations, limit)
+    }
+
+    /// Says whether these creations make a page of up to `limit`.
+    #[must_use]
+    pub fn is_enough(creations: &[Creation], limit: usize) -> bool {
+        let bytes = creations.iter().map(|it| it.draft.text_bytes());
+        creations.len() >= limit || bytes.sum::<usize>() >= Self::BYTES
     }
 }
 

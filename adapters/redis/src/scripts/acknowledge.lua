@@ -17,8 +17,8 @@ for i = 3, #ARGV do
   end
   if field.s and tonumber(field.n) then
     -- The sequence's name is only known from the entry.
-    local member = call('ZRANGEBYSCORE', ARGV[2] .. field.s .. 'p', field.n, field.n)[1]
-    pending = member and string.sub(member, 1, #id + 1) == id .. ' '
+    local _, at = find(ARGV[2] .. field.s .. 'p', field.n)
+    pending = at == id
   end
   call('XACK', KEYS[2], ARGV[1], id)
   if pending then

@@ -11,7 +11,7 @@
 --
 -- Nothing is written before all was read. The server may refuse the first write, for want of memory,
 -- disk or its role, or because the stream is no stream; once it is done, none after it can fail: what
--- is pending was found to be a sorted set, and the others replace whatever is there.
+-- is pending was found to be a list, and the others replace whatever is there.
 
 local call, sub, format = redis.call, string.sub, string.format
 
@@ -83,7 +83,7 @@ if bytes + size > HIGH then
   call('SET', KEYS[2], format('%.0f+', bytes))
   return 'Ob'
 end
-if call('ZCARD', KEYS[6]) >= PENDING or last >= 9007199254740991 then
+if call('LLEN', KEYS[6]) >= PENDING or last >= 9007199254740991 then
   return 'Os'
 end
 
@@ -113,7 +113,7 @@ end
 local number = format('%.0f', last + 1)
 local id = call('XADD', KEYS[3], '*', 'n', number, 'e', EPOCH, 's', ARGV[2], 'd', ARGV[1])
 call('MSET', KEYS[5], KNOWN .. number, KEYS[2], format('%.0f', bytes + size))
-call('ZADD', KEYS[6], number, id .. ' ' .. size .. ' ' .. ARGV[3])
+call('RPUSH', KEYS[6], number .. ' ' .. id .. ' ' .. size .. ' ' .. ARGV[3])
 if not of_chat then
   -- The new chat's own sequence is known from now on. Its key cannot be named before its number is.
   call('SET', sub(KEYS[5], 1, -2) .. ':' .. number .. 'c', KNOWN .. '0', 'NX')

@@ -1,4 +1,3 @@
-#!lua flags=allow-oom
 -- Marks a sequence so that it numbers nothing any more; also where memory is full, which deletes mend.
 --
 -- KEYS: 1 the sequence's counter.

@@ -1,6 +1,6 @@
 -- Does once everything that the other scripts do, on keys that nobody else uses, and cleans up.
 --
--- KEYS: 1 a stream, 2 a hash, 3 a set, 4 a sorted set, 5 a string.
+-- KEYS: 1 a stream, 2 a hash, 3 a set, 4 a list, 5 a string.
 
 local call = redis.call
 for _, key in ipairs(KEYS) do
@@ -25,12 +25,12 @@ call('SADD', KEYS[3], 'a')
 call('SISMEMBER', KEYS[3], 'a')
 call('SCARD', KEYS[3])
 call('SREM', KEYS[3], 'a')
-call('ZADD', KEYS[4], 1, 'a')
-call('ZCARD', KEYS[4])
-call('ZRANGEBYSCORE', KEYS[4], 1, 1)
-call('ZREVRANGEBYSCORE', KEYS[4], 1, 1)
-call('ZREVRANGE', KEYS[4], 0, 0)
-call('ZREM', KEYS[4], 'a')
+call('RPUSH', KEYS[4], 'a', 'b', 'c')
+call('LLEN', KEYS[4])
+call('LINDEX', KEYS[4], 0)
+call('LRANGE', KEYS[4], 0, 1)
+call('LREM', KEYS[4], 1, 'b')
+call('LPOP', KEYS[4], 1)
 call('SET', KEYS[5], 'a')
 call('MSET', KEYS[5], 'a')
 call('GET', KEYS[5])

@@ -22,12 +22,12 @@ if value and sub(value, 1, #KNOWN) == KNOWN and tonumber(sub(value, #KNOWN + 1))
 end
 
 local last = ARGV[2]
-local highest = call('ZREVRANGE', KEYS[4], 0, 0, 'WITHSCORES')[2]
-if highest and tonumber(highest) > tonumber(last) then
-  last = string.format('%.0f', tonumber(highest))
+local highest = call('LINDEX', KEYS[4], -1)
+if highest and number_of(highest) > tonumber(last) then
+  last = string.format('%.0f', number_of(highest))
 end
 -- A counter expires only with nothing pending, its chat's own creation included.
-local needed = highest or (ARGV[4] ~= '' and call('ZRANGEBYSCORE', KEYS[5], ARGV[4], ARGV[4])[1])
+local needed = highest or (ARGV[4] ~= '' and find(KEYS[5], ARGV[4]))
 if needed then
   call('SET', KEYS[2], KNOWN .. last)
 else

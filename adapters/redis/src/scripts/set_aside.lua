@@ -1,12 +1,11 @@
-#!lua flags=allow-oom
 -- Points a pending creation to its dead letter, or no longer; also where memory is full, so that what
 -- stands behind it goes on.
 --
 -- KEYS: 1 what is pending in the sequence, 2 the dead letters.
 -- ARGV: 1 the number, 2 the uid, 3 the letter, or nothing.
 
-local member = redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[1], ARGV[1])[1]
-if member and string.sub(member, -16) == ARGV[2] then
+local _, _, _, uid = find(KEYS[1], ARGV[1])
+if uid == ARGV[2] then
   if ARGV[3] == '' then
     redis.call('HDEL', KEYS[2], ARGV[2])
   else

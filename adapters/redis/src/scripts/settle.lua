@@ -5,8 +5,8 @@
 -- in it, its counter, and what is pending of the application's chats.
 -- ARGV: 1 the consumer group, 2 the repository's epoch, 0 for none, 3 how long an idle counter lives, in
 -- milliseconds, 4 how many sequences there are; then for each its chat's number, or nothing for an
--- application's chats; then for each settlement its sequence's place, number, uid, and the entry's id or
--- nothing.
+-- application's chats, and how many settlements it has; then, sequence by sequence, each settlement's
+-- number in rising order, its uid, and the entry's id or nothing.
 
 local call, sub, format = redis.call, string.sub, string.format
 local FIRST = 7
@@ -19,35 +19,58 @@ end
 local sequences = tonumber(ARGV[4])
 local entries, uids, chats = {}, {}, {}
 local freed, touched, seen = 0, {}, {}
-for i = 5 + sequences, #ARGV, 4 do
-  local place, number, uid, entry = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local pending = KEYS[FIRST + 3 * (place - 1)]
-  local member = call('ZRANGEBYSCORE', pending, number, number)[1]
-  if member and sub(member, -16) == uid then
-    local id, size = string.match(sub(member, 1, -18), '^(%S+) (%d+)$')
-    call('ZREM', pending, member)
-    entries[#entries + 1] = id
-    seen[id] = true
-    uids[#uids + 1] = uid
-    freed = freed + tonumber(size)
-    touched[place] = true
-    if ARGV[4 + place] == '' then
-      chats[#chats + 1] = sub(pending, 1, -2) .. ':' .. number
+local at = 5 + 2 * sequences
+for sequence = 1, sequences do
+  local pending = KEYS[FIRST + 3 * (sequence - 1)]
+  local chat, count = ARGV[3 + 2 * sequence], tonumber(ARGV[4 + 2 * sequence])
+  -- What is stored is mostly what was accepted first, in one piece.
+  local head, taken = call('LRANGE', pending, 0, count - 1), 0
+  local apart = {}
+  for _ = 1, count do
+    local number, uid, entry = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+    at = at + 3
+    local found, id, size, of = head[taken + 1], nil, nil, nil
+    if found and number_of(found) == tonumber(number) then
+      id, size = string.match(found, '^%d+ (%S+) (%d+) ')
+      of = sub(found, -16)
+    else
+      found, id, size, of = find(pending, number)
     end
-  end
-  if entry ~= '' and not seen[entry] then
-    -- Another entry of the same creation: it was published once more, or nothing of it was pending.
-    local found = call('XRANGE', KEYS[3], entry, entry)[1]
-    if found then
-      local fields = found[2]
-      for at = 1, #fields, 2 do
-        if fields[at] == 'd' then
-          freed = freed + #fields[at + 1]
-        end
+    if of == uid and not seen[id] then
+      if found == head[taken + 1] then
+        taken = taken + 1
+      else
+        apart[#apart + 1] = found
+      end
+      entries[#entries + 1] = id
+      seen[id] = true
+      uids[#uids + 1] = uid
+      freed = freed + tonumber(size)
+      touched[sequence] = true
+      if chat == '' then
+        chats[#chats + 1] = sub(pending, 1, -2) .. ':' .. number
       end
     end
-    entries[#entries + 1] = entry
-    seen[entry] = true
+    if entry ~= '' and not seen[entry] then
+      -- Another entry of the same creation: it was published once more, or nothing of it was pending.
+      local stored = call('XRANGE', KEYS[3], entry, entry)[1]
+      if stored then
+        local fields = stored[2]
+        for i = 1, #fields, 2 do
+          if fields[i] == 'd' then
+            freed = freed + #fields[i + 1]
+          end
+        end
+      end
+      entries[#entries + 1] = entry
+      seen[entry] = true
+    end
+  end
+  if taken > 0 then
+    call('LPOP', pending, taken)
+  end
+  for _, found in ipairs(apart) do
+    call('LREM', pending, 1, found)
   end
 end
 
@@ -66,13 +89,13 @@ if freed > 0 then
 end
 
 -- A counter may expire once nothing is pending that needs it.
-for place in pairs(touched) do
-  local pending = KEYS[FIRST + 3 * (place - 1)]
-  local chat = ARGV[4 + place]
+for sequence in pairs(touched) do
+  local pending = KEYS[FIRST + 3 * (sequence - 1)]
+  local chat = ARGV[3 + 2 * sequence]
   if call('EXISTS', pending) == 0 then
-    local owner = chat ~= '' and call('ZRANGEBYSCORE', KEYS[FIRST + 3 * place - 1], chat, chat)[1]
+    local owner = chat ~= '' and find(KEYS[FIRST + 3 * sequence - 1], chat)
     if not owner then
-      call('PEXPIRE', KEYS[FIRST + 3 * place - 2], ARGV[3])
+      call('PEXPIRE', KEYS[FIRST + 3 * sequence - 2], ARGV[3])
     end
   end
 end

@@ -9,8 +9,8 @@ local answer = {}
 for i = 3, #KEYS do
   local at = 3 * (i - 3)
   local number, id, uid = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local member = call('ZRANGEBYSCORE', KEYS[i], number, number)[1]
-  if member and string.sub(member, 1, #id + 1) == id .. ' ' then
+  local _, pending = find(KEYS[i], number)
+  if pending == id then
     local letter = call('HGET', KEYS[1], uid) or ''
     answer[#answer + 1] = call('SISMEMBER', KEYS[2], id) .. letter
   else

@@ -172,11 +172,10 @@ async fn a_page_passes_over_what_cannot_be_read() {
         .text(&format!("XADD {{s00}}:q * n 2 e 1 s {name} d {{\"v\":9}}"))
         .await;
     let newer = "x".repeat(16);
-    let member = format!("{id}_7_{newer}");
-    let mut adding = redis::cmd("ZADD");
+    let member = format!("2_{id}_7_{newer}");
+    let mut adding = redis::cmd("RPUSH");
     adding
         .arg(format!("{{s00}}:{name}p"))
-        .arg(2)
         .arg(member.replace('_', " "));
     server.run(&adding).await;
     server.ask(&format!("SET {{s00}}:{name}c 1:2")).await;

@@ -111,7 +111,7 @@ async fn a_key_of_another_type_leaves_nothing_half_done() {
     let counter = format!("{{s00}}:{}:{}c", chat.application, chat.chat);
     for key in [&pending, &counter, "{s00}:e", "{s00}:q"] {
         server.ask(&format!("RENAME {key} hidden")).await;
-        server.ask(&format!("RPUSH {key} foreign")).await;
+        server.ask(&format!("HSET {key} foreign 1")).await;
         let draft = scene.draft(message(chat, "refused"));
         let submission = Submission { draft, key: None };
         match scene.counter().create(&submission).await {
@@ -130,7 +130,7 @@ async fn a_key_of_another_type_leaves_nothing_half_done() {
             }
             Ok(other) => panic!("{key} was answered {other:?}"),
         }
-        assert_eq!(server.number(&format!("LLEN {key}")).await, 1);
+        assert_eq!(server.number(&format!("HLEN {key}")).await, 1);
         server.ask(&format!("DEL {key}")).await;
         server.ask(&format!("RENAME hidden {key}")).await;
         everything_agrees(&server, chat, 2, 1).await;
@@ -368,14 +368,14 @@ async fn everything_agrees(server: &PrivateServer, chat: ChatKey, given: u64, ch
         format!("1:{given}")
     );
     let given = i64::try_from(given).unwrap();
-    assert_eq!(server.number(&format!("ZCARD {name}p")).await, given);
+    assert_eq!(server.number(&format!("LLEN {name}p")).await, given);
     assert_eq!(server.number("XLEN {s00}:q").await, given + chats);
     let mut bytes = 0;
     for key in [format!("{name}p"), format!("{{s00}}:{}p", chat.application)] {
-        let members = server.ask(&format!("ZRANGE {key} 0 -1")).await;
+        let members = server.ask(&format!("LRANGE {key} 0 -1")).await;
         let members: Vec<Vec<u8>> = redis::from_redis_value(members).unwrap();
         for member in members {
-            let size = member.split(|byte| *byte == b' ').nth(1).unwrap().to_vec();
+            let size = member.split(|byte| *byte == b' ').nth(2).unwrap().to_vec();
             bytes += String::from_utf8(size).unwrap().parse::<u64>().unwrap();
         }
     }
@@ -387,7 +387,9 @@ async fn a_user_who_may_not_do_all_is_refused() {
     let Some(server) = PrivateServer::strict().await else {
         return;
     };
-    server.ask("ACL SETUSER half on >pass ~* +@all -zadd").await;
+    server
+        .ask("ACL SETUSER half on >pass ~* +@all -rpush")
+        .await;
     let ports = Memory::new().ports();
     let url = format!("redis://half:pass@127.0.0.1:{}", server.port);
     let config = RedisConfig::new(url);

@@ -5,6 +5,7 @@
 mod entries;
 mod limits;
 mod losses;
+mod pending;
 mod private_server;
 mod restarts;
 mod system;
