@@ -7,7 +7,7 @@ use chat_core::{
         ApplicationId, ChatKey, Content, Digest, Draft, Epoch, MessageKey, MessageNumber, Number,
         Sequence, Submission, Timestamp,
     },
-    ports::{Numbering, OutboxChange, Placement},
+    ports::{Numbering, OutboxChange, Overload, Placement},
 };
 use sqlx::{Row as _, SqliteConnection};
 
@@ -202,6 +202,7 @@ fn decide<'a>(
     }
     let Ok(next) = Number::try_new(owner.last.saturating_add(1)) else {
         return Numbering::Overloaded {
+            by: Overload::Sequence,
             retry_after: RETRY_AFTER,
         };
     };

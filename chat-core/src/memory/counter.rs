@@ -202,15 +202,13 @@ impl MemoryCounter {
             return refusal;
         }
         let bytes = draft.encode().len();
-        let full = |by| Numbering::Overloaded {
-            by,
-            retry_after: Duration::from_secs(1),
-        };
+        let retry_after = Duration::from_secs(1);
         if let Some(by) = self.overload(&mut state, &sequence, bytes, key.is_some(), now) {
-            return full(by);
+            return Numbering::Overloaded { by, retry_after };
         }
         let Some(number) = state.advance(&sequence, epoch) else {
-            return full(Overload::Sequence);
+            let by = Overload::Sequence;
+            return Numbering::Overloaded { by, retry_after };
         };
         let creation = Creation {
             number,
