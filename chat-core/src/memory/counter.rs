@@ -263,7 +263,7 @@ impl MemoryCounter {
         }
     }
 
-    /// Says whether a creation of `bytes` is within the limits; keys that are over make room.
+    /// Says which limit a creation of `bytes` is above; keys that are over make room.
     fn overload(
         &self,
         state: &mut State,
@@ -273,9 +273,8 @@ impl MemoryCounter {
         now: Timestamp,
     ) -> Option<Overload> {
         if keyed && state.keys.len() >= self.limits.keys {
-            state
-                .keys
-                .retain(|_, used| now < used.created_at.plus(KEY_LIFE));
+            let is_kept = |used: &mut Used| now < used.created_at.plus(KEY_LIFE);
+            state.keys.retain(|_, used| is_kept(used));
         }
         let waiting = state.pending.get(sequence).map_or(0, BTreeMap::len);
         if state.bytes + bytes > self.limits.bytes {
