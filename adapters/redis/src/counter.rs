@@ -22,6 +22,7 @@ use redis::Cmd;
 use crate::{
     RedisConfig,
     admission::{Admissions, Open},
+    batching::Batcher,
     error::Failure,
     keys::{Keys, chats_of, position, sequence_name},
     pending::PendingReader,
@@ -40,7 +41,7 @@ const KEYS_GO_AFTER: Duration = Duration::from_mins(5);
 /// What is being done, for errors.
 const NUMBERING: &str = "number a creation";
 
-/// Gives numbers by one script a creation, on one connection for all callers.
+/// Gives numbers by one script a creation, sent together with those of other callers.
 ///
 /// A server that came back gives none until the repository admitted it.
 pub struct RedisCounter {
@@ -48,6 +49,7 @@ pub struct RedisCounter {
     keys: Arc<Keys>,
     scripts: Arc<Scripts>,
     admissions: Admissions,
+    batcher: Batcher,
     pending: PendingReader,
     settler: Settler,
     enqueues: bool,
@@ -64,6 +66,7 @@ impl RedisCounter {
     ) -> Self {
         Self {
             admissions: Admissions::new(server, keys, scripts, tokens, config.limits),
+            batcher: Batcher::begin(server),
             pending: PendingReader::new(server, keys, scripts, config.enqueues),
             settler: Settler::new(server, keys, scripts, config.idle),
             server: Arc::clone(server),
@@ -171,7 +174,7 @@ impl RedisCounter {
         over: Option<Overload>,
     ) -> Result<Option<Numbering>, PortError> {
         let command = self.creating(shard, open, submission, over);
-        let read = match self.server.ask(&command).await.and_then(reply::bytes) {
+        let read = match self.batcher.ask(command).await.and_then(reply::bytes) {
             Ok(answer) => {
                 let sequence = submission.draft.sequence();
                 self.numbering(shard, open, &sequence, &answer.unwrap_or_default())

@@ -39,7 +39,7 @@ pub enum OpenError {
 }
 
 /// Why a question to the server has no answer.
-#[derive(thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 pub(crate) enum Failure {
     /// None came in time.
     #[error("the server did not answer in time")]

@@ -13,6 +13,7 @@
 //! `settling` forgets it once it is stored. `keys` tells what lies where.
 
 mod admission;
+mod batching;
 mod config;
 mod counter;
 mod entry;

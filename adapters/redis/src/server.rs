@@ -143,6 +143,22 @@ impl Server {
         in_time(self.answer_timeout, commands.query_async(&mut shared)).await
     }
 
+    /// Sends several commands together on the shared connection; each has an answer of its own.
+    ///
+    /// The commands must [ignore errors](Pipeline::ignore_errors).
+    pub(crate) async fn ask_each(
+        &self,
+        commands: &Pipeline,
+    ) -> Result<Vec<Result<Value, Failure>>, Failure> {
+        let mut shared = self.shared.clone();
+        let answers = commands.query_async(&mut shared);
+        let answers: Vec<redis::RedisResult<Value>> = in_time(self.answer_timeout, answers).await?;
+        Ok(answers
+            .into_iter()
+            .map(|answer| answer.map_err(Failure::from))
+            .collect())
+    }
+
     /// A new connection, which is to one run of the server for as long as it lasts.
     pub(crate) async fn line(&self) -> Result<Line, Failure> {
         // The deadline is kept by the caller of each command.

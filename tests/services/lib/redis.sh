@@ -9,7 +9,8 @@ packages=(redis-server)
 start() {
     mkdir -p data
     run redis-server --bind 127.0.0.1 --port "$port" --dir data --save '' \
-        --appendonly yes --appendfsync "${CHAT_REDIS_SYNC:-always}" --maxmemory-policy noeviction
+        --appendonly yes --appendfsync "${CHAT_REDIS_SYNC:-always}" \
+        --auto-aof-rewrite-min-size 1gb --maxmemory-policy noeviction
 }
 
 answers() {
