@@ -23,6 +23,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use crate::servers::Servers;
+
 /// The wait before a refused connection is tried again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -229,34 +231,6 @@ fn start(text: &str) -> &str {
     text.get(..end).unwrap_or(text)
 }
 
-/// The addresses of servers that serve the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Servers(Vec<Authority>);
-
-impl From<Authority> for Servers {
-    fn from(only: Authority) -> Self {
-        Self(vec![only])
-    }
-}
-
-impl From<&Authority> for Servers {
-    fn from(only: &Authority) -> Self {
-        only.clone().into()
-    }
-}
-
-impl From<&Self> for Servers {
-    fn from(servers: &Self) -> Self {
-        servers.clone()
-    }
-}
-
-impl FromIterator<Authority> for Servers {
-    fn from_iter<I: IntoIterator<Item = Authority>>(all: I) -> Self {
-        Self(all.into_iter().collect())
-    }
-}
-
 /// One keep-alive connection to each server, opened when needed and again when it broke.
 ///
 /// Of several servers each gets the next request in turn.
@@ -281,7 +255,7 @@ impl Client {
             sender: None,
         };
         Self {
-            connections: servers.into().0.into_iter().map(closed).collect(),
+            connections: servers.into().into_iter().map(closed).collect(),
             deadline: Duration::from_secs(30),
         }
     }

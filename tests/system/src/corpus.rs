@@ -80,6 +80,18 @@ impl Corpus {
         Ok(corpus)
     }
 
+    /// Answers its chats up to so many messages in all.
+    #[must_use]
+    pub fn up_to(mut self, messages: usize) -> Self {
+        let mut left = messages;
+        for chat in &mut self.chats {
+            chat.messages.truncate(left);
+            left -= chat.messages.len();
+        }
+        self.chats.retain(|chat| !chat.messages.is_empty());
+        self
+    }
+
     /// Answers where the tests look for it: `CHAT_CORPUS`, else beside the workspace.
     #[must_use]
     pub fn file() -> PathBuf {

@@ -1,4 +1,4 @@
-//! Sends a corpus to a running `api`: each chat's messages in order, many chats side by side.
+//! Sends a corpus to a running system: each chat's messages in order, many chats side by side.
 
 use std::{
     collections::BinaryHeap,
@@ -9,18 +9,26 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::task::JoinSet;
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::{Instant, sleep},
+};
 
 use crate::{
-    client::{Answer, Call, Client, Servers},
+    client::{Answer, Call, Client},
     corpus::Corpus,
+    servers::Servers,
+    verify::{Verified, verify},
 };
 
 /// How many messages of a chat are sent before the connection looks which chat is behind most.
 const SLICE: usize = 50;
+
+/// How long a load beside a test tries a request again: longer than any server takes to come back.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where and how a corpus is loaded.
 #[derive(Clone, Debug)]
@@ -151,6 +159,132 @@ impl Load {
             .first()
             .map_or(0, |last| last.number);
         usize::try_from(last).context("a number that no corpus has")
+    }
+}
+
+/// A load that goes on beside a test.
+#[derive(Debug)]
+pub struct Loading {
+    load: Load,
+    corpus: Arc<Corpus>,
+    answered: Arc<AtomicU64>,
+    task: JoinHandle<Result<Loaded>>,
+}
+
+impl Loading {
+    /// Begins to load a corpus into a new application, over 64 connections.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the application cannot be created.
+    pub async fn begin(api: impl Into<Servers>, corpus: Corpus) -> Result<Self> {
+        let api = api.into();
+        let load = Load {
+            application: create_application(&api, "loaded").await?,
+            api,
+            connections: 64,
+            patience: PATIENCE,
+        };
+        let (corpus, answered) = (Arc::new(corpus), Arc::new(AtomicU64::new(0)));
+        let task = tokio::spawn({
+            let (load, corpus, answered) =
+                (load.clone(), Arc::clone(&corpus), Arc::clone(&answered));
+            // It checks that each answer, also one lost and asked for again, is the line's own number.
+            async move { load.run(&corpus, &answered).await }
+        });
+        Ok(Self {
+            load,
+            corpus,
+            answered,
+            task,
+        })
+    }
+
+    /// Answers how many messages it has to send.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.corpus.messages_count()
+    }
+
+    /// Waits until so many messages are answered.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the load ends before, or takes minutes for it.
+    pub async fn until_answered(&mut self, messages: usize) -> Result<()> {
+        let give_up = Instant::now() + PATIENCE * 2;
+        while self.answered.load(Ordering::Relaxed) < messages as u64 {
+            if self.task.is_finished() {
+                let ended = (&mut self.task).await.context("the load broke down")?;
+                bail!("the load ended before message {messages}: {ended:?}");
+            }
+            ensure!(
+                Instant::now() < give_up,
+                "message {messages} was not reached in {:?}",
+                PATIENCE * 2
+            );
+            sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until all is answered.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Load::run`] does, and when something was not sent.
+    pub async fn finish(self) -> Result<Sent> {
+        let loaded = self.task.await.context("the load broke down")??;
+        let total = self.corpus.messages_count() as u64;
+        ensure!(
+            loaded.messages == total,
+            "of {total} messages {} were sent",
+            loaded.messages
+        );
+        Ok(Sent {
+            load: self.load,
+            corpus: self.corpus,
+            chats: loaded.chats,
+        })
+    }
+}
+
+/// A corpus that was answered 201 to its last message.
+#[derive(Debug)]
+pub struct Sent {
+    load: Load,
+    corpus: Arc<Corpus>,
+    chats: Vec<u64>,
+}
+
+impl Sent {
+    /// Checks that everything can be read as it was sent, and is counted.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the first differences.
+    pub async fn verify(&self) -> Result<Verified> {
+        let Load {
+            api, application, ..
+        } = &self.load;
+        let verified = verify(api, application, &self.corpus, &self.chats).await?;
+        ensure!(verified.is_same(), "{verified}");
+        Ok(verified)
+    }
+
+    /// Checks the same as soon as it is so: what is not stored yet can be read, but is not counted.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the first differences when it does not come to that in a minute.
+    pub async fn verify_once_stored(&self) -> Result<Verified> {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            match self.verify().await {
+                Err(_) if Instant::now() < give_up => sleep(Duration::from_millis(500)).await,
+                outcome => return outcome,
+            }
+        }
     }
 }
 

@@ -17,6 +17,9 @@ use crate::program::built;
 /// The wait between two looks at something that is being waited for.
 const POLL: Duration = Duration::from_millis(2);
 
+/// How many lines of a program's log are shown with a failed test.
+const KEPT: usize = 200;
+
 /// What to start: a program file, its arguments and its environment.
 #[derive(Clone, Debug)]
 pub struct Launch {
@@ -216,11 +219,16 @@ impl Process {
 
     /// The last lines of what it said.
     pub(crate) fn last_output(&self) -> String {
-        let log = fs::read(self.launch.log()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&log);
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
+        end_of(&self.launch.log(), 20)
     }
+}
+
+/// Answers the last lines of a log; none where there is no such file.
+pub(crate) fn end_of(log: &Path, lines: usize) -> String {
+    let log = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&log);
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
 }
 
 impl Drop for Process {
@@ -228,5 +236,11 @@ impl Drop for Process {
         // Both fail only when it has ended already.
         drop(self.child.kill());
         drop(self.child.wait());
+        // The log goes with the folder. Test runners show this when the test has failed.
+        let log = self.launch.log();
+        let said = end_of(&log, KEPT);
+        if !said.is_empty() {
+            eprintln!("--- the end of {}:\n{said}", log.display());
+        }
     }
 }

@@ -163,6 +163,15 @@ impl Program {
         self.process.kill()
     }
 
+    /// Fails with the end of its output where it has ended.
+    ///
+    /// # Errors
+    ///
+    /// As it says.
+    pub fn expect_running(&mut self) -> Result<()> {
+        self.process.expect_running()
+    }
+
     /// Asks it to end with SIGTERM and waits for its exit.
     ///
     /// # Errors

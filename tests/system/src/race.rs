@@ -6,25 +6,32 @@ use anyhow::{Context as _, Result};
 use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::{
-    client::{Answer, Call},
-    program::Program,
+    client::{Answer, Call, Client},
+    stage::Stage,
 };
 
-/// Sends each list of calls on a connection of its own, all beginning at the same moment.
+/// Sends each list of calls on connections of its own, all beginning at the same moment.
+///
+/// Of several `api` the senders begin with one each, so that all of them are in the race.
 ///
 /// # Errors
 ///
 /// Fails when a call is not answered at all.
-pub async fn at_once(api: &Program, senders: Vec<Vec<Call>>) -> Result<Vec<Answer>> {
+pub async fn at_once(stage: &Stage, senders: Vec<Vec<Call>>) -> Result<Vec<Answer>> {
     let barrier = Arc::new(Barrier::new(senders.len()));
+    let servers = stage.servers();
     let mut sending = JoinSet::new();
-    for calls in senders {
-        let (mut client, barrier) = (api.client(), Arc::clone(&barrier));
+    for (sender, calls) in senders.into_iter().enumerate() {
+        let mut client = Client::new(servers.clone().turned(sender));
+        let (barrier, count) = (Arc::clone(&barrier), servers.count());
         sending.spawn(async move {
             // Connects. Looked at behind the barrier, where nobody waits for this sender any more.
-            let connected = client.get("/health/live").await;
+            let mut connected = Vec::with_capacity(count);
+            for _ in 0..count {
+                connected.push(client.get("/health/live").await);
+            }
             barrier.wait().await;
-            connected?;
+            connected.into_iter().collect::<Result<Vec<Answer>>>()?;
             let mut answers = Vec::with_capacity(calls.len());
             for call in calls {
                 answers.push(client.send(&call).await?);

@@ -14,10 +14,32 @@ use tempfile::TempDir;
 use crate::{
     invocation::{Ended, Invocation},
     program::{folder, scratch, workspace},
+    programs::Setting,
 };
 
 /// How long a script may take: longer than it gives a server.
 const DEADLINE: Duration = Duration::from_secs(90);
+
+/// The servers that a live system stands on.
+pub const SERVERS: [&str; 2] = ["mariadb", "redis"];
+
+/// The settings that lead its programs to them: repository, counter and queue.
+pub const URLS: [&str; 3] = [
+    "CHAT_REPOSITORY_URL",
+    "CHAT_COUNTER_URL",
+    "CHAT_QUEUE_URL",
+];
+
+/// Picks these settings out of all that [`Services::settings`] answers.
+///
+/// # Panics
+///
+/// Panics where one is missing.
+#[must_use]
+pub fn urls(settings: &BTreeMap<String, String>) -> Vec<Setting<'_>> {
+    let urls = URLS.into_iter();
+    urls.map(|name| (name, settings[name].as_str())).collect()
+}
 
 /// Servers in a folder of their own, stopped when dropped.
 #[derive(Debug)]

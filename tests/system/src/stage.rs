@@ -1,71 +1,146 @@
-//! What most tests begin with: a started `api` on an empty folder, and short ways to create in it.
+//! What most tests begin with: a system with nothing in it, and short ways to create in it.
 
-use std::{cell::RefCell, future::Future, path::PathBuf, time::Duration};
+use std::{
+    cell::RefCell,
+    future::Future,
+    ops::{Deref, DerefMut},
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
-use hyper::Method;
+use hyper::{Method, http::uri::Authority};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     client::{Call, Client},
+    ground::Ground,
     program::{Program, scratch},
+    programs::{Programs, Setting},
+    servers::Servers,
+    set::Set,
 };
 
 /// The methods that change a thing; both do the same.
 pub const CHANGING: [Method; 2] = [Method::PATCH, Method::PUT];
 
-/// A started `api` on a folder of its own, and a client of it.
+/// The started programs of a system of its own, and a client of it.
 #[derive(Debug)]
 pub struct Stage {
-    /// The started program; dropped, and so killed, before its folder.
-    pub api: Program,
-    /// A client of it.
+    /// A client of it, whose requests go to each `api` in turn.
     pub client: Client,
+    set: Set,
+    // In the order in which they may go.
+    programs: Programs,
+    _ground: Option<Ground>,
     folder: TempDir,
+    asked: AtomicUsize,
 }
 
 impl Stage {
-    /// Starts `api` with its default settings.
+    /// Starts a system with its default settings, on the set that `CHAT_E2E` names.
     ///
     /// # Errors
     ///
-    /// Fails when it is not built or does not answer.
+    /// Fails when a program is not built or does not answer, or the set's servers are not named.
     pub async fn open() -> Result<Self> {
         Self::open_with(&[]).await
     }
 
-    /// Starts `api` with these settings in its environment.
+    /// Starts it with these settings in the programs' environment.
     ///
     /// # Errors
     ///
     /// As for [`open`](Self::open).
-    pub async fn open_with(settings: &[(&'static str, &str)]) -> Result<Self> {
+    pub async fn open_with(settings: &[Setting<'_>]) -> Result<Self> {
+        Self::open_on(Set::chosen()?, settings).await
+    }
+
+    /// Starts it on a set that the caller names.
+    pub(crate) async fn open_on(set: Set, settings: &[Setting<'_>]) -> Result<Self> {
         let folder = scratch()?;
-        let api = Program::api(folder.path(), settings).await?;
-        let client = api.client();
+        let ground = Ground::open(set, folder.path()).await?;
+        let programs = match &ground {
+            None => Programs::embedded(folder.path(), settings).await?,
+            Some(ground) => {
+                let settings: Vec<Setting> = ground.settings().chain(settings.to_vec()).collect();
+                Programs::live(folder.path(), &settings).await?
+            }
+        };
         let stage = Self {
-            api,
-            client,
+            client: Client::new(programs.servers()),
+            set,
+            programs,
+            _ground: ground,
             folder,
+            asked: AtomicUsize::new(0),
         };
         stage.until_ready().await?;
         Ok(stage)
     }
 
-    /// Waits until everything works, search included.
+    /// Answers the set that it is on.
+    #[must_use]
+    pub fn set(&self) -> Set {
+        self.set
+    }
+
+    /// Answers the address of every `api`.
+    #[must_use]
+    pub fn servers(&self) -> Servers {
+        self.programs.servers()
+    }
+
+    /// Makes another client of them.
+    #[must_use]
+    pub fn another_client(&self) -> Client {
+        Client::new(self.servers())
+    }
+
+    /// Answers the address of one `api`, each time of the next.
+    ///
+    /// # Panics
+    ///
+    /// Never: there is one at least.
+    #[must_use]
+    pub fn one_api(&self) -> &Authority {
+        let apis = &self.programs.apis;
+        let next = self.asked.fetch_add(1, Ordering::Relaxed) % apis.len();
+        apis[next].authority()
+    }
+
+    /// Kills every program as `kill -9` does, and starts all of them again.
+    ///
+    /// # Errors
+    ///
+    /// Fails when one had ended by itself, or does not start again.
+    pub async fn crash(&mut self) -> Result<()> {
+        self.programs.kill()?;
+        self.programs.restart().await
+    }
+
+    /// Waits until everything works that the set has, as each `api` sees it.
     ///
     /// # Errors
     ///
     /// Fails when it does not in some seconds.
     pub async fn until_ready(&self) -> Result<()> {
-        eventually("the server is ready", || async {
-            let readiness = self.api.client().get("/health/ready").await?;
-            let readiness = readiness.expect(200)?;
-            Ok((readiness["status"] == "ready").then_some(()))
-        })
-        .await
+        let wanted = if self.set.has_search() {
+            "ready"
+        } else {
+            "degraded"
+        };
+        for api in self.servers() {
+            eventually("the server is ready", || async {
+                let readiness = Client::new(&api).get("/health/ready").await?;
+                Ok((readiness.expect(200)?["status"] == wanted).then_some(()))
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Waits until whatever was created before is found.
@@ -80,19 +155,13 @@ impl Stage {
         let messages = self.messages(&application).await?;
         self.create(&messages, &json!({"body": "last"})).await?;
         let path = format!("{messages}/search?query=last");
-        let api = &self.api;
+        let stage = &*self;
         eventually("what was created is found", || async {
-            let page = api.client().get(&path).await?.expect(200)?;
+            let page = stage.another_client().get(&path).await?.expect(200)?;
             Ok((!numbers(&page).is_empty()).then_some(()))
         })
         .await?;
         self.delete(&application.path).await
-    }
-
-    /// Answers the folder that `api` was given as its data folder.
-    #[must_use]
-    pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
     }
 
     /// Creates an application.
@@ -155,9 +224,9 @@ impl Stage {
     /// Fails when it does not come to that, with what it came to.
     pub async fn expect_count(&self, path: &str, field: &str, wanted: u64) -> Result<()> {
         let last = RefCell::new(Value::Null);
-        let (api, seen) = (&self.api, &last);
+        let (stage, seen) = (self, &last);
         let counted = eventually("the count is right", || async move {
-            let count = api.client().get(path).await?.expect(200)?[field].take();
+            let count = stage.another_client().get(path).await?.expect(200)?[field].take();
             let is_right = count == wanted;
             seen.replace(count);
             Ok(is_right.then_some(()))
@@ -202,6 +271,60 @@ impl Stage {
     /// Fails when the answer is not 200.
     pub async fn read(&mut self, path: &str) -> Result<Value> {
         self.client.get(path).await?.expect(200)
+    }
+}
+
+/// A stage on the embedded set whatever `CHAT_E2E` says, for tests of what that set alone has.
+#[derive(Debug)]
+pub struct Embedded(Stage);
+
+impl Embedded {
+    /// Starts an `api` with its default settings.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it is not built or does not answer.
+    pub async fn open() -> Result<Self> {
+        Self::open_with(&[]).await
+    }
+
+    /// Starts an `api` with these settings in its environment.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open).
+    pub async fn open_with(settings: &[Setting<'_>]) -> Result<Self> {
+        Ok(Self(Stage::open_on(Set::Embedded, settings).await?))
+    }
+
+    /// Answers the only `api`.
+    ///
+    /// # Panics
+    ///
+    /// Never: there is one.
+    #[must_use]
+    pub fn api(&mut self) -> &mut Program {
+        &mut self.0.programs.apis[0]
+    }
+
+    /// Answers the folder that `api` was given as its data folder.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.0.folder.path().join("data")
+    }
+}
+
+impl Deref for Embedded {
+    type Target = Stage;
+
+    fn deref(&self) -> &Stage {
+        &self.0
+    }
+}
+
+impl DerefMut for Embedded {
+    fn deref_mut(&mut self) -> &mut Stage {
+        &mut self.0
     }
 }
 
@@ -252,12 +375,12 @@ pub fn item_numbers(items: &[Value]) -> Vec<u64> {
 ///
 /// # Errors
 ///
-/// Fails with `what` when it was not found in five seconds, and as `look` does.
+/// Fails with `what` when it was not found in ten seconds, and as `look` does.
 pub async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<Option<T>>>,
 {
-    let give_up = Instant::now() + Duration::from_secs(5);
+    let give_up = Instant::now() + Duration::from_secs(10);
     loop {
         if let Some(found) = look().await? {
             return Ok(found);

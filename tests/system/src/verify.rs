@@ -6,8 +6,9 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    client::{Client, Servers},
+    client::Client,
     corpus::{Corpus, CorpusChat},
+    servers::Servers,
 };
 
 /// How many differences are kept to be shown; all are counted.

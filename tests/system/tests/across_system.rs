@@ -79,9 +79,9 @@ impl World {
 
     /// Waits until a list has so many items.
     async fn expect_len(&self, list: &str, wanted: usize) -> Result<()> {
-        let api = &self.stage.api;
+        let stage = &self.stage;
         eventually(&format!("{list} has {wanted} items"), || async move {
-            let items = paging::items(&mut api.client(), list).await?;
+            let items = paging::items(&mut stage.another_client(), list).await?;
             Ok((items.len() == wanted).then_some(()))
         })
         .await
@@ -166,9 +166,8 @@ async fn a_page_has_fifty_items_where_no_limit_is_set() -> Result<()> {
     for _ in 0..51 {
         stage.chat(&application).await?;
     }
-    let api = &stage.api;
     eventually("there is a second page", || async {
-        let page = api.client().get(CHATS).await?.expect(200)?;
+        let page = stage.another_client().get(CHATS).await?.expect(200)?;
         let count = page["items"].as_array().context("items")?.len();
         assert!(count <= 50, "{count} items");
         Ok((!page["next"].is_null()).then_some(()))

@@ -6,14 +6,13 @@ use chat_system::{
     operations::{OPERATIONS, Operation, Scene},
     paging,
     problem::{expect_fault, expect_not_found, expect_problem},
-    stage::{Stage, eventually, fields},
+    stage::Stage,
     wire::{Wire, request},
 };
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const LETTERS: &str = "/api/v1/admin/dead-letters";
-const REBUILD: &str = "/api/v1/admin/search/rebuild";
 const KEY: &str = "open-sesame";
 
 /// Answers every operation that is for operators.
@@ -76,63 +75,6 @@ async fn an_unknown_dead_letter_is_not_found() -> Result<()> {
             expect_not_found(&answer).with_context(|| call.to_string())?;
         }
     }
-    Ok(())
-}
-
-/// Waits until no rebuild runs, and answers how the last one ended.
-async fn rebuilt(stage: &Stage) -> Result<Value> {
-    eventually("the rebuild has ended", || async {
-        let progress = stage.api.client().get(REBUILD).await?.expect(200)?;
-        let wanted = [
-            "detail",
-            "done",
-            "finished_at",
-            "started_at",
-            "state",
-            "total",
-        ];
-        assert_eq!(fields(&progress), wanted);
-        Ok((progress["state"] != "running").then_some(progress))
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_new_system_has_built_its_index_by_itself() -> Result<()> {
-    let stage = Stage::open().await?;
-    let progress = rebuilt(&stage).await?;
-    assert_eq!(
-        (&progress["state"], &progress["total"]),
-        (&json!("done"), &json!(0))
-    );
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_rebuild_is_accepted_and_tells_its_progress() -> Result<()> {
-    let (mut stage, messages) = Stage::open_with_chat().await?;
-    for number in 0..20 {
-        let message = json!({"body": format!("needle {number}")});
-        stage.create(&messages, &message).await?;
-    }
-    rebuilt(&stage).await?;
-    let call = Call::try_new(Method::POST, REBUILD)?;
-    for _ in 0..3 {
-        // While one runs it is told of that one.
-        let progress = stage.client.send(&call).await?.expect(202)?;
-        assert_eq!(progress["state"], "running");
-        assert!(progress["started_at"].is_string(), "{progress}");
-        // Search goes on meanwhile.
-        let search = format!("{messages}/search?query=needle");
-        stage.read(&search).await?;
-    }
-    let progress = rebuilt(&stage).await?;
-    assert_eq!(progress["state"], "done");
-    assert_eq!(
-        (&progress["done"], &progress["total"]),
-        (&json!(20), &json!(20))
-    );
-    assert!(progress["finished_at"].is_string(), "{progress}");
     Ok(())
 }
 
@@ -269,7 +211,7 @@ async fn the_key_is_judged_behind_the_route_and_the_method_and_before_all_else()
             let headers = format!("content-type: {content_type}\r\n");
             let target = format!("{path}{query}");
             let bytes = request(operation.method, &target, &headers, body.as_bytes());
-            let mut wire = Wire::open(stage.api.authority()).await?;
+            let mut wire = Wire::open(stage.one_api()).await?;
             let answer = wire.exchange(&bytes).await?;
             expect_problem(&answer, 401, "unauthorized")
                 .with_context(|| format!("{operation} with {content_type} `{body:.20}`"))?;

@@ -276,8 +276,7 @@ async fn a_rename_changes_the_name_and_moves_updated_at_alone() -> Result<()> {
         assert_eq!(after, before);
         assert_eq!(stage.read(path).await?, before);
     }
-    stage.api.kill()?;
-    stage.api.restart().await?;
+    stage.crash().await?;
     assert_eq!(stage.read(path).await?, before);
     Ok(())
 }
@@ -306,8 +305,7 @@ async fn a_deleted_application_is_gone_with_all_below_it() -> Result<()> {
         let tokens: Vec<&Value> = listed.iter().map(|item| &item["token"]).collect();
         assert_eq!(tokens, [&json!(other.application.token)]);
         if !is_restarted {
-            stage.api.kill()?;
-            stage.api.restart().await?;
+            stage.crash().await?;
         }
     }
     Ok(())
@@ -319,7 +317,7 @@ async fn of_twenty_deletes_at_once_one_deletes() -> Result<()> {
     for _ in 0..5 {
         let application = stage.application().await?;
         let call = Call::try_new(Method::DELETE, &application.path)?;
-        let answers = at_once(&stage.api, vec![vec![call]; 20]).await?;
+        let answers = at_once(&stage, vec![vec![call]; 20]).await?;
         assert_eq!(statuses(&answers), [(204, 1), (404, 19)].into());
         for answer in answers.iter().filter(|answer| answer.status == 404) {
             expect_not_found(answer)?;

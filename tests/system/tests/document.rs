@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use chat_system::{
     program::{scratch, workspace},
-    stage::Stage,
+    stage::Embedded,
     tools::{Tools, source},
 };
 
@@ -37,8 +37,8 @@ async fn whatever_is_asked_the_answer_is_one_that_the_document_tells() -> Result
     let Some(tools) = Tools::find("the fuzzer of the document") else {
         return Ok(());
     };
-    let stage = Stage::open_with(&[("CHAT_ADMIN_KEY", ADMIN_KEY)]).await?;
-    let api = format!("http://{}", stage.api.authority());
+    let stage = Embedded::open_with(&[("CHAT_ADMIN_KEY", ADMIN_KEY)]).await?;
+    let api = format!("http://{}", stage.one_api());
     let home = scratch()?;
     let said = tools
         .python("schemathesis", home.path())?

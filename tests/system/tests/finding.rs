@@ -7,7 +7,7 @@ use chat_system::{
     client::{Client, percent_encoded},
     paging,
     problem::expect_fault,
-    stage::{Stage, eventually, fields, numbers},
+    stage::{Embedded, Stage, eventually, fields, numbers},
 };
 use hyper::Method;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ fn search(messages: &str, query: &str) -> String {
 async fn until_found(stage: &Stage, path: &str, wanted: &[u64]) -> Result<Duration> {
     let began = Instant::now();
     eventually(&format!("{path} finds {wanted:?}"), || async {
-        let page = stage.api.client().get(path).await?.expect(200)?;
+        let page = stage.another_client().get(path).await?.expect(200)?;
         Ok((numbers(&page) == wanted).then_some(began.elapsed()))
     })
     .await
@@ -228,8 +228,7 @@ async fn a_killed_server_goes_on_with_its_index() -> Result<()> {
     let path = search(&messages, "needle");
     for number in 1..=5 {
         send(&mut stage.client, &messages, "needle").await?;
-        stage.api.kill()?;
-        stage.api.restart().await?;
+        stage.crash().await?;
         let wanted: Vec<u64> = (1..=number).rev().collect();
         stage.until_ready().await?;
         until_found(&stage, &path, &wanted).await?;
@@ -239,7 +238,9 @@ async fn a_killed_server_goes_on_with_its_index() -> Result<()> {
 
 #[tokio::test]
 async fn a_damaged_or_missing_index_is_built_anew_while_the_server_serves() -> Result<()> {
-    let (mut stage, messages) = Stage::open_with_chat().await?;
+    let mut stage = Embedded::open().await?;
+    let application = stage.application().await?;
+    let messages = stage.messages(&application).await?;
     for _ in 0..3 {
         send(&mut stage.client, &messages, "needle").await?;
     }
@@ -259,9 +260,9 @@ async fn a_damaged_or_missing_index_is_built_anew_while_the_server_serves() -> R
         },
     ];
     for ruin in ruins {
-        stage.api.kill()?;
+        stage.api().kill()?;
         ruin()?;
-        stage.api.restart().await?;
+        stage.api().restart().await?;
         // Everything else works meanwhile.
         assert_eq!(numbers(&stage.read(&messages).await?), [1, 2, 3]);
         stage.until_ready().await?;

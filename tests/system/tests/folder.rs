@@ -6,7 +6,7 @@ use anyhow::Result;
 use chat_system::{
     invocation::Invocation,
     program::free_port,
-    stage::{Stage, numbers},
+    stage::{Embedded, numbers},
 };
 use serde_json::json;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -17,7 +17,7 @@ const STOP: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn a_second_api_on_the_folder_ends_with_a_sentence_that_names_it() -> Result<()> {
-    let mut stage = Stage::open().await?;
+    let mut stage = Embedded::open().await?;
     let data = stage.data();
     let second = Invocation::of("api")?
         .with("CHAT_LISTEN", format!("127.0.0.1:{}", free_port()?))
@@ -36,7 +36,7 @@ async fn a_second_api_on_the_folder_ends_with_a_sentence_that_names_it() -> Resu
 
 #[tokio::test]
 async fn while_an_api_runs_sync_names_the_endpoint_that_rebuilds() -> Result<()> {
-    let stage = Stage::open().await?;
+    let stage = Embedded::open().await?;
     let refused = sync(&stage)?.argument("rebuild-search").run().await?;
     assert_eq!(refused.code, Some(1), "{refused:?}");
     let named = "POST /api/v1/admin/search/rebuild";
@@ -49,11 +49,13 @@ async fn while_an_api_runs_sync_names_the_endpoint_that_rebuilds() -> Result<()>
 
 #[tokio::test]
 async fn sync_rebuilds_the_index_of_an_api_that_has_ended() -> Result<()> {
-    let (mut stage, messages) = Stage::open_with_chat().await?;
+    let mut stage = Embedded::open().await?;
+    let application = stage.application().await?;
+    let messages = stage.messages(&application).await?;
     for body in ["one parcel", "two parcels"] {
         stage.create(&messages, &json!({"body": body})).await?;
     }
-    assert_eq!(stage.api.stop(STOP).await?.code(), Some(0));
+    assert_eq!(stage.api().stop(STOP).await?.code(), Some(0));
     std::fs::remove_dir_all(stage.data().join("search"))?;
     let rebuilt = sync(&stage)?.argument("rebuild-search").run().await?;
     assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
@@ -61,7 +63,7 @@ async fn sync_rebuilds_the_index_of_an_api_that_has_ended() -> Result<()> {
         rebuilt.stdout.starts_with("messages indexed: 2, "),
         "{rebuilt:?}"
     );
-    stage.api.restart().await?;
+    stage.api().restart().await?;
     // At once, so that it is not what `api` may index by itself.
     let page = stage
         .read(&format!("{messages}/search?query=parcle"))
@@ -72,9 +74,11 @@ async fn sync_rebuilds_the_index_of_an_api_that_has_ended() -> Result<()> {
 
 #[tokio::test]
 async fn sync_audits_the_folder_of_an_api_that_has_ended() -> Result<()> {
-    let (mut stage, messages) = Stage::open_with_chat().await?;
+    let mut stage = Embedded::open().await?;
+    let application = stage.application().await?;
+    let messages = stage.messages(&application).await?;
     stage.create(&messages, &json!({"body": "counted"})).await?;
-    assert_eq!(stage.api.stop(STOP).await?.code(), Some(0));
+    assert_eq!(stage.api().stop(STOP).await?.code(), Some(0));
     let options = SqliteConnectOptions::new().filename(stage.data().join("chat.db"));
     let mut database = SqliteConnection::connect_with(&options).await?;
     sqlx::query("UPDATE chats SET messages_count = 7")
@@ -90,24 +94,24 @@ async fn sync_audits_the_folder_of_an_api_that_has_ended() -> Result<()> {
     Ok(())
 }
 
-fn sync(stage: &Stage) -> Result<Invocation> {
+fn sync(stage: &Embedded) -> Result<Invocation> {
     Ok(Invocation::of("sync")?.with("CHAT_DATA", stage.data()))
 }
 
 #[tokio::test]
 async fn the_folder_of_a_killed_api_is_taken_over() -> Result<()> {
-    let mut stage = Stage::open().await?;
+    let mut stage = Embedded::open().await?;
     let application = stage.application().await?;
-    stage.api.kill()?;
-    stage.api.restart().await?;
+    stage.api().kill()?;
+    stage.api().restart().await?;
     stage.read(&application.path).await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_newer_schema_is_refused() -> Result<()> {
-    let mut stage = Stage::open().await?;
-    assert_eq!(stage.api.stop(STOP).await?.code(), Some(0));
+    let mut stage = Embedded::open().await?;
+    assert_eq!(stage.api().stop(STOP).await?.code(), Some(0));
     let options = SqliteConnectOptions::new().filename(stage.data().join("chat.db"));
     let mut database = SqliteConnection::connect_with(&options).await?;
     sqlx::query(
@@ -132,20 +136,20 @@ async fn a_newer_schema_is_refused() -> Result<()> {
 
 #[tokio::test]
 async fn sigterm_ends_it_with_code_0_and_keeps_what_was_answered() -> Result<()> {
-    let mut stage = Stage::open().await?;
+    let mut stage = Embedded::open().await?;
     let application = stage.application().await?;
     let chat = stage.chat(&application).await?;
     let messages = format!("{chat}/messages");
     let message = stage.create(&messages, &json!({"body": "kept"})).await?;
-    assert_eq!(stage.api.stop(STOP).await?.code(), Some(0));
-    stage.api.restart().await?;
+    assert_eq!(stage.api().stop(STOP).await?.code(), Some(0));
+    stage.api().restart().await?;
     assert_eq!(stage.read(&format!("{messages}/1")).await?, message);
     Ok(())
 }
 
 #[tokio::test]
 async fn idle_and_half_sent_requests_do_not_hold_the_end_up() -> Result<()> {
-    let mut stage = Stage::open().await?;
+    let mut stage = Embedded::open().await?;
     // The stage's own client keeps an idle connection, too.
     stage.application().await?;
     let mut half_sent = Vec::new();
@@ -156,13 +160,13 @@ async fn idle_and_half_sent_requests_do_not_hold_the_end_up() -> Result<()> {
         "POST /api/v1/applications HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n\
          content-length: 20\r\n\r\n{\"name\":",
     ] {
-        let mut stream = TcpStream::connect(stage.api.authority().as_str()).await?;
+        let mut stream = TcpStream::connect(stage.one_api().as_str()).await?;
         stream.write_all(part.as_bytes()).await?;
         half_sent.push(stream);
     }
     // Answered after them, so they have been accepted by now.
     stage.application().await?;
-    assert_eq!(stage.api.stop(STOP).await?.code(), Some(0));
+    assert_eq!(stage.api().stop(STOP).await?.code(), Some(0));
     drop(half_sent);
     Ok(())
 }

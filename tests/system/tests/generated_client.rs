@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use chat_system::{
     program::{scratch, workspace},
-    stage::Stage,
+    stage::Embedded,
     tools::{Tools, source},
 };
 
@@ -37,11 +37,11 @@ async fn a_generated_client_does_all_that_a_device_needs() -> Result<()> {
         ensure!(!said.contains(complaint), "the generator said: {said}");
     }
 
-    let stage = Stage::open_with(&[("CHAT_ADMIN_KEY", ADMIN_KEY)]).await?;
+    let stage = Embedded::open_with(&[("CHAT_ADMIN_KEY", ADMIN_KEY)]).await?;
     tools
         .python("python", home.path())?
         .argument(source("generated_client.py"))
-        .argument(format!("http://{}", stage.api.authority()))
+        .argument(format!("http://{}", stage.one_api()))
         .argument(&document)
         .with("PYTHONPATH", &client)
         .with("CHAT_TEST_ADMIN_KEY", ADMIN_KEY)

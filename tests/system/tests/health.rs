@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use chat_system::{
-    client::Call,
+    client::{Call, Client},
     exposition::Exposition,
     operations::Scene,
     problem::{expect_discretion, expect_not_found},
@@ -36,10 +36,19 @@ async fn readiness_tells_the_state_of_each_dependency() -> Result<()> {
     for name in names {
         let dependency = &dependencies[name];
         assert_eq!(fields(dependency), ["detail", "status"]);
+        if name == "search" && !stage.set().has_search() {
+            assert_eq!(dependency["status"], "down");
+            continue;
+        }
         assert_eq!(dependency["status"], "up", "{name}");
         assert_eq!(dependency["detail"], Value::Null, "{name}");
     }
-    assert_eq!(ready["status"], "ready");
+    let wanted = if stage.set().has_search() {
+        "ready"
+    } else {
+        "degraded"
+    };
+    assert_eq!(ready["status"], wanted);
     Ok(())
 }
 
@@ -60,10 +69,12 @@ async fn metrics_are_what_a_prometheus_server_reads() -> Result<()> {
 async fn requests_are_counted_by_route_method_and_status() -> Result<()> {
     let mut stage = Stage::open().await?;
     let scene = Scene::set(&mut stage).await?;
+    // Each `api` counts its own.
+    let mut client = Client::new(stage.one_api());
     let chats = "/api/v1/applications/{token}/chats";
     let messages = "/api/v1/applications/{token}/chats/{chat}/messages";
     let message = "/api/v1/applications/{token}/chats/{chat}/messages/{message}";
-    let before = Exposition::read(&stage.client.get(METRICS).await?)?;
+    let before = Exposition::read(&client.get(METRICS).await?)?;
     for (method, pattern, path, body, status, times) in [
         ("POST", chats, scene.fill(chats), "{}", 201, 3_u8),
         ("POST", chats, scene.fill(chats), "{", 400, 2),
@@ -100,10 +111,10 @@ async fn requests_are_counted_by_route_method_and_status() -> Result<()> {
         let call = Call::try_new(method.parse()?, &path)?;
         let call = call.with_body("application/json", body);
         for _ in 0..times {
-            let answer = stage.client.send(&call).await?;
+            let answer = client.send(&call).await?;
             assert_eq!(answer.status, status, "{call}: {answer}");
         }
-        let after = Exposition::read(&stage.client.get(METRICS).await?)?;
+        let after = Exposition::read(&client.get(METRICS).await?)?;
         let counted =
             after.requests(method, pattern, status) - before.requests(method, pattern, status);
         assert!(
@@ -135,17 +146,19 @@ async fn metrics_name_no_token_no_raw_path_and_no_text() -> Result<()> {
     }
     let unheard_of = Call::try_new("ASECRETMETHOD".parse()?, LIVE)?;
     assert_eq!(stage.client.send(&unheard_of).await?.status, 405);
-    let answer = stage.client.get(METRICS).await?;
-    Exposition::read(&answer)?;
-    let text = String::from_utf8_lossy(&answer.body).to_lowercase();
-    for kept in [
-        &*scene.application.token.to_lowercase(),
-        "chats/1",
-        "messages/1",
-        "limit=7",
-        "secret",
-    ] {
-        assert!(!text.contains(kept), "`{kept}` stands in {text}");
+    for api in stage.servers() {
+        let answer = Client::new(api).get(METRICS).await?;
+        Exposition::read(&answer)?;
+        let text = String::from_utf8_lossy(&answer.body).to_lowercase();
+        for kept in [
+            &*scene.application.token.to_lowercase(),
+            "chats/1",
+            "messages/1",
+            "limit=7",
+            "secret",
+        ] {
+            assert!(!text.contains(kept), "`{kept}` stands in {text}");
+        }
     }
     Ok(())
 }

@@ -1,126 +1,148 @@
 //! The live set: many processes on Redis and MariaDB keep what they answered, whatever is killed.
+//!
+//! Each test has programs and servers of its own, on whatever set the others run.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+    collections::BTreeMap,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use chat_system::{
-    client::Servers,
     corpus::Corpus,
-    live::LiveSet,
-    loader::{Load, Loaded, create_application},
-    verify::{Verified, verify},
+    loader::Loading,
+    program::scratch,
+    programs::{Programs, Setting},
+    services::Services,
+    stage::eventually,
 };
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep},
-};
-
-/// How long a request may be tried again: longer than any server takes to come back.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// How long it may take until what was accepted is stored and counted.
-const STORED: Duration = Duration::from_mins(1);
+use redis::aio::MultiplexedConnection;
+use sqlx::{Connection as _, MySqlConnection};
+use tempfile::TempDir;
+use tokio::time::sleep;
 
 /// How many messages are sent while something is killed.
 const UNDER_FIRE: usize = 40_000;
 
-/// A load that goes on beside the test.
-struct Loading {
-    api: Servers,
-    application: String,
-    corpus: Arc<Corpus>,
-    answered: Arc<AtomicU64>,
-    task: JoinHandle<Result<Loaded>>,
+/// How many workers are killed in the middle of a batch.
+const IN_MID_BATCH: usize = 6;
+
+/// How long it may take until a worker under load has something in its hands.
+const BUSY: Duration = Duration::from_secs(20);
+
+/// Into how many parts the counter cuts its data by default.
+const SHARDS: usize = 16;
+
+/// Programs on servers, ended when dropped: the programs first.
+struct LiveSet {
+    programs: Programs,
+    services: Services,
+    settings: BTreeMap<String, String>,
+    _folder: TempDir,
 }
 
-impl Loading {
-    async fn begin(live: &LiveSet, corpus: Corpus) -> Result<Self> {
-        let api = live.servers();
-        let application = create_application(&api, "live").await?;
-        let load = Load {
-            api: api.clone(),
-            application: application.clone(),
-            connections: 64,
-            patience: PATIENCE,
+impl LiveSet {
+    /// Starts all of it; `None` where no servers are to be had, as [`Services::find`] says.
+    async fn find(name: &str) -> Result<Option<Self>> {
+        let Some(services) = Services::find(name)? else {
+            return Ok(None);
         };
-        let (corpus, answered) = (Arc::new(corpus), Arc::new(AtomicU64::new(0)));
-        let task = tokio::spawn({
-            let (corpus, answered) = (Arc::clone(&corpus), Arc::clone(&answered));
-            // It checks that each message has its line's own number.
-            async move { load.run(&corpus, &answered).await }
-        });
-        Ok(Self {
-            api,
-            application,
-            corpus,
-            answered,
-            task,
-        })
+        services.up(&SERVERS).await?;
+        let (settings, folder) = (services.settings().await?, scratch()?);
+        Ok(Some(Self {
+            programs: Programs::live(folder.path(), &urls(&settings)).await?,
+            services,
+            settings,
+            _folder: folder,
+        }))
     }
 
-    /// Waits until so many of 100 messages are answered.
-    async fn until(&self, percent: u64) -> Result<()> {
-        let wanted = self.corpus.messages_count() as u64 * percent / 100;
-        let give_up = Instant::now() + PATIENCE * 2;
-        while self.answered.load(Ordering::Relaxed) < wanted {
-            ensure!(
-                !self.task.is_finished(),
-                "the load ended before {percent} %"
-            );
-            ensure!(Instant::now() < give_up, "{percent} % were not reached");
-            sleep(Duration::from_millis(1)).await;
-        }
-        Ok(())
+    async fn load(&self, corpus: Corpus) -> Result<Loading> {
+        Loading::begin(self.programs.servers(), corpus).await
     }
 
-    /// Waits until all is answered and stored, and compares it with what was sent.
-    async fn verify(self) -> Result<Verified> {
-        let loaded = self.task.await??;
-        assert_eq!(loaded.messages, self.corpus.messages_count() as u64);
-        let give_up = Instant::now() + STORED;
-        loop {
-            // What is not stored yet is read all the same, but not counted.
-            let compared = verify(&self.api, &self.application, &self.corpus, &loaded.chats).await;
-            match compared {
-                Ok(verified) if verified.is_same() => return Ok(verified),
-                outcome if Instant::now() > give_up => {
-                    let verified = outcome?;
-                    bail!("{verified}");
+    /// Waits for the end of a load, and compares what was answered with what can be read, is counted,
+    /// and lies in the database; nothing may be left in the queue.
+    async fn expect_kept(&mut self, loading: Loading) -> Result<()> {
+        let total = loading.total();
+        let verified = loading.finish().await?.verify_once_stored().await?;
+        println!("{verified}");
+        ensure!(verified.messages == total, "{verified}");
+        self.expect_rows(total).await?;
+        let redis = self.redis().await?;
+        eventually("the queue is empty", || {
+            let mut redis = redis.clone();
+            async move {
+                let mut left = 0;
+                for shard in 0..SHARDS {
+                    let mut asking = redis::cmd("XLEN");
+                    let length: usize = asking.arg(stream(shard)).query_async(&mut redis).await?;
+                    left += length;
                 }
-                _ => sleep(Duration::from_millis(500)).await,
+                Ok((left == 0).then_some(()))
             }
-        }
+        })
+        .await?;
+        self.programs.expect_running()
+    }
+
+    /// Counts the rows themselves, whatever the counts say.
+    async fn expect_rows(&self, total: usize) -> Result<()> {
+        let url = &self.settings["CHAT_REPOSITORY_URL"];
+        let mut database = MySqlConnection::connect(url).await?;
+        let rows: i64 = sqlx::query_scalar("SELECT COUNT(DISTINCT uid) FROM messages")
+            .fetch_one(&mut database)
+            .await?;
+        ensure!(rows == i64::try_from(total)?, "{rows} creations are stored");
+        let wrong: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM chats JOIN
+                (SELECT application_id, chat_number, COUNT(*) AS there, MAX(number) AS last
+                    FROM messages GROUP BY application_id, chat_number) AS stored
+                ON stored.application_id = chats.application_id AND chat_number = chats.number
+             WHERE messages_count <> there OR last <> there OR last_number <> there",
+        )
+        .fetch_one(&mut database)
+        .await?;
+        ensure!(wrong == 0, "{wrong} chats have other rows than they count");
+        database.close().await.context("leaving the database")
+    }
+
+    async fn redis(&self) -> Result<MultiplexedConnection> {
+        let client = redis::Client::open(self.settings["CHAT_COUNTER_URL"].as_str())?;
+        let connection = client.get_multiplexed_async_connection().await;
+        connection.context("reaching Redis")
     }
 }
 
-fn part_of_corpus(messages: usize) -> Result<Corpus> {
-    let mut corpus = Corpus::read(&Corpus::file())?;
-    let mut left = messages;
-    for chat in &mut corpus.chats {
-        chat.messages.truncate(left);
-        left -= chat.messages.len();
+fn stream(shard: usize) -> String {
+    format!("chat:{{s{shard:02}}}:q")
+}
+
+/// Answers how many creations a worker was given and has neither stored nor given back.
+async fn held(redis: &mut MultiplexedConnection, worker: &str) -> Result<usize> {
+    let mut held = 0;
+    for shard in 0..SHARDS {
+        let entries: Vec<redis::Value> = redis::cmd("XPENDING")
+            .arg(stream(shard))
+            .arg("workers")
+            .arg(("-", "+", 10_000, worker))
+            .query_async(redis)
+            .await?;
+        held += entries.len();
     }
-    corpus.chats.retain(|chat| !chat.messages.is_empty());
-    Ok(corpus)
+    Ok(held)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_corpus_comes_back_over_two_apis() -> Result<()> {
-    let Some(live) = LiveSet::find("the_whole_corpus_comes_back_over_two_apis").await? else {
+    let name = "the_whole_corpus_comes_back_over_two_apis";
+    let Some(mut live) = LiveSet::find(name).await? else {
         return Ok(());
     };
-    let corpus = Corpus::read(&Corpus::file())?;
-    let messages = corpus.messages_count();
     let began = Instant::now();
-    let verified = Loading::begin(&live, corpus).await?.verify().await?;
-    assert_eq!(verified.messages, messages);
-    println!("{verified} in {:.1?}", began.elapsed());
+    let loading = live.load(Corpus::read(&Corpus::file())?).await?;
+    live.expect_kept(loading).await?;
+    println!("in {:.1?}", began.elapsed());
     Ok(())
 }
 
@@ -130,18 +152,59 @@ async fn no_killed_program_loses_or_repeats_a_message() -> Result<()> {
     let Some(mut live) = LiveSet::find(name).await? else {
         return Ok(());
     };
-    let loading = Loading::begin(&live, part_of_corpus(UNDER_FIRE)?).await?;
+    let corpus = Corpus::read(&Corpus::file())?.up_to(UNDER_FIRE);
+    let mut loading = live.load(corpus).await?;
     for (percent, one) in [(20, 0), (40, 1), (60, 0), (80, 1)] {
-        loading.until(percent).await?;
-        live.workers[one].kill()?;
-        live.apis[one].kill()?;
-        live.sync.kill()?;
-        live.apis[one].restart().await?;
-        live.workers[one].restart()?;
-        live.sync.restart()?;
+        loading.until_answered(UNDER_FIRE * percent / 100).await?;
+        let programs = &mut live.programs;
+        programs.workers[one].kill()?;
+        programs.apis[one].kill()?;
+        let sync = programs.sync.as_mut().context("there is a sync")?;
+        sync.kill()?;
+        sync.restart()?;
+        programs.apis[one].restart().await?;
+        programs.workers[one].restart()?;
     }
-    println!("{}", loading.verify().await?);
-    Ok(())
+    live.expect_kept(loading).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_worker_killed_in_mid_batch_loses_or_repeats_a_message() -> Result<()> {
+    let name = "no_worker_killed_in_mid_batch_loses_or_repeats_a_message";
+    let Some(mut live) = LiveSet::find(name).await? else {
+        return Ok(());
+    };
+    let corpus = Corpus::read(&Corpus::file())?.up_to(UNDER_FIRE);
+    let mut loading = live.load(corpus).await?;
+    let mut redis = live.redis().await?;
+    for round in 0..IN_MID_BATCH {
+        loading
+            .until_answered(UNDER_FIRE * (round + 1) / (IN_MID_BATCH + 2))
+            .await?;
+        let (one, name) = (round % 2, format!("worker-{}", round % 2 + 1));
+        let give_up = Instant::now() + BUSY;
+        let left = loop {
+            ensure!(Instant::now() < give_up, "{name} has nothing to do");
+            if held(&mut redis, &name).await? == 0 {
+                sleep(Duration::from_millis(1)).await;
+                continue;
+            }
+            live.programs.workers[one].kill()?;
+            // It may have come to the end of its batch in between. What the dead hold proves it.
+            match held(&mut redis, &name).await? {
+                0 => live.programs.workers[one].restart()?,
+                left => break left,
+            }
+        };
+        println!("{name} was killed with {left} creations in its hands");
+        if round + 1 < IN_MID_BATCH {
+            live.programs.workers[one].restart()?;
+        } else {
+            // This one does not come back: the other has to take over.
+            live.programs.workers.remove(one);
+        }
+    }
+    live.expect_kept(loading).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,20 +213,17 @@ async fn no_killed_server_loses_or_repeats_a_message() -> Result<()> {
     let Some(mut live) = LiveSet::find(name).await? else {
         return Ok(());
     };
-    let loading = Loading::begin(&live, part_of_corpus(UNDER_FIRE)?).await?;
+    let corpus = Corpus::read(&Corpus::file())?.up_to(UNDER_FIRE);
+    let mut loading = live.load(corpus).await?;
     for (percent, server) in [
         (20, "redis"),
         (40, "mariadb"),
         (60, "redis"),
         (80, "mariadb"),
     ] {
-        loading.until(percent).await?;
+        loading.until_answered(UNDER_FIRE * percent / 100).await?;
         live.services.kill(server).await?;
         live.services.up(&[server]).await?;
     }
-    println!("{}", loading.verify().await?);
-    for worker in &mut live.workers {
-        worker.expect_running()?;
-    }
-    live.sync.expect_running()
+    live.expect_kept(loading).await
 }

@@ -93,7 +93,7 @@ async fn head_answers_as_get_without_a_body() -> Result<()> {
         }
         for scene in [&scene, &nowhere(&scene)] {
             let path = scene.fill(&path);
-            let mut wire = Wire::open(stage.api.authority()).await?;
+            let mut wire = Wire::open(stage.one_api()).await?;
             let got = wire.exchange(&request("GET", &path, "", b"")).await?;
             let head = wire.exchange(&request("HEAD", &path, "", b"")).await?;
             assert_eq!(head.status, got.status, "{path}");

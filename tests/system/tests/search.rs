@@ -181,9 +181,8 @@ async fn without_a_query_everything_in_the_system_is_found_as_it_is_listed() -> 
             }
         }
     }
-    let api = &stage.api;
     let listed = eventually("eight messages are listed", || async {
-        let items = paging::items(&mut api.client(), "/api/v1/messages").await?;
+        let items = paging::items(&mut stage.another_client(), "/api/v1/messages").await?;
         Ok((items.len() == 8).then_some(items))
     })
     .await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use chat_system::{program::scratch, stage::Stage, tools::Tools};
+use chat_system::{program::scratch, stage::Embedded, tools::Tools};
 
 const ADMIN_KEY: &str = "open-sesame";
 
@@ -12,13 +12,13 @@ async fn an_application_a_chat_and_a_message_are_created_by_try_it_out() -> Resu
     let Some(tools) = Tools::find("the browser of the Swagger UI") else {
         return Ok(());
     };
-    let mut stage = Stage::open_with(&[("CHAT_ADMIN_KEY", ADMIN_KEY)]).await?;
+    let mut stage = Embedded::open_with(&[("CHAT_ADMIN_KEY", ADMIN_KEY)]).await?;
     let home = scratch()?;
     let screenshot = tools.artefact("swagger-ui.png")?;
     let token = home.path().join("token");
     tools
         .node("swagger_ui.mjs", home.path())?
-        .argument(stage.api.authority().as_str())
+        .argument(stage.one_api().as_str())
         .argument(ADMIN_KEY)
         .argument(&screenshot)
         .argument(&token)

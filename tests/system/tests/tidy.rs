@@ -52,6 +52,9 @@ const EMPTY_NAMES: [&str; 7] = [
     "common", "helper", "helpers", "misc", "types", "util", "utils",
 ];
 
+/// The tests that need search, which only one set has so far.
+const UNSEARCHED: [&str; 2] = ["finding", "rebuilding"];
+
 /// The lines that a file may have.
 const LINES: usize = 500;
 
@@ -238,6 +241,37 @@ fn links_lead_to_files_that_exist() -> Result<()> {
                 page.display()
             );
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn no_test_that_can_run_on_every_set_is_left_out_there() -> Result<()> {
+    let runner = read(Path::new(".config/nextest.toml"))?;
+    let left_out: BTreeSet<&str> = runner
+        .split("- binary(")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once(')')?.0))
+        .collect();
+    let folder = Path::new("tests/system/tests");
+    let mut everywhere = BTreeSet::new();
+    let mut all = BTreeSet::new();
+    for file in rust_files_below("tests/system/tests")? {
+        let name = file.strip_prefix(folder)?.with_extension("");
+        let name = name.iter().next().context("a file has a name")?;
+        let name = name.to_string_lossy().into_owned();
+        // These two words open a system on the set that the run is about.
+        if read(&file)?.contains(concat!("Stage::", "open")) {
+            everywhere.insert(name.clone());
+        }
+        all.insert(name);
+    }
+    for name in left_out {
+        assert!(all.contains(name), "there are no tests of `{name}`");
+        assert!(
+            !everywhere.contains(name) || UNSEARCHED.contains(&name),
+            "`{name}` has tests for every set, and is left out"
+        );
     }
     Ok(())
 }

@@ -28,8 +28,7 @@ async fn a_title_is_set_changed_and_cleared_and_nothing_else_moves() -> Result<(
             assert_eq!(stage.read(&chat).await?, before);
         }
     }
-    stage.api.kill()?;
-    stage.api.restart().await?;
+    stage.crash().await?;
     assert_eq!(stage.read(&chat).await?, before);
     Ok(())
 }

@@ -118,7 +118,7 @@ async fn five_hundred_at_once_get_each_number_once() -> Result<()> {
     let mut stage = Stage::open().await?;
     let application = stage.application().await?;
     let call = Call::post(&application.chats(), &json!({}))?;
-    let answers = at_once(&stage.api, vec![vec![call; 10]; 50]).await?;
+    let answers = at_once(&stage, vec![vec![call; 10]; 50]).await?;
     let mut given = Vec::new();
     for answer in answers {
         let chat = answer.expect(201)?;

@@ -24,8 +24,7 @@ async fn a_deleted_chat_is_gone_at_once_with_its_messages() -> Result<()> {
         let chats = stage.read(&scene.application.chats()).await?;
         assert_eq!(numbers(&chats), [2]);
         if !is_restarted {
-            stage.api.kill()?;
-            stage.api.restart().await?;
+            stage.crash().await?;
         }
     }
     Ok(())
@@ -115,8 +114,7 @@ async fn a_deleted_chats_number_is_never_given_again() -> Result<()> {
         stage.create(&messages, &json!({"body": "old"})).await?;
         stage.delete(&chat).await?;
         if number == 2 {
-            stage.api.kill()?;
-            stage.api.restart().await?;
+            stage.crash().await?;
         }
     }
     assert_eq!(numbers(&stage.read(&chats).await?), Vec::<u64>::new());
@@ -134,7 +132,7 @@ async fn of_twenty_deletes_at_once_one_deletes() -> Result<()> {
     stage.expect_count(path, "chats_count", 6).await?;
     for number in 1..=5 {
         let call = Call::try_new(Method::DELETE, &format!("{chats}/{number}"))?;
-        let answers = at_once(&stage.api, vec![vec![call]; 20]).await?;
+        let answers = at_once(&stage, vec![vec![call]; 20]).await?;
         assert_eq!(statuses(&answers), [(204, 1), (404, 19)].into());
         for answer in answers.iter().filter(|answer| answer.status == 404) {
             expect_not_found(answer)?;
@@ -156,7 +154,7 @@ async fn of_a_change_and_a_delete_at_once_the_delete_lasts() -> Result<()> {
         let mut senders = vec![vec![change; 3]; 3];
         senders.extend(vec![vec![write; 3]; 3]);
         senders.push(vec![Call::try_new(Method::DELETE, &chat)?]);
-        for answer in at_once(&stage.api, senders).await? {
+        for answer in at_once(&stage, senders).await? {
             assert!(matches!(answer.status, 200 | 201 | 204 | 404), "{answer}");
         }
         expect_not_found(&stage.client.get(&chat).await?)?;

@@ -18,7 +18,7 @@ async fn a_key_makes_one_chat_of_many_requests() -> Result<()> {
     let application = stage.application().await?;
     let call = Call::try_new(Method::POST, &application.chats())?.with_key("once")?;
     let (mut bodies, mut fresh) = (BTreeSet::new(), 0);
-    for answer in at_once(&stage.api, vec![vec![call]; 20]).await? {
+    for answer in at_once(&stage, vec![vec![call]; 20]).await? {
         bodies.insert(answer.expect(201)?.to_string());
         match answer.header("idempotency-replayed") {
             Some(replayed) => assert_eq!(replayed, "true"),
@@ -57,8 +57,7 @@ async fn a_key_answers_the_chat_as_it_was_created_whatever_became_of_it() -> Res
             }
             "deleted" => stage.delete(&chat).await?,
             "restarted" => {
-                stage.api.kill()?;
-                stage.api.restart().await?;
+                stage.crash().await?;
             }
             _ => {}
         }

@@ -13,7 +13,7 @@ use chat_system::{
     client::Client,
     corpus::Corpus,
     loader::{Load, create_application},
-    stage::Stage,
+    stage::Embedded,
     verify::verify,
 };
 use finding::Judge;
@@ -36,8 +36,8 @@ async fn the_whole_corpus_comes_back_byte_for_byte_and_is_found() -> Result<()> 
         (corpus.chats.len(), corpus.messages_count()),
         (CHATS, MESSAGES)
     );
-    let mut stage = Stage::open().await?;
-    let api = stage.api.authority().clone();
+    let mut stage = Embedded::open().await?;
+    let api = stage.one_api().clone();
     let application = create_application(&api, "corpus").await?;
     let load = Load {
         api: (&api).into(),
@@ -69,12 +69,12 @@ async fn the_whole_corpus_comes_back_byte_for_byte_and_is_found() -> Result<()> 
     let (half, most) = (took[took.len() / 2], took[took.len() - 1]);
     println!("a search across the system takes {half:.0?}, at most {most:.0?}");
     assert!(half < ACROSS, "half of the searches take {half:?} or more");
-    let loaded_memory = resident_megabytes(&stage)?;
+    let loaded_memory = resident_megabytes(&mut stage)?;
 
-    let status = stage.api.stop(Duration::from_secs(5)).await?;
+    let status = stage.api().stop(Duration::from_secs(5)).await?;
     assert_eq!(status.code(), Some(0));
-    stage.api.restart().await?;
-    let started_in = stage.api.started_in();
+    stage.api().restart().await?;
+    let started_in = stage.api().started_in();
     println!("first answer {started_in:.0?} after the start");
     assert!(
         started_in < Duration::from_secs(1),
@@ -82,12 +82,12 @@ async fn the_whole_corpus_comes_back_byte_for_byte_and_is_found() -> Result<()> 
     );
     let verified = verify(&api, &application, &corpus, &loaded.chats).await?;
     assert!(verified.is_same(), "{verified}");
-    let memory = resident_megabytes(&stage)?;
+    let memory = resident_megabytes(&mut stage)?;
     println!("{loaded_memory} MB resident after the load, {memory} MB after the restart");
     assert!(loaded_memory.max(memory) < MEGABYTES);
     Ok(())
 }
 
-fn resident_megabytes(stage: &Stage) -> Result<u64> {
-    Ok(stage.api.resident_bytes()? / 1_000_000)
+fn resident_megabytes(stage: &mut Embedded) -> Result<u64> {
+    Ok(stage.api().resident_bytes()? / 1_000_000)
 }

@@ -59,7 +59,7 @@ impl Verdict {
     }
 }
 
-/// A started `api` with a scene that is attacked, and another application that should not notice.
+/// A system with a scene that is attacked, and another application that should not notice.
 struct Target {
     stage: Stage,
     scene: Scene,
@@ -108,7 +108,7 @@ impl Target {
     }
 
     async fn wire(&self) -> Result<Wire> {
-        Wire::open(self.stage.api.authority()).await
+        Wire::open(self.stage.one_api()).await
     }
 
     /// Sends a request to an operation and checks the answer.

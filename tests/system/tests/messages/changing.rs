@@ -34,8 +34,7 @@ async fn a_change_takes_the_body_and_leaves_all_else() -> Result<()> {
     }
     let listed = paging::items(&mut stage.client, &messages).await?;
     assert_eq!(listed[0]["body"], "changed by PUT");
-    stage.api.kill()?;
-    stage.api.restart().await?;
+    stage.crash().await?;
     assert_eq!(paging::items(&mut stage.client, &messages).await?, listed);
     // A change is no creation.
     stage.expect_count(chat, "messages_count", 2).await
@@ -150,7 +149,7 @@ async fn of_changes_at_once_one_is_the_last() -> Result<()> {
         senders.push(vec![Call::json(Method::PATCH, &path, &body)?; 5]);
     }
     let mut answered = Vec::new();
-    for answer in at_once(&stage.api, senders).await? {
+    for answer in at_once(&stage, senders).await? {
         answered.push(answer.expect(200)?);
     }
     let last = stage.read(&path).await?;

@@ -161,7 +161,7 @@ async fn what_is_too_large_is_refused_with_and_without_a_length() -> Result<()> 
         chunked("POST", &messages, json, body.as_bytes(), 16 * 1024),
         chunked("POST", &messages, json, body.as_bytes(), body.len()),
     ] {
-        let mut wire = Wire::open(stage.api.authority()).await?;
+        let mut wire = Wire::open(stage.one_api()).await?;
         expect_problem(&wire.exchange(&bytes).await?, 413, "too_large")?;
         wire.expect_good_order().await?;
     }
@@ -184,7 +184,7 @@ async fn five_hundred_at_once_get_each_number_once() -> Result<()> {
         senders.push(calls.collect::<Result<Vec<Call>>>()?);
     }
     let mut sent = Vec::new();
-    for answer in at_once(&stage.api, senders).await? {
+    for answer in at_once(&stage, senders).await? {
         sent.push(answer.expect(201)?);
     }
     sent.sort_unstable_by_key(|message| message["number"].as_u64());

@@ -23,8 +23,7 @@ async fn a_deleted_message_is_gone_at_once() -> Result<()> {
         assert_eq!(numbers(&stage.read(&messages).await?), [2]);
         assert_eq!(stage.read(&format!("{messages}/2")).await?["body"], "kept");
         if !is_restarted {
-            stage.api.kill()?;
-            stage.api.restart().await?;
+            stage.crash().await?;
         }
     }
     stage.expect_count(&scene.chat(), "messages_count", 1).await
@@ -115,8 +114,7 @@ async fn a_deleted_messages_number_is_never_given_again() -> Result<()> {
         assert_eq!(message["number"], number);
         stage.delete(&format!("{messages}/{number}")).await?;
         if number == 2 {
-            stage.api.kill()?;
-            stage.api.restart().await?;
+            stage.crash().await?;
         }
     }
     assert_eq!(numbers(&stage.read(&messages).await?), Vec::<u64>::new());
@@ -133,7 +131,7 @@ async fn of_twenty_deletes_at_once_one_deletes() -> Result<()> {
     stage.expect_count(chat, "messages_count", 6).await?;
     for number in 1..=5 {
         let call = Call::try_new(Method::DELETE, &format!("{messages}/{number}"))?;
-        let answers = at_once(&stage.api, vec![vec![call]; 20]).await?;
+        let answers = at_once(&stage, vec![vec![call]; 20]).await?;
         assert_eq!(statuses(&answers), [(204, 1), (404, 19)].into());
         for answer in answers.iter().filter(|answer| answer.status == 404) {
             expect_not_found(answer)?;
@@ -153,7 +151,7 @@ async fn of_a_change_and_a_delete_at_once_the_delete_lasts() -> Result<()> {
         let change = Call::json(Method::PATCH, &path, &json!({"body": "late"}))?;
         let mut senders = vec![vec![change; 3]; 5];
         senders.push(vec![Call::try_new(Method::DELETE, &path)?]);
-        let answers = at_once(&stage.api, senders).await?;
+        let answers = at_once(&stage, senders).await?;
         assert_eq!(statuses(&answers).get(&204), Some(&1));
         for answer in answers {
             assert!(matches!(answer.status, 200 | 204 | 404), "{answer}");

@@ -106,8 +106,7 @@ async fn numbers_and_keys_outlive_a_restart() -> Result<()> {
     let (mut stage, messages) = Stage::open_with_chat().await?;
     let call = Call::post(&messages, &json!({"body": "once"}))?.with_key("once")?;
     let message = stage.client.send(&call).await?.expect(201)?;
-    stage.api.kill()?;
-    stage.api.restart().await?;
+    stage.crash().await?;
     let again = stage.client.send(&call).await?;
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!(again.expect(201)?, message);
@@ -143,8 +142,7 @@ async fn a_key_answers_the_message_as_it_was_created_whatever_became_of_it() -> 
             "deleted" => stage.delete(&message).await?,
             "without its chat" => stage.delete(chat).await?,
             "restarted" => {
-                stage.api.kill()?;
-                stage.api.restart().await?;
+                stage.crash().await?;
             }
             _ => {}
         }

@@ -10,21 +10,14 @@ use anyhow::{Context as _, Result};
 use chat_system::{
     process::Launch,
     program::{Program, free_port},
+    services::urls,
 };
-
-const SERVERS: [&str; 2] = ["mariadb", "redis"];
-
-/// The settings that lead the programs to servers.
-const URLS: [&str; 3] = ["CHAT_REPOSITORY_URL", "CHAT_COUNTER_URL", "CHAT_QUEUE_URL"];
 
 /// Starts a program in a folder below; what serves no API serves its metrics instead.
 async fn start(folder: &Path, name: &str, settings: &BTreeMap<String, String>) -> Result<Program> {
     let folder = folder.join(name);
     std::fs::create_dir_all(&folder)?;
-    let urls: Vec<_> = URLS
-        .iter()
-        .map(|name| (*name, settings[*name].as_str()))
-        .collect();
+    let urls = urls(settings);
     if name == "api" {
         return Program::api(&folder, &urls).await;
     }

@@ -7,12 +7,12 @@ use anyhow::{Context as _, Result, ensure};
 use chat_system::{
     client::Client,
     program::{Program, scratch},
-    services::Services,
+    services::{SERVERS, Services},
     stage::{eventually, numbers},
 };
 use serde_json::json;
 
-use crate::{SERVERS, start};
+use crate::start;
 
 /// How far numbers leap where nobody can tell what was given.
 const LEAP: u64 = 65_536;

@@ -13,7 +13,7 @@ use chat_system::{
 };
 use serde_json::{Value, json};
 
-use crate::{SERVERS, URLS, start};
+use crate::start;
 
 /// What a health check has for all its questions, and some time to start.
 const HEALTHCHECK: Duration = Duration::from_secs(7);

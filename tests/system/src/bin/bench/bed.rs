@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result, ensure};
 use chat_system::{
     client::Client,
     exposition::Exposition,
-    live::{SERVERS, urls},
     process::{Launch, Process},
     program::{Program, free_port, scratch},
-    services::Services,
+    programs::Setting,
+    services::{SERVERS, Services, urls},
 };
 use clap::ValueEnum;
 use hyper::http::uri::Authority;
@@ -89,7 +89,7 @@ impl Bed {
         let services = Services::new("bench")?.with("CHAT_REDIS_SYNC", sync.as_str());
         services.up(&SERVERS).await?;
         let settings = services.settings().await?;
-        let mut settings: Vec<_> = urls(&settings).collect();
+        let mut settings: Vec<Setting<'_>> = urls(&settings);
         settings.push(("CHAT_BACKLOG_MEGABYTES", BACKLOG));
         let folder = scratch()?;
         Ok(Self {
@@ -111,7 +111,10 @@ impl Bed {
         let folder = self.folder.path().join("worker");
         std::fs::create_dir_all(&folder)?;
         let launch = Launch::of("worker", &folder)?;
-        let launch = urls(&settings).fold(launch, |launch, (name, value)| launch.with(name, value));
+        let settings = urls(&settings);
+        let launch = settings
+            .into_iter()
+            .fold(launch, |launch, (name, value)| launch.with(name, value));
         self.worker = Some(Process::start(launch)?);
         Ok(())
     }

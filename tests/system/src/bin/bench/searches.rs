@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use chat_system::{
     client::{Call, Client, percent_encoded},
     corpus::Corpus,
-    stage::Stage,
+    stage::Embedded,
 };
 use tokio::{
     task::JoinSet,
@@ -41,7 +41,7 @@ pub(crate) async fn run(arguments: &SearchesArguments) -> Result<()> {
     let messages: Vec<_> = chats.flat_map(|chat| chat.messages).collect();
     let bodies: Vec<String> = messages.into_iter().map(|message| message.body).collect();
     let bodies: Arc<[String]> = bodies.into();
-    let mut stage = Stage::open().await?;
+    let mut stage = Embedded::open().await?;
 
     let count = SMALL.min(bodies.len());
     let chat = filled(&mut stage, &bodies, count).await?;
@@ -53,17 +53,17 @@ pub(crate) async fn run(arguments: &SearchesArguments) -> Result<()> {
     let round = one_by_one(&stage, &chat, &bodies).await?;
     tell(bodies.len(), "one by one", round)?;
     expect(round, arguments.large_at_most_ms)?;
-    let resident = stage.api.resident_bytes()? / 1_000_000;
+    let resident = stage.api().resident_bytes()? / 1_000_000;
     say(&format!("`api` has {resident} MB resident"))
 }
 
 /// Fills a new chat with the first bodies, waits until they are found, and answers its messages' path.
-async fn filled(stage: &mut Stage, bodies: &Arc<[String]>, count: usize) -> Result<String> {
+async fn filled(stage: &mut Embedded, bodies: &Arc<[String]>, count: usize) -> Result<String> {
     let application = stage.application().await?;
     let path = stage.messages(&application).await?;
     let mut senders = JoinSet::new();
     for first in 0..SENDERS {
-        let (mut client, path) = (stage.api.client(), path.clone());
+        let (mut client, path) = (stage.another_client(), path.clone());
         let bodies = Arc::clone(bodies);
         senders.spawn(async move {
             for body in bodies.iter().take(count).skip(first).step_by(SENDERS) {
@@ -102,13 +102,13 @@ fn search(chat: &str, bodies: &[String], index: usize) -> Result<Call> {
 }
 
 /// Asks at a steady rate, whether or not what was asked before is answered.
-async fn steadily(stage: &Stage, chat: &str, bodies: &[String], seconds: u32) -> Result<Round> {
+async fn steadily(stage: &Embedded, chat: &str, bodies: &[String], seconds: u32) -> Result<Round> {
     let begun = Instant::now();
     let mut asked = JoinSet::new();
     for index in 0..seconds * PER_SECOND {
         let due = begun + Duration::from_secs(1) * index / PER_SECOND;
         let call = search(chat, bodies, index as usize)?;
-        let mut client = stage.api.client();
+        let mut client = stage.another_client();
         sleep_until(due).await;
         asked.spawn(async move { ask(&mut client, &call, due).await });
     }
@@ -119,8 +119,8 @@ async fn steadily(stage: &Stage, chat: &str, bodies: &[String], seconds: u32) ->
     Ok(Round::new(latencies, begun.elapsed()))
 }
 
-async fn one_by_one(stage: &Stage, chat: &str, bodies: &[String]) -> Result<Round> {
-    let mut client = stage.api.client();
+async fn one_by_one(stage: &Embedded, chat: &str, bodies: &[String]) -> Result<Round> {
+    let mut client = stage.another_client();
     let begun = Instant::now();
     let mut latencies = Vec::new();
     for index in 0..ONE_BY_ONE {

@@ -1,0 +1,73 @@
+//! The sets of adapters that the same tests run on.
+
+use std::{env, fmt, str::FromStr};
+
+use anyhow::{Context as _, Result, bail};
+
+/// What names the set in the environment.
+const VARIABLE: &str = "CHAT_E2E";
+
+/// What a system stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// SQLite and Tantivy in one folder, and one `api` that does everything.
+    Embedded,
+    /// Redis and MariaDB under two `api`, two `worker` and one `sync`.
+    Redis,
+}
+
+impl Set {
+    /// Answers the set that `CHAT_E2E` names, by default the embedded one.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it names none.
+    pub fn chosen() -> Result<Self> {
+        match env::var_os(VARIABLE) {
+            None => Ok(Self::Embedded),
+            Some(name) => name.to_string_lossy().parse().context(VARIABLE),
+        }
+    }
+
+    /// Tells whether its messages can be searched; elsewhere that answers 503.
+    #[must_use]
+    pub fn has_search(self) -> bool {
+        self == Self::Embedded
+    }
+}
+
+impl FromStr for Set {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "embedded" => Ok(Self::Embedded),
+            "redis" => Ok(Self::Redis),
+            _ => bail!("there is no set `{name}`, but `embedded` and `redis`"),
+        }
+    }
+}
+
+/// Shows the name that chooses it.
+impl fmt::Display for Set {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Embedded => "embedded",
+            Self::Redis => "redis",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_is_chosen_by_the_name_that_it_shows() {
+        for set in [Set::Embedded, Set::Redis] {
+            assert_eq!(set.to_string().parse::<Set>().unwrap(), set);
+        }
+        let message = "Redis".parse::<Set>().unwrap_err().to_string();
+        assert!(message.contains("`redis`"), "{message}");
+    }
+}
