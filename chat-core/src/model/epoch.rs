@@ -180,11 +180,18 @@ impl ShardRecord {
                 }
             }
         };
+        // The number that stood where its epoch stands now. A process that sighted it is still to come,
+        // perhaps, and sighted no loss; after a loss another number would stand there.
+        let replaced = record.filter(|record| {
+            record.incarnation == sighting.incarnation
+                && seen == Some(record.epoch)
+                && matches!(record.mark, EpochMark::Missing { .. })
+        });
         Self {
             address: sighting.address.clone(),
             incarnation: sighting.incarnation.clone(),
             epoch,
-            mark: sighting.mark,
+            mark: replaced.map_or(sighting.mark, |record| record.mark),
             position: record.map_or(sighting.position, |record| record.position),
         }
     }
@@ -286,6 +293,18 @@ mod tests {
             epoch_for(&sighting("one", EpochMark::Installed(Epoch::new(3)))),
             4
         );
+    }
+
+    #[test]
+    fn who_sighted_what_an_epoch_has_replaced_since_comes_late_and_saw_no_loss() {
+        let installed = sighting("one", EpochMark::Installed(Epoch::new(4)));
+        let record = ShardRecord::admit(Some(&record()), &installed);
+        let admit = |nonce| {
+            let sighting = sighting("one", EpochMark::Missing { nonce });
+            ShardRecord::admit(Some(&record), &sighting).epoch.get()
+        };
+        assert_eq!(admit(1), 4);
+        assert_eq!(admit(9), 5, "another number was left after a loss");
     }
 
     #[test]
