@@ -15,6 +15,7 @@ use chat_system::{
     programs::{Programs, Setting},
     services::Services,
     stage::eventually,
+    verify::Verified,
 };
 use redis::aio::MultiplexedConnection;
 use sqlx::{Connection as _, MySqlConnection};
@@ -63,10 +64,9 @@ impl LiveSet {
 
     /// Waits for the end of a load, and compares what was answered with what can be read, is counted,
     /// and lies in the database; nothing may be left in the queue.
-    async fn expect_kept(&mut self, loading: Loading) -> Result<()> {
+    async fn expect_kept(&mut self, loading: Loading) -> Result<Verified> {
         let total = loading.total();
         let verified = loading.finish().await?.verify_once_stored().await?;
-        println!("{verified}");
         ensure!(verified.messages == total, "{verified}");
         self.expect_rows(total).await?;
         let redis = self.redis().await?;
@@ -83,7 +83,8 @@ impl LiveSet {
             }
         })
         .await?;
-        self.programs.expect_running()
+        self.programs.expect_running()?;
+        Ok(verified)
     }
 
     /// Counts the rows themselves, whatever the counts say.
@@ -141,8 +142,8 @@ async fn the_whole_corpus_comes_back_over_two_apis() -> Result<()> {
     };
     let began = Instant::now();
     let loading = live.load(Corpus::read(&Corpus::file())?).await?;
-    live.expect_kept(loading).await?;
-    println!("in {:.1?}", began.elapsed());
+    let verified = live.expect_kept(loading).await?;
+    println!("{verified} in {:.1?}", began.elapsed());
     Ok(())
 }
 
@@ -165,7 +166,8 @@ async fn no_killed_program_loses_or_repeats_a_message() -> Result<()> {
         programs.apis[one].restart().await?;
         programs.workers[one].restart()?;
     }
-    live.expect_kept(loading).await
+    println!("{}", live.expect_kept(loading).await?);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,7 +206,8 @@ async fn no_worker_killed_in_mid_batch_loses_or_repeats_a_message() -> Result<()
             live.programs.workers.remove(one);
         }
     }
-    live.expect_kept(loading).await
+    println!("{}", live.expect_kept(loading).await?);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,5 +228,6 @@ async fn no_killed_server_loses_or_repeats_a_message() -> Result<()> {
         live.services.kill(server).await?;
         live.services.up(&[server]).await?;
     }
-    live.expect_kept(loading).await
+    println!("{}", live.expect_kept(loading).await?);
+    Ok(())
 }
