@@ -24,11 +24,7 @@ const DEADLINE: Duration = Duration::from_secs(90);
 pub const SERVERS: [&str; 2] = ["mariadb", "redis"];
 
 /// The settings that lead its programs to them: repository, counter and queue.
-pub const URLS: [&str; 3] = [
-    "CHAT_REPOSITORY_URL",
-    "CHAT_COUNTER_URL",
-    "CHAT_QUEUE_URL",
-];
+pub const URLS: [&str; 3] = ["CHAT_REPOSITORY_URL", "CHAT_COUNTER_URL", "CHAT_QUEUE_URL"];
 
 /// Picks these settings out of all that [`Services::settings`] answers.
 ///

@@ -13,7 +13,7 @@ use chat_system::{
     loader::Loading,
     program::scratch,
     programs::{Programs, Setting},
-    services::Services,
+    services::{SERVERS, Services, urls},
     stage::eventually,
     verify::Verified,
 };

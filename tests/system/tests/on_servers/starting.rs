@@ -8,7 +8,7 @@ use chat_system::{
     exposition::Exposition,
     invocation::{Ended, Invocation},
     program::scratch,
-    services::{Services, ask_mariadb},
+    services::{SERVERS, Services, URLS, ask_mariadb},
     stage::eventually,
 };
 use serde_json::{Value, json};
