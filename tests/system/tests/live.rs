@@ -12,7 +12,7 @@ use chat_system::{
     corpus::Corpus,
     loader::Loading,
     program::scratch,
-    programs::{Programs, Setting},
+    programs::Programs,
     services::{SERVERS, Services, urls},
     stage::eventually,
     verify::Verified,
