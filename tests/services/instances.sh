@@ -8,6 +8,7 @@
 #
 # and has functions, which know its $name, $home (a folder of its own) and $port:
 #
+#   install   gets what no package has, once; may be left out
 #   start     makes the data where there is none, and calls `run` with the server; in $home
 #   answers   prints the server's version, or fails where the process $pid does not answer (yet)
 #   settings  prints how to reach it, a NAME=value a line
@@ -61,6 +62,7 @@ find_service() {
 # The same, and makes its functions the present ones.
 use() {
     find_service "$1"
+    install() { :; }
     # shellcheck source-path=SCRIPTDIR source=lib/redis.sh
     source "$here/lib/$name.sh"
 }

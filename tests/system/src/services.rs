@@ -240,6 +240,32 @@ pub async fn ask_mariadb(settings: &BTreeMap<String, String>, sql: &str) -> Resu
     said(arguments.iter().fold(client, Invocation::argument)).await
 }
 
+/// Asks the Elasticsearch of these settings for a path, or puts a document there.
+///
+/// # Errors
+///
+/// Fails with what was said, also where that is no success.
+pub async fn ask_elasticsearch(
+    settings: &BTreeMap<String, String>,
+    path: &str,
+    document: Option<&str>,
+) -> Result<String> {
+    let url = format!("{}/{path}", settings["CHAT_TEST_ELASTICSEARCH_URL"]);
+    let client = Invocation::of_file("curl")?.argument("-sSf").argument(&url);
+    let Some(document) = document else {
+        return said(client).await;
+    };
+    let put = [
+        "-X",
+        "PUT",
+        "-H",
+        "Content-Type: application/json",
+        "-d",
+        document,
+    ];
+    said(put.iter().fold(client, Invocation::argument)).await
+}
+
 async fn said(client: Invocation) -> Result<String> {
     let ended = client.run().await?;
     ensure!(ended.code == Some(0), "{}", ended.output());

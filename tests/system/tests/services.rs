@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use chat_system::{
     invocation::{Ended, Invocation},
     program::scratch,
-    services::{Services, ask_mariadb, ask_redis},
+    services::{Services, ask_elasticsearch, ask_mariadb, ask_redis},
 };
 use tokio::{time::Instant, try_join};
 
@@ -24,7 +24,7 @@ async fn what_is_printed_leads_to_servers_that_keep_every_write() -> Result<()> 
     };
     expect_sentence(&services.run("env", &[]).await?, "tests/services/up")?;
     let said = services.up(&[]).await?;
-    assert_eq!(said.lines().count(), 2, "one line a server: {said}");
+    assert_eq!(said.lines().count(), 3, "one line a server: {said}");
     let settings = services.settings().await?;
 
     let redis = &settings["CHAT_TEST_REDIS_URL"];
@@ -56,12 +56,30 @@ async fn what_is_printed_leads_to_servers_that_keep_every_write() -> Result<()> 
         assert!(Path::new(&settings[server]).is_file(), "{settings:?}");
     }
 
-    services.kill("mariadb").await?;
-    expect_sentence(&services.run("env", &["mariadb"]).await?, "mariadb")?;
-    services.up(&["mariadb"]).await?;
+    let node = "_nodes?filter_path=nodes.*.version,nodes.*.transport_address,nodes.*.settings.path";
+    let said = ask_elasticsearch(&settings, node, None).await?;
+    assert!(
+        said.contains(r#""version":"7.10.2","transport_address":"127.0.0.1:"#),
+        "{said}"
+    );
+    assert!(
+        said.contains(&services.folder().display().to_string()),
+        "{said}"
+    );
+    ask_elasticsearch(&settings, "own/_doc/1", Some("{}")).await?;
+
+    for server in ["mariadb", "elasticsearch"] {
+        services.kill(server).await?;
+        expect_sentence(&services.run("env", &[server]).await?, server)?;
+    }
+    services.up(&["mariadb", "elasticsearch"]).await?;
     assert_eq!(services.settings().await?, settings);
     let said = ask_mariadb(&settings, "SELECT COUNT(*) FROM own.t").await?;
     assert_eq!(said, "1");
+    let said = ask_elasticsearch(&settings, "own/_doc/1?filter_path=_source", None).await?;
+    assert_eq!(said, r#"{"_source":{}}"#);
+    let said = services.up(&["elasticsearch"]).await?;
+    assert!(said.contains("as before"), "{said}");
 
     services.run("down", &[]).await?;
     expect_sentence(&services.run("env", &[]).await?, "tests/services/up")?;

@@ -1,0 +1,44 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# Elasticsearch 7.10.2, one node for itself; its libraries come from Maven Central, once.
+
+programs=(java javac mvn curl)
+packages=(openjdk-17-jdk-headless maven curl)
+
+# Other libraries lie in another folder.
+libraries=$target/tools/elasticsearch-$(cat "$here"/elasticsearch/* | sha256sum | head -c 12)
+
+install() {
+    [[ ! -d $libraries ]] || return 0
+    mkdir -p "$target/tools"
+    local made
+    made=$(mktemp -d "$libraries.XXXXXX")
+    mvn -B -q -f "$here/elasticsearch/pom.xml" -DoutputDirectory="$made" \
+        org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies >&2
+    javac -cp "$made/*" -d "$made" "$here/elasticsearch/Server.java" >&2
+    # Somebody else may have been quicker.
+    mv -T "$made" "$libraries" 2>/dev/null || rm -r "$made"
+}
+
+start() {
+    mkdir -p tmp
+    # It meets nobody: no other node is looked for, and none finds it.
+    run java -Xms512m -Xmx512m -XX:+UseSerialGC -Djava.io.tmpdir="$home/tmp" \
+        -Dlog4j.configurationFile="$here/elasticsearch/log4j2.properties" \
+        -cp "$libraries:$libraries/*" Server \
+        cluster.name=chat node.name=chat path.home="$home" path.data="$home/data" \
+        network.host=127.0.0.1 http.port="$port" transport.port=0 discovery.type=single-node
+}
+
+answers() {
+    local url=http://127.0.0.1:$port said
+    # Its data may come later than its first answer.
+    said=$(curl -sf -m 5 "$url/_cluster/health?filter_path=status") || return
+    [[ $said != *red* ]] || return
+    said=$(curl -sf -m 5 "$url/_nodes/_local/process?filter_path=nodes.*.version,nodes.*.process.id") || return
+    [[ $said == *"\"id\":$pid}"* ]] || return
+    sed -n 's/.*"version":"\([^"]*\)".*/\1/p' <<<"$said"
+}
+
+settings() {
+    echo "CHAT_TEST_ELASTICSEARCH_URL=http://127.0.0.1:$port"
+}
