@@ -1,0 +1,324 @@
+//! Questions to the server: none without an end, some asked again, none while it is away.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chat_core::PortErrorKind;
+use elasticsearch::{
+    auth::Credentials,
+    http::{
+        Method, Url,
+        headers::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue},
+        transport::{SingleNodeConnectionPool, Transport, TransportBuilder},
+    },
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    ElasticsearchConfig,
+    breaker::{Breaker, with_jitter},
+    config::without_credentials,
+    error::{Failure, OpenError},
+};
+
+/// How often something is asked at most.
+const ATTEMPTS: u32 = 4;
+
+/// The pause before the second attempt, doubled before each further one.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// One server, or what stands for several.
+pub(crate) struct Client {
+    transport: Transport,
+    breaker: Breaker,
+    address: String,
+}
+
+/// One request, the same in each attempt.
+pub(crate) struct Call<'a> {
+    pub(crate) method: Method,
+    /// The path, from names that need no escape.
+    pub(crate) path: String,
+    pub(crate) query: &'a [(&'static str, &'a str)],
+    pub(crate) body: Option<Bytes>,
+}
+
+impl Call<'_> {
+    /// A request without parameters and body.
+    pub(crate) fn plain(method: Method, path: String) -> Self {
+        Self {
+            method,
+            path,
+            query: &[],
+            body: None,
+        }
+    }
+}
+
+/// What the server says when it refuses.
+#[derive(Deserialize)]
+struct Refusal {
+    error: Option<Reason>,
+}
+
+/// What went wrong with something, without the words that may repeat what was written.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Reason {
+    #[serde(rename = "type")]
+    pub(crate) code: String,
+}
+
+impl Client {
+    pub(crate) fn new(config: &ElasticsearchConfig) -> Result<Self, OpenError> {
+        let address = without_credentials(&config.url);
+        let unusable = |reason: String| OpenError::Unusable {
+            address: address.clone(),
+            reason,
+        };
+        let (url, login) = place(&config.url)?;
+        let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
+            .disable_proxy()
+            .enable_meta_header(false)
+            // Answers are short, and packing them takes the server's time.
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let key = config.api_key.clone().map(Credentials::EncodedApiKey);
+        if key.is_some() && HeaderValue::from_str(config.api_key.as_deref().unwrap_or("")).is_err()
+        {
+            return Err(OpenError::Setting {
+                what: "the API key of Elasticsearch",
+                wanted: "visible ASCII characters",
+            });
+        }
+        if let Some(credentials) = key.or(login) {
+            builder = builder.auth(credentials);
+        }
+        let transport = builder
+            .build()
+            .map_err(|error| unusable(error.to_string()))?;
+        Ok(Self {
+            transport,
+            breaker: Breaker::default(),
+            address,
+        })
+    }
+
+    /// Where the server is, as it may be shown.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Asks until there is an answer, or another attempt makes no sense.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        call: &Call<'_>,
+        deadline: Instant,
+    ) -> Result<T, Failure> {
+        let mut attempts = 1;
+        loop {
+            match self.ask_once(call, deadline).await {
+                Err(failure) if failure.may_pass() && attempts < ATTEMPTS => {
+                    if !pause(attempts, deadline).await {
+                        return Err(failure);
+                    }
+                    attempts += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn ask_once<T: DeserializeOwned>(
+        &self,
+        call: &Call<'_>,
+        deadline: Instant,
+    ) -> Result<T, Failure> {
+        let leave = self.breaker.leave()?;
+        let outcome = self.send(call, deadline).await;
+        match &outcome {
+            Err(failure) if failure.is_of_absence() => leave.failed(),
+            _ => leave.answered(),
+        }
+        let answer = outcome?;
+        serde_json::from_slice(&answer).map_err(|_| Failure::Strange("what was asked for"))
+    }
+
+    async fn send(&self, call: &Call<'_>, deadline: Instant) -> Result<Bytes, Failure> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Failure::Late);
+        }
+        let mut headers = HeaderMap::new();
+        if call.path.ends_with("/_bulk") {
+            let lines = HeaderValue::from_static("application/x-ndjson");
+            headers.insert(CONTENT_TYPE, lines);
+        }
+        let sent = self.transport.send(
+            call.method,
+            &call.path,
+            headers,
+            Some(call.query),
+            call.body.clone(),
+            Some(left),
+        );
+        let response = sent.await?;
+        let status = response.status_code();
+        let body = response.bytes().await?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let refusal: Option<Refusal> = serde_json::from_slice(&body).ok();
+        let code = refusal.and_then(|refusal| refusal.error);
+        let code = code.map_or_else(|| "no reason".to_owned(), |reason| reason.code);
+        if code == "index_not_found_exception" {
+            return Err(Failure::Missing);
+        }
+        Err(Failure::Refused {
+            status: status.as_u16(),
+            code,
+        })
+    }
+
+    /// Makes sure that the server is one that this adapter knows.
+    pub(crate) async fn examine(&self, timeout: Duration) -> Result<(), OpenError> {
+        let call = Call::plain(Method::Get, "/".to_owned());
+        let unusable = |reason| OpenError::Unusable {
+            address: self.address.clone(),
+            reason,
+        };
+        let about: About = match self.ask(&call, Instant::now() + timeout).await {
+            Ok(about) => about,
+            Err(failure) => {
+                let source = failure.of("connect");
+                return Err(match source.kind {
+                    PortErrorKind::Corrupt => {
+                        unusable("it does not answer as Elasticsearch does".to_owned())
+                    }
+                    _ => OpenError::Unreachable {
+                        address: self.address.clone(),
+                        source,
+                    },
+                });
+            }
+        };
+        let Version {
+            number,
+            distribution,
+        } = about.version;
+        if distribution.is_none() && is_too_old(&number) {
+            return Err(unusable(format!(
+                "it is of version {number}, and 7.10 or later is needed"
+            )));
+        }
+        tracing::info!(
+            address = self.address,
+            version = number,
+            "searching on {}",
+            distribution.as_deref().unwrap_or("Elasticsearch")
+        );
+        Ok(())
+    }
+}
+
+/// Waits before another attempt; `false` where the deadline comes first.
+pub(crate) async fn pause(attempts: u32, deadline: Instant) -> bool {
+    let pause = with_jitter(PAUSE * 2_u32.pow(attempts.min(8)) / 2);
+    let in_time = Instant::now() + pause < deadline;
+    if in_time {
+        sleep(pause).await;
+    }
+    in_time
+}
+
+/// What the server tells about itself.
+#[derive(Deserialize)]
+struct About {
+    version: Version,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    number: String,
+    /// Elasticsearch has none.
+    distribution: Option<String>,
+}
+
+fn is_too_old(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
+    let first_two: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    first_two < (7, 10)
+}
+
+/// Splits a URL into what leads to the server, and whom it knows.
+fn place(url: &str) -> Result<(Url, Option<Credentials>), OpenError> {
+    let wrong = || OpenError::Setting {
+        what: "the address of Elasticsearch",
+        wanted: "a URL such as http://host:9200 or https://user:password@host:9200",
+    };
+    let mut url = Url::parse(url).map_err(|_| wrong())?;
+    let is_known = matches!(url.scheme(), "http" | "https");
+    if !is_known || !url.has_host() || url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong());
+    }
+    let decoded = |text: &str| {
+        let bytes = percent_encoding::percent_decode_str(text);
+        bytes.decode_utf8().map(String::from).map_err(|_| wrong())
+    };
+    let login = match (url.username(), url.password()) {
+        ("", None) => None,
+        (user, password) => {
+            let password = decoded(password.unwrap_or_default())?;
+            Some(Credentials::Basic(decoded(user)?, password))
+        }
+    };
+    // Paths are joined to it.
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    url.set_username("").map_err(|()| wrong())?;
+    url.set_password(None).map_err(|()| wrong())?;
+    Ok((url, login))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_leave_the_address() {
+        let (url, login) = place("https://ann:p%40ss@host:9200/es").unwrap();
+        assert_eq!(url.as_str(), "https://host:9200/es/");
+        let Some(Credentials::Basic(user, password)) = login else {
+            panic!("a user and a password");
+        };
+        assert_eq!((user.as_str(), password.as_str()), ("ann", "p@ss"));
+        assert!(place("http://host").unwrap().1.is_none());
+    }
+
+    #[test]
+    fn other_addresses_are_refused() {
+        for wrong in [
+            "host:9200",
+            "ftp://host",
+            "http://",
+            "http://host?x=1",
+            "",
+            "http://h#f",
+        ] {
+            assert!(place(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn old_servers_are_told_from_new_ones() {
+        for (version, wanted) in [
+            ("7.9.3", true),
+            ("6.8.0", true),
+            ("7.10.2", false),
+            ("9.1.0", false),
+        ] {
+            assert_eq!(is_too_old(version), wanted, "{version}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! From the driver's errors and the server's answers to the ports' error.
+
+use std::fmt;
+
+use chat_core::{PortError, PortErrorKind};
+
+/// The adapter's name in errors.
+const ADAPTER: &str = "elasticsearch";
+
+/// Why a server cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A setting makes no sense.
+    #[error("{what} must be {wanted}")]
+    Setting {
+        /// Which setting.
+        what: &'static str,
+        /// What it may be.
+        wanted: &'static str,
+    },
+    /// The server does not answer, or not to this user.
+    #[error("the Elasticsearch server at `{address}` cannot be asked")]
+    Unreachable {
+        /// Where it was looked for.
+        address: String,
+        /// What went wrong.
+        #[source]
+        source: PortError,
+    },
+    /// The server is one that this program cannot use.
+    #[error("the Elasticsearch server at `{address}` cannot be used: {reason}")]
+    Unusable {
+        /// Where it is.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Why a request to the server brought nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// It is known to be away, and was not asked.
+    #[error("the server has not answered lately, and is left alone for a while")]
+    LeftAlone,
+    /// No answer came in time.
+    #[error("the server did not answer in time")]
+    Late,
+    /// The driver could not ask.
+    #[error("the server cannot be reached")]
+    Away(#[source] Hidden),
+    /// The server refused; its own words may repeat what was written or asked for.
+    #[error("the server answered {status} with `{code}`")]
+    Refused {
+        /// The status of HTTP.
+        status: u16,
+        /// What the server calls it.
+        code: String,
+    },
+    /// The answer has another form than the one that was asked for.
+    #[error("the server answered something else than {0}")]
+    Strange(&'static str),
+    /// The generation is not there.
+    #[error("there is no such generation")]
+    Missing,
+    /// Somebody else's index has a name of ours.
+    #[error("the index `{0}` was not made by this version of this system, and is left alone")]
+    Foreign(String),
+}
+
+/// A driver's error without the address, which may hold credentials.
+pub(crate) struct Hidden(pub(crate) String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Hidden {}
+
+impl Failure {
+    /// The failure as the ports tell it.
+    pub(crate) fn of(self, operation: &'static str) -> PortError {
+        PortError::new(self.kind(), ADAPTER, operation).caused_by(self)
+    }
+
+    /// Says what a caller may do about it.
+    fn kind(&self) -> PortErrorKind {
+        match self {
+            Self::Late => PortErrorKind::Timeout,
+            Self::LeftAlone | Self::Away(_) | Self::Missing => PortErrorKind::Unavailable,
+            Self::Foreign(_) => PortErrorKind::Misconfigured,
+            Self::Strange(_) => PortErrorKind::Corrupt,
+            // A disk that is nearly full makes indices read-only.
+            Self::Refused { code, .. } if code == "cluster_block_exception" => PortErrorKind::Full,
+            Self::Refused { status, .. } => match status {
+                401 | 403 => PortErrorKind::Misconfigured,
+                404 | 429 | 500.. => PortErrorKind::Unavailable,
+                408 => PortErrorKind::Timeout,
+                409 => PortErrorKind::Contention,
+                _ => PortErrorKind::Rejected,
+            },
+        }
+    }
+
+    /// Says whether another attempt at once may bring more.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Away(_) => true,
+            Self::Refused { status, .. } => may_pass(*status),
+            Self::LeftAlone | Self::Late | Self::Strange(_) | Self::Missing | Self::Foreign(_) => {
+                false
+            }
+        }
+    }
+
+    /// Says whether the server is not there, rather than unwilling.
+    pub(crate) fn is_of_absence(&self) -> bool {
+        match self {
+            Self::Late | Self::Away(_) => true,
+            Self::Refused { status, .. } => (502..=504).contains(status),
+            Self::LeftAlone | Self::Strange(_) | Self::Missing | Self::Foreign(_) => false,
+        }
+    }
+
+    /// Says whether the server answered with this code.
+    pub(crate) fn is(&self, wanted: &str) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == wanted)
+    }
+}
+
+/// Says whether a status tells that the same may succeed later.
+pub(crate) fn may_pass(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..)
+}
+
+impl From<elasticsearch::Error> for Failure {
+    fn from(error: elasticsearch::Error) -> Self {
+        if error.is_timeout() {
+            return Self::Late;
+        }
+        // The first error tells the address; what lies below tells what went wrong.
+        let mut deepest: &dyn std::error::Error = &error;
+        while let Some(source) = deepest.source() {
+            deepest = source;
+        }
+        Self::Away(Hidden(deepest.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, code: &str) -> Failure {
+        Failure::Refused {
+            status,
+            code: code.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_passes_can_be_tried_again() {
+        for status in [404, 408, 429, 500, 502, 503, 504] {
+            assert!(refused(status, "some").kind().is_retryable(), "{status}");
+        }
+        assert_eq!(Failure::Late.kind(), PortErrorKind::Timeout);
+        let blocked = refused(403, "cluster_block_exception");
+        assert_eq!(blocked.kind(), PortErrorKind::Full);
+    }
+
+    #[test]
+    fn what_an_operator_must_mend_is_not_tried_again() {
+        for failure in [
+            refused(401, "some"),
+            refused(403, "some"),
+            refused(400, "some"),
+        ] {
+            assert!(!failure.kind().is_retryable(), "{failure}");
+        }
+        let foreign = Failure::Foreign("chat-index-1".to_owned());
+        assert_eq!(foreign.kind(), PortErrorKind::Misconfigured);
+    }
+}

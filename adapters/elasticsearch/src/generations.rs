@@ -1,0 +1,154 @@
+//! Generations: an index each, written through an alias each, and one alias that searches read.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use elasticsearch::http::Method;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    ElasticsearchConfig,
+    client::{Call, Client},
+    error::Failure,
+    mapping::{self, Found},
+    names::Names,
+    writing::refresh,
+};
+
+/// What is read of indices.
+const OF_INDICES: &[(&str, &str)] = &[("filter_path", "*.aliases,*.mappings")];
+
+/// The generations of one system, and requests about them until a deadline.
+pub(crate) struct Generations<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) names: &'a Names,
+    pub(crate) deadline: Instant,
+}
+
+type Indices = BTreeMap<String, Found>;
+
+impl Generations<'_> {
+    /// Reads what the server knows of indices, by name, alias or pattern.
+    async fn look(&self, name: &str) -> Result<Indices, Failure> {
+        let call = Call {
+            query: OF_INDICES,
+            ..Call::plain(Method::Get, format!("/{name}"))
+        };
+        self.client.ask(&call, self.deadline).await
+    }
+
+    /// Makes sure that a generation is there, and is as this version makes them.
+    pub(crate) async fn verify(&self, number: u64) -> Result<(), Failure> {
+        let (index, alias) = (self.names.index(number), self.names.alias(number));
+        let found = self.look(&alias).await?;
+        match found.get(&index) {
+            Some(made) if made.is_as_made() && found.len() == 1 => Ok(()),
+            Some(_) => Err(Failure::Foreign(index)),
+            None => Err(Failure::Foreign(alias)),
+        }
+    }
+
+    /// Makes an empty generation; harmless if it is there.
+    pub(crate) async fn create(
+        &self,
+        number: u64,
+        config: &ElasticsearchConfig,
+    ) -> Result<(), Failure> {
+        let (index, alias) = (self.names.index(number), self.names.alias(number));
+        let made_with = mapping::index(config, &alias).to_string();
+        let call = Call {
+            body: Some(Bytes::from(made_with)),
+            ..Call::plain(Method::Put, format!("/{index}"))
+        };
+        match self.client.ask::<Value>(&call, self.deadline).await {
+            Ok(_) => {}
+            Err(failure) if failure.is("resource_already_exists_exception") => {}
+            Err(failure) if failure.is("invalid_alias_name_exception") => {
+                return Err(Failure::Foreign(alias));
+            }
+            Err(failure) => return Err(failure),
+        }
+        // What was there before, or a template of somebody else's, may have made it another.
+        match self.verify(number).await {
+            Err(Failure::Missing) => Err(Failure::Foreign(index)),
+            outcome => outcome,
+        }
+    }
+
+    /// Lets searches read this generation and no other; what is written is findable after so long.
+    pub(crate) async fn serve(&self, number: u64, every: Duration) -> Result<(), Failure> {
+        let (index, serving) = (self.names.index(number), self.names.serving());
+        let served = match self.look(&serving).await {
+            Err(Failure::Missing) => Indices::default(),
+            outcome => outcome?,
+        };
+        if served.len() == 1 && served.contains_key(&index) {
+            return Ok(());
+        }
+        self.verify(number).await?;
+        self.begin_refreshing(number, every).await?;
+        let mut actions: Vec<Value> = served
+            .keys()
+            .map(|index| json!({"remove": {"index": index, "alias": serving}}))
+            .collect();
+        actions.push(json!({"add": {"index": index, "alias": serving}}));
+        let call = Call {
+            body: Some(Bytes::from(json!({"actions": actions}).to_string())),
+            ..Call::plain(Method::Post, "/_aliases".to_owned())
+        };
+        match self.client.ask::<Value>(&call, self.deadline).await {
+            Ok(_) => Ok(()),
+            Err(failure) if failure.is("invalid_alias_name_exception") => {
+                Err(Failure::Foreign(serving))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Makes findable what was written, and from now on whatever comes.
+    async fn begin_refreshing(&self, number: u64, every: Duration) -> Result<(), Failure> {
+        let index = self.names.index(number);
+        let settings = json!({"index": {"refresh_interval": mapping::interval(every)}});
+        let call = Call {
+            body: Some(Bytes::from(settings.to_string())),
+            ..Call::plain(Method::Put, format!("/{index}/_settings"))
+        };
+        self.client.ask::<Value>(&call, self.deadline).await?;
+        refresh(self.client, &index, self.deadline).await
+    }
+
+    /// Removes a generation that was made here; harmless if it is gone.
+    pub(crate) async fn remove(&self, number: u64) -> Result<(), Failure> {
+        let index = self.names.index(number);
+        let found = match self.look(&index).await {
+            Err(Failure::Missing) => return Ok(()),
+            outcome => outcome?,
+        };
+        if !found.get(&index).is_some_and(Found::is_made_here) {
+            return Err(Failure::Foreign(index));
+        }
+        let call = Call::plain(Method::Delete, format!("/{index}"));
+        match self.client.ask::<Value>(&call, self.deadline).await {
+            Ok(_) | Err(Failure::Missing) => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Lists the generations that this version can use; the others are as good as lost.
+    pub(crate) async fn list(&self) -> Result<Vec<u64>, Failure> {
+        let found = self.look(&self.names.aliases()).await?;
+        let mut numbers = Vec::new();
+        for (index, made) in found {
+            let aliases = made.aliases.keys();
+            let number = aliases
+                .filter_map(|alias| self.names.generation(alias))
+                .find(|number| self.names.index(*number) == index);
+            match number {
+                Some(number) if made.is_of_this_schema() => numbers.push(number),
+                _ => tracing::debug!(index, "an index is not of this version and is left alone"),
+            }
+        }
+        Ok(numbers)
+    }
+}

@@ -1,0 +1,227 @@
+//! A search as one request, and its answer.
+//!
+//! What narrows it down may let too much through, but nothing short of all that matches; the script
+//! judges what is left.
+
+use std::collections::BTreeSet;
+
+use chat_core::{
+    model::{ApplicationId, MessageKey, Number, Timestamp},
+    ports::{SearchHit, SearchQuery},
+    text::{Class, Term},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    document::chat_name,
+    mapping::{LONGEST_FUZZY, SHORT},
+};
+
+/// How the words of a message are judged.
+const SCRIPT: &str = include_str!("rank.painless");
+
+/// How many parts of a word are asked for, so that a long one makes no long request.
+const MOST_TRIGRAMS: usize = 16;
+
+/// The request, to be answered within that many milliseconds.
+pub(crate) fn request(query: &SearchQuery, milliseconds: u128) -> Value {
+    let terms = query.terms.as_slice();
+    let mut filter: Vec<Value> = terms.iter().map(narrowed).collect();
+    if let Some(chat) = query.chat {
+        filter.push(json!({"term": {"chat": chat_name(chat)}}));
+    }
+    let mut request = json!({
+        "size": query.limit,
+        "timeout": format!("{milliseconds}ms"),
+        "track_total_hits": false,
+        "_source": false,
+        "stored_fields": "_none_",
+        "query": {
+            "script_score": {
+                "query": {"bool": {"filter": filter}},
+                "script": {"lang": "painless", "source": SCRIPT, "params": parameters(terms)},
+                "min_score": 1,
+            },
+        },
+        "sort": [
+            {"_score": "desc"},
+            {"created_at": "desc"},
+            {"application": "desc"},
+            {"chat_number": "desc"},
+            {"number": "desc"},
+        ],
+    });
+    if let Some(hit) = &query.after {
+        request["search_after"] = json!([
+            hit.score,
+            hit.created_at.as_micros(),
+            hit.key.application.get(),
+            hit.key.chat.get(),
+            hit.key.message.get(),
+        ]);
+    }
+    request
+}
+
+/// What the script needs of the words that are asked for.
+fn parameters(terms: &[Term]) -> Value {
+    let first = terms.first().map_or(0, |term| term.position);
+    let each = |take: fn(&Term) -> Value| terms.iter().map(take).collect::<Vec<_>>();
+    let offsets: Vec<usize> = terms.iter().map(|term| term.position - first).collect();
+    json!({
+        "words": each(|term| term.word.as_str().into()),
+        "parts": each(|term| has_parts(term).into()),
+        "edits": each(|term| term.word.edits().into()),
+        "offsets": offsets,
+    })
+}
+
+/// Says whether the word is looked for inside of others.
+fn has_parts(term: &Term) -> bool {
+    term.word
+        .as_str()
+        .chars()
+        .nth(Class::SHORTEST_PART - 1)
+        .is_some()
+}
+
+/// Narrows down to the messages that a word may match in.
+fn narrowed(term: &Term) -> Value {
+    let word = term.word.as_str();
+    if !has_parts(term) {
+        // No more than `SHORT` characters, so it has a term of its own.
+        return json!({"prefix": {"words": word}});
+    }
+    // In a whole word, a beginning and an inner part alike.
+    let trigrams = trigrams(word).into_iter();
+    let each: Vec<Value> = trigrams
+        .map(|it| json!({"term": {"words.trigrams": it}}))
+        .collect();
+    let whole = json!({"bool": {"filter": each}});
+    let typos = match term.word.edits() {
+        0 => return whole,
+        _ if word.chars().count() > LONGEST_FUZZY => {
+            let first: String = word.chars().take(1).collect();
+            json!({"prefix": {"words": first}})
+        }
+        edits => json!({
+            "fuzzy": {
+                "words": {
+                    "value": word,
+                    "fuzziness": edits,
+                    "prefix_length": 1,
+                    "transpositions": true,
+                    // All words of the index that are so near, however many.
+                    "rewrite": "constant_score",
+                },
+            },
+        }),
+    };
+    json!({"bool": {"should": [whole, typos], "minimum_should_match": 1}})
+}
+
+/// The parts of three characters that a word has, up to some.
+fn trigrams(word: &str) -> BTreeSet<String> {
+    let characters: Vec<char> = word.chars().collect();
+    let parts = characters.windows(Class::SHORTEST_PART);
+    let step = parts.len().div_ceil(MOST_TRIGRAMS).max(1);
+    parts
+        .step_by(step)
+        .map(|part| part.iter().collect())
+        .collect()
+}
+
+/// The answer to a search.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Answer {
+    /// Whether some of what there is was not looked at.
+    pub(crate) timed_out: bool,
+    hits: Hits,
+}
+
+#[derive(Debug, Deserialize)]
+struct Hits {
+    #[serde(default)]
+    hits: Vec<Hit>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Hit {
+    /// What it is ordered by.
+    sort: (f64, i64, u64, u64, u64),
+}
+
+impl Answer {
+    /// The hits in their order; `None` where one is no message.
+    pub(crate) fn into_hits(self) -> Option<Vec<SearchHit>> {
+        self.hits.hits.into_iter().map(Hit::read).collect()
+    }
+}
+
+impl Hit {
+    fn read(self) -> Option<SearchHit> {
+        let (score, created_at, application, chat, number) = self.sort;
+        Some(SearchHit {
+            key: MessageKey {
+                application: ApplicationId::new(application),
+                chat: Number::try_new(chat).ok()?.into(),
+                message: Number::try_new(number).ok()?.into(),
+            },
+            score: whole(score)?,
+            created_at: Timestamp::from_micros(created_at),
+        })
+    }
+}
+
+/// A score, which is a whole number that a float holds exactly.
+fn whole(score: f64) -> Option<u64> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a score is above 0 and below 2^24"
+    )]
+    let whole = score as u32;
+    (f64::from(whole).total_cmp(&score).is_eq() && whole > 0).then(|| whole.into())
+}
+
+const _: () = assert!(SHORT + 1 == Class::SHORTEST_PART);
+
+#[cfg(test)]
+mod tests {
+    use chat_core::text::Terms;
+
+    use super::*;
+
+    fn narrowed_by(text: &str) -> String {
+        let terms = Terms::of(text);
+        terms
+            .as_slice()
+            .iter()
+            .map(narrowed)
+            .map(|it| it.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn a_long_word_makes_no_long_request() {
+        let request = narrowed_by(&"abcdefghij".repeat(100));
+        assert!(request.matches("trigrams").count() <= MOST_TRIGRAMS);
+        assert!(!request.contains("fuzzy"), "{request}");
+    }
+
+    #[test]
+    fn short_words_are_looked_for_by_their_beginning_alone() {
+        assert_eq!(narrowed_by("ab"), r#"{"prefix":{"words":"ab"}}"#);
+        assert!(narrowed_by("abc").contains(r#""fuzziness":1"#));
+        assert!(narrowed_by("abcdef").contains(r#""fuzziness":2"#));
+    }
+
+    #[test]
+    fn only_whole_scores_are_read() {
+        assert_eq!(whole(16_777_215.0), Some(16_777_215));
+        for wrong in [0.0, -1.0, 1.5, f64::NAN, f64::INFINITY] {
+            assert_eq!(whole(wrong), None, "{wrong}");
+        }
+    }
+}

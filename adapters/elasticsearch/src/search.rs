@@ -1,0 +1,197 @@
+//! The port: requests with deadlines, and what is known of generations.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chat_core::{
+    PortError,
+    model::Generation,
+    ports::{Applied, IndexChange, SearchHit, SearchIndex, SearchQuery},
+};
+use elasticsearch::http::Method;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    ElasticsearchConfig, OpenError,
+    client::{Call, Client},
+    error::Failure,
+    generations::Generations,
+    names::Names,
+    query,
+    writing::Writing,
+};
+
+/// The search index on one server.
+pub struct ElasticsearchSearchIndex {
+    config: ElasticsearchConfig,
+    client: Client,
+    names: Names,
+    /// The generations that were seen to be as they should be.
+    verified: Mutex<BTreeSet<u64>>,
+}
+
+impl ElasticsearchSearchIndex {
+    /// Takes a server to search on; it is not asked yet.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a setting makes no sense.
+    pub fn try_new(config: &ElasticsearchConfig) -> Result<Self, OpenError> {
+        Ok(Self {
+            client: Client::new(config)?,
+            names: Names::try_new(&config.prefix)?,
+            config: config.clone(),
+            verified: Mutex::default(),
+        })
+    }
+
+    /// Makes sure that the server is there, and one that this adapter knows.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it does not answer, or is too old.
+    pub async fn examine(&self) -> Result<(), OpenError> {
+        self.client.examine(self.config.search_timeout).await
+    }
+
+    /// Where the server is, without credentials.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.client.address()
+    }
+
+    fn generations(&self) -> Generations<'_> {
+        Generations {
+            client: &self.client,
+            names: &self.names,
+            deadline: Instant::now() + self.config.write_timeout,
+        }
+    }
+
+    fn verified(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn verify(&self, number: u64) -> Result<(), Failure> {
+        if !self.verified().contains(&number) {
+            self.generations().verify(number).await?;
+            self.verified().insert(number);
+        }
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        generation: &Generation,
+        changes: &[IndexChange],
+    ) -> Result<Vec<Applied>, Failure> {
+        let deadline = Instant::now() + self.config.write_timeout;
+        self.verify(generation.number).await?;
+        let alias = self.names.alias(generation.number);
+        let writing = Writing {
+            client: &self.client,
+            alias: &alias,
+            generation,
+            bulk_bytes: self.config.bulk_bytes,
+            deadline,
+        };
+        let applied = writing.apply(changes).await;
+        let is_odd = |applied: &Applied| matches!(applied, Applied::Refused { .. });
+        if applied.as_ref().map_or(true, |all| all.iter().any(is_odd)) {
+            // Somebody may have put another index in the place of ours: then no message is at fault.
+            self.verified().remove(&generation.number);
+            if applied.is_ok() {
+                self.verify(generation.number).await?;
+            }
+        }
+        applied
+    }
+
+    async fn search(&self, query: &SearchQuery) -> Result<Vec<SearchHit>, Failure> {
+        let timeout = self.config.search_timeout;
+        let request = query::request(query, timeout.as_millis());
+        let routing = query.chat.map(|chat| chat.application.to_string());
+        let mut parameters = vec![("allow_partial_search_results", "false")];
+        if let Some(routing) = &routing {
+            parameters.push(("routing", routing));
+        }
+        let call = Call {
+            method: Method::Post,
+            path: format!("/{}/_search", self.names.serving()),
+            query: &parameters,
+            body: Some(Bytes::from(request.to_string())),
+        };
+        let answer: query::Answer = self.client.ask(&call, Instant::now() + timeout).await?;
+        if answer.timed_out {
+            return Err(Failure::Late);
+        }
+        answer.into_hits().ok_or(Failure::Strange("messages"))
+    }
+}
+
+#[async_trait]
+impl SearchIndex for ElasticsearchSearchIndex {
+    #[tracing::instrument(
+        level = "debug",
+        name = "elasticsearch.search.apply",
+        skip_all,
+        fields(generation = generation.number, changes = changes.len()),
+    )]
+    async fn apply(
+        &self,
+        generation: &Generation,
+        changes: &[IndexChange],
+    ) -> Result<Vec<Applied>, PortError> {
+        let applied = self.write(generation, changes).await;
+        applied.map_err(|failure| failure.of("apply changes"))
+    }
+
+    #[tracing::instrument(level = "debug", name = "elasticsearch.search.find", skip_all)]
+    async fn find(&self, query: &SearchQuery) -> Result<Vec<SearchHit>, PortError> {
+        let found = self.search(query).await;
+        found.map_err(|failure| failure.of("find messages"))
+    }
+
+    async fn create_generation(&self, generation: &Generation) -> Result<(), PortError> {
+        let generations = self.generations();
+        let created = generations.create(generation.number, &self.config).await;
+        created.map_err(|failure| failure.of("create a generation"))
+    }
+
+    async fn serve_generation(&self, generation: &Generation) -> Result<(), PortError> {
+        let served = self
+            .generations()
+            .serve(generation.number, self.config.refresh)
+            .await;
+        served.map_err(|failure| failure.of("serve a generation"))
+    }
+
+    async fn remove_generation(&self, generation: &Generation) -> Result<(), PortError> {
+        self.verified().remove(&generation.number);
+        let removed = self.generations().remove(generation.number).await;
+        removed.map_err(|failure| failure.of("remove a generation"))
+    }
+
+    async fn generations(&self) -> Result<Vec<u64>, PortError> {
+        let listed = self.generations().list().await;
+        listed.map_err(|failure| failure.of("list generations"))
+    }
+
+    async fn check(&self) -> Result<(), PortError> {
+        let call = Call {
+            query: &[("filter_path", "timed_out")],
+            body: Some(Bytes::from(
+                json!({"size": 0, "terminate_after": 1}).to_string(),
+            )),
+            ..Call::plain(Method::Post, format!("/{}/_search", self.names.serving()))
+        };
+        let deadline = Instant::now() + self.config.search_timeout;
+        let checked = self.client.ask::<Value>(&call, deadline).await;
+        checked.map(drop).map_err(|failure| failure.of("check"))
+    }
+}

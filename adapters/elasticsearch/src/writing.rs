@@ -1,0 +1,291 @@
+//! Changes on their way into a generation: many by one request, each with an outcome of its own.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use chat_core::{
+    model::{Generation, GenerationState},
+    ports::{Applied, IndexChange},
+};
+use elasticsearch::http::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    client::{Call, Client, Reason, pause},
+    document::{Document, chat_name, id},
+    error::{Failure, may_pass},
+};
+
+/// How often a change is written that the server did not take for now.
+const ATTEMPTS: u32 = 4;
+
+/// How many documents are deleted by one request.
+const DELETED: u64 = 10_000;
+
+/// What is read of the answer to a bulk.
+const OF_BULK: &str = "items.*.status,items.*.error.type";
+
+/// Writes the changes of one call.
+pub(crate) struct Writing<'a> {
+    pub(crate) client: &'a Client,
+    /// The generation's alias.
+    pub(crate) alias: &'a str,
+    pub(crate) generation: &'a Generation,
+    pub(crate) bulk_bytes: usize,
+    pub(crate) deadline: Instant,
+}
+
+/// Lines for one request.
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    /// Which change stands where.
+    changes: Vec<(usize, Range<usize>)>,
+}
+
+#[derive(Deserialize)]
+struct BulkAnswer {
+    items: Vec<Item>,
+}
+
+/// How one line of a bulk has ended, whatever it did.
+#[derive(Deserialize)]
+struct Item {
+    #[serde(alias = "index", alias = "delete")]
+    outcome: ItemOutcome,
+}
+
+#[derive(Deserialize)]
+struct ItemOutcome {
+    status: u16,
+    error: Option<Reason>,
+}
+
+#[derive(Deserialize)]
+struct Deleted {
+    deleted: u64,
+    version_conflicts: u64,
+}
+
+impl Writing<'_> {
+    /// Writes changes in their order, and tells how each has ended.
+    pub(crate) async fn apply(&self, changes: &[IndexChange]) -> Result<Vec<Applied>, Failure> {
+        let mut applied = vec![Applied::Done; changes.len()];
+        let (mut lines, mut parents) = (Lines::default(), Vec::new());
+        for (at, change) in changes.iter().enumerate() {
+            // What goes with its parent comes before, or after, as the changes say.
+            match change {
+                IndexChange::DeleteChat(_) | IndexChange::DeleteApplication(_) => {
+                    self.flush(&mut lines, &mut applied).await?;
+                    parents.push(at);
+                }
+                IndexChange::Put(_) | IndexChange::Delete { .. } => {
+                    self.delete(changes, &mut parents, &mut applied).await?;
+                    let before = lines.bytes.len();
+                    lines.add(at, change)?;
+                    if lines.bytes.len() > self.bulk_bytes && before > 0 {
+                        let last = lines.take_last(before);
+                        self.flush(&mut lines, &mut applied).await?;
+                        lines = last;
+                    }
+                }
+            }
+        }
+        self.delete(changes, &mut parents, &mut applied).await?;
+        self.flush(&mut lines, &mut applied).await?;
+        Ok(applied)
+    }
+
+    /// Whether what was written has to be findable at the end.
+    fn is_read(&self) -> bool {
+        self.generation.state == GenerationState::Serving
+    }
+
+    /// Writes lines, those that the server did not take for now once more.
+    async fn flush(&self, lines: &mut Lines, applied: &mut [Applied]) -> Result<(), Failure> {
+        let mut attempts = 1;
+        while !lines.changes.is_empty() {
+            let whole = std::mem::take(lines);
+            let bytes = Bytes::from(whole.bytes);
+            for (at, place, outcome) in self.bulk(&bytes, whole.changes).await? {
+                if matches!(outcome, Applied::Retry { .. })
+                    && let Some(line) = bytes.get(place)
+                {
+                    lines.copy(at, line);
+                }
+                if let Some(applied) = applied.get_mut(at) {
+                    *applied = outcome;
+                }
+            }
+            if attempts == ATTEMPTS || lines.changes.is_empty() {
+                break;
+            }
+            if !pause(attempts, self.deadline).await {
+                break;
+            }
+            attempts += 1;
+        }
+        *lines = Lines::default();
+        Ok(())
+    }
+
+    async fn bulk(
+        &self,
+        bytes: &Bytes,
+        changes: Vec<(usize, Range<usize>)>,
+    ) -> Result<Vec<(usize, Range<usize>, Applied)>, Failure> {
+        // Those who wait for the next refresh share it.
+        let refresh = if self.is_read() { "wait_for" } else { "false" };
+        let call = Call {
+            method: Method::Post,
+            path: format!("/{}/_bulk", self.alias),
+            query: &[
+                ("require_alias", "true"),
+                ("refresh", refresh),
+                ("filter_path", OF_BULK),
+            ],
+            body: Some(bytes.clone()),
+        };
+        let answer: BulkAnswer = self.client.ask(&call, self.deadline).await?;
+        if answer.items.len() != changes.len() {
+            return Err(Failure::Strange("an outcome for each change"));
+        }
+        let items = answer.items.into_iter().zip(changes);
+        items
+            .map(|(item, (at, place))| Ok((at, place, item.outcome.read()?)))
+            .collect()
+    }
+
+    /// Removes all that lies under some chats and applications.
+    async fn delete(
+        &self,
+        changes: &[IndexChange],
+        parents: &mut Vec<usize>,
+        applied: &mut [Applied],
+    ) -> Result<(), Failure> {
+        if parents.is_empty() {
+            return Ok(());
+        }
+        let (mut chats, mut applications) = (Vec::new(), Vec::new());
+        for change in parents.iter().filter_map(|at| changes.get(*at)) {
+            match change {
+                IndexChange::DeleteChat(key) => chats.push(chat_name(*key)),
+                IndexChange::DeleteApplication(id) => applications.push(id.get()),
+                IndexChange::Put(_) | IndexChange::Delete { .. } => {}
+            }
+        }
+        let under = json!({"query": {"bool": {"should": [
+            {"terms": {"chat": chats}},
+            {"terms": {"application": applications}},
+        ], "minimum_should_match": 1}}});
+        if !self.delete_by(&under).await? {
+            for at in parents.iter() {
+                if let Some(applied) = applied.get_mut(*at) {
+                    *applied = Applied::Retry {
+                        detail: "there is more to delete than there was time for".to_owned(),
+                    };
+                }
+            }
+        }
+        parents.clear();
+        Ok(())
+    }
+
+    /// Deletes what is found, part by part; `false` where something is left.
+    async fn delete_by(&self, query: &Value) -> Result<bool, Failure> {
+        let most = DELETED.to_string();
+        let call = Call {
+            method: Method::Post,
+            path: format!("/{}/_delete_by_query", self.alias),
+            query: &[("conflicts", "proceed"), ("max_docs", &most)],
+            body: Some(Bytes::from(query.to_string())),
+        };
+        loop {
+            // Only what can be found is deleted.
+            refresh(self.client, self.alias, self.deadline).await?;
+            let Deleted {
+                deleted,
+                version_conflicts,
+            } = self.client.ask(&call, self.deadline).await?;
+            if deleted < DELETED && version_conflicts == 0 {
+                break;
+            }
+            if !pause(1, self.deadline).await {
+                return Ok(false);
+            }
+        }
+        if self.is_read() {
+            refresh(self.client, self.alias, self.deadline).await?;
+        }
+        Ok(true)
+    }
+}
+
+/// Makes what was written findable at once.
+pub(crate) async fn refresh(client: &Client, name: &str, deadline: Instant) -> Result<(), Failure> {
+    let call = Call::plain(Method::Post, format!("/{name}/_refresh"));
+    client.ask::<Value>(&call, deadline).await.map(drop)
+}
+
+impl Lines {
+    fn add(&mut self, at: usize, change: &IndexChange) -> Result<(), Failure> {
+        let start = self.bytes.len();
+        let (key, version, action) = match change {
+            IndexChange::Put(message) => (message.key, message.version, "index"),
+            IndexChange::Delete { key, version } => (*key, *version, "delete"),
+            IndexChange::DeleteChat(_) | IndexChange::DeleteApplication(_) => return Ok(()),
+        };
+        let action = json!({action: {
+            "_id": id(key),
+            "routing": key.application.to_string(),
+            "version": version,
+            "version_type": "external",
+        }});
+        let unwritable = |_| Failure::Strange("what can be written");
+        serde_json::to_writer(&mut self.bytes, &action).map_err(unwritable)?;
+        self.bytes.push(b'\n');
+        if let IndexChange::Put(message) = change {
+            serde_json::to_writer(&mut self.bytes, &Document::of(message)).map_err(unwritable)?;
+            self.bytes.push(b'\n');
+        }
+        self.changes.push((at, start..self.bytes.len()));
+        Ok(())
+    }
+
+    fn copy(&mut self, at: usize, line: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(line);
+        self.changes.push((at, start..self.bytes.len()));
+    }
+
+    /// Takes away the last change, which begins there.
+    fn take_last(&mut self, start: usize) -> Self {
+        let mut last = Self::default();
+        if let Some((at, _)) = self.changes.pop() {
+            last.copy(at, &self.bytes.split_off(start));
+        }
+        last
+    }
+}
+
+impl ItemOutcome {
+    /// Tells how a change has ended; fails where its generation is gone.
+    fn read(self) -> Result<Applied, Failure> {
+        let code = self.error.map(|reason| reason.code);
+        let detail = || {
+            let code = code.as_deref().unwrap_or("no reason");
+            format!("Elasticsearch answered {} with `{code}`", self.status)
+        };
+        match (self.status, code.as_deref()) {
+            // A later version is there already.
+            (200..=299 | 409, _) | (404, None) => Ok(Applied::Done),
+            (404, Some("index_not_found_exception")) => Err(Failure::Missing),
+            // A disk that is nearly full makes indices read-only.
+            (_, Some("cluster_block_exception")) => Ok(Applied::Retry { detail: detail() }),
+            (status, _) if may_pass(status) => Ok(Applied::Retry { detail: detail() }),
+            _ => Ok(Applied::Refused { detail: detail() }),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Generations: ours are looked after, others' are left alone.
+
+use chat_core::{
+    PortErrorKind,
+    model::{Generation, GenerationState},
+    ports::{Applied, SearchIndex as _},
+};
+
+use crate::{
+    fresh::FreshIndex,
+    shelf::{SERVING, ask, put, query},
+};
+
+const FOREIGN: &str = r#"{"mappings": {"properties": {"name": {"type": "keyword"}}}}"#;
+
+#[tokio::test]
+async fn an_index_that_is_not_ours_is_neither_used_nor_removed() {
+    let Some(fresh) = FreshIndex::name() else {
+        return;
+    };
+    let url = &fresh.config.url;
+    let name = format!("{}index-1", fresh.config.prefix);
+    ask(url, "PUT", &name, FOREIGN);
+    ask(
+        url,
+        "PUT",
+        &format!("{name}/_doc/1?refresh=true"),
+        r#"{"name": "kept"}"#,
+    );
+    let index = fresh.open();
+    let created = index.create_generation(&SERVING).await.unwrap_err();
+    assert_eq!(created.kind, PortErrorKind::Misconfigured);
+    let removed = index.remove_generation(&SERVING).await.unwrap_err();
+    assert_eq!(removed.kind, PortErrorKind::Misconfigured);
+    assert!(index.serve_generation(&SERVING).await.is_err());
+
+    // Also where it has our alias.
+    let alias = format!("{}generation-1", fresh.config.prefix);
+    ask(url, "PUT", &format!("{name}/_alias/{alias}"), "");
+    for _ in 0..2 {
+        let applied = index
+            .apply(&SERVING, &[put(1, 1, "body")])
+            .await
+            .unwrap_err();
+        assert_eq!(applied.kind, PortErrorKind::Misconfigured);
+    }
+    assert!(index.serve_generation(&SERVING).await.is_err());
+    assert!(index.generations().await.unwrap().is_empty());
+    let kept = ask(url, "GET", &format!("{name}/_search"), "");
+    assert!(kept.contains("kept"), "{kept}");
+    let mapping = ask(url, "GET", &format!("{name}/_mapping"), "");
+    assert!(!mapping.contains("tokens"), "{mapping}");
+}
+
+#[tokio::test]
+async fn an_index_that_took_the_place_of_ours_takes_no_blame_to_the_messages() {
+    let Some(fresh) = FreshIndex::name() else {
+        return;
+    };
+    let index = fresh.open();
+    index.create_generation(&SERVING).await.unwrap();
+    index.serve_generation(&SERVING).await.unwrap();
+    index.apply(&SERVING, &[put(1, 1, "body")]).await.unwrap();
+    let (url, prefix) = (&fresh.config.url, &fresh.config.prefix);
+    ask(url, "DELETE", &format!("{prefix}index-1"), "");
+    let taken = format!(
+        r#"{{"aliases": {{"{prefix}generation-1": {{}}}}, "mappings": {{"dynamic": "strict"}}}}"#
+    );
+    ask(url, "PUT", &format!("{prefix}index-1"), &taken);
+    let applied = index
+        .apply(&SERVING, &[put(2, 1, "body")])
+        .await
+        .unwrap_err();
+    assert_eq!(applied.kind, PortErrorKind::Misconfigured);
+}
+
+#[tokio::test]
+async fn an_index_of_another_version_is_as_good_as_lost() {
+    let Some(fresh) = FreshIndex::name() else {
+        return;
+    };
+    let prefix = &fresh.config.prefix;
+    let old = format!(
+        r#"{{"aliases": {{"{prefix}generation-1": {{}}}},
+            "mappings": {{"_meta": {{"made_by": "chat-adapter-elasticsearch", "schema": 0}}}}}}"#
+    );
+    ask(&fresh.config.url, "PUT", &format!("{prefix}index-1"), &old);
+    let index = fresh.open();
+    assert!(index.generations().await.unwrap().is_empty());
+    assert!(index.apply(&SERVING, &[put(1, 1, "body")]).await.is_err());
+    // It is ours to remove.
+    index.remove_generation(&SERVING).await.unwrap();
+    index.create_generation(&SERVING).await.unwrap();
+    assert_eq!(index.generations().await.unwrap(), [1]);
+}
+
+#[tokio::test]
+async fn a_deleted_index_is_noticed_and_not_made_anew_by_a_write() {
+    let Some(fresh) = FreshIndex::name() else {
+        return;
+    };
+    let index = fresh.open();
+    index.create_generation(&SERVING).await.unwrap();
+    index.serve_generation(&SERVING).await.unwrap();
+    let applied = index.apply(&SERVING, &[put(1, 1, "body")]).await.unwrap();
+    assert_eq!(applied, [Applied::Done]);
+    let (url, prefix) = (&fresh.config.url, &fresh.config.prefix);
+    ask(url, "DELETE", &format!("{prefix}index-1"), "");
+    for _ in 0..2 {
+        let error = index
+            .apply(&SERVING, &[put(2, 1, "body")])
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind, PortErrorKind::Unavailable);
+    }
+    assert!(index.find(&query("body")).await.is_err());
+    assert!(index.check().await.is_err());
+    assert!(index.generations().await.unwrap().is_empty());
+    let left = ask(url, "GET", &format!("_cat/indices/{prefix}*"), "");
+    assert_eq!(left, "");
+}
+
+#[tokio::test]
+async fn what_serves_is_changed_at_once() {
+    let Some(fresh) = FreshIndex::name() else {
+        return;
+    };
+    let index = fresh.open();
+    let new = Generation {
+        number: 2,
+        state: GenerationState::Building,
+    };
+    index.create_generation(&SERVING).await.unwrap();
+    index.serve_generation(&SERVING).await.unwrap();
+    index.apply(&SERVING, &[put(1, 1, "body")]).await.unwrap();
+    index.create_generation(&new).await.unwrap();
+    index
+        .apply(&new, &[put(1, 1, "body"), put(2, 1, "body")])
+        .await
+        .unwrap();
+    index.serve_generation(&new).await.unwrap();
+    // What was written before is found, whatever was refreshed since.
+    assert_eq!(index.find(&query("body")).await.unwrap().len(), 2);
+    index.serve_generation(&SERVING).await.unwrap();
+    assert_eq!(index.find(&query("body")).await.unwrap().len(), 1);
+    index.check().await.unwrap();
+}
