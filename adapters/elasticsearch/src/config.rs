@@ -39,7 +39,7 @@ impl ElasticsearchConfig {
             prefix: "chat-".to_owned(),
             shards: 1,
             replicas: None,
-            refresh: Duration::from_millis(500),
+            refresh: Duration::from_millis(250),
             search_timeout: Duration::from_secs(3),
             write_timeout: Duration::from_secs(15),
             bulk_bytes: 4 << 20,
