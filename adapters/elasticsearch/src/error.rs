@@ -37,6 +37,17 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Says whether the same settings may work later, because the server is not there yet.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { source, .. } => source.is_retryable(),
+            Self::Setting { .. } | Self::Unusable { .. } => false,
+        }
+    }
+}
+
 /// Why a request to the server brought nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {

@@ -85,7 +85,7 @@ impl Writing<'_> {
                     self.delete(changes, &mut parents, &mut applied).await?;
                     let before = lines.bytes.len();
                     lines.add(at, change)?;
-                    if lines.bytes.len() > self.bulk_bytes && before > 0 {
+                    if lines.bytes.len() > self.bulk_bytes {
                         let last = lines.take_last(before);
                         self.flush(&mut lines, &mut applied).await?;
                         lines = last;

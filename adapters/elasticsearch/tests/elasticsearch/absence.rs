@@ -144,5 +144,8 @@ async fn other_servers_and_old_ones_are_told() {
     }
     let stub = Stub::start(|_| None).await;
     let examined = stub.index().examine().await;
-    assert!(matches!(examined, Err(OpenError::Unreachable { .. })));
+    assert!(examined.is_err_and(|error| error.is_retryable()));
+    let stub = Stub::start(|_| Some(refusal(401, "security_exception"))).await;
+    let examined = stub.index().examine().await;
+    assert!(examined.is_err_and(|error| !error.is_retryable()));
 }

@@ -1,14 +1,16 @@
 //! Generations: ours are looked after, others' are left alone.
 
+use std::time::Duration;
+
 use chat_core::{
     PortErrorKind,
     model::{Generation, GenerationState},
-    ports::{Applied, SearchIndex as _},
+    ports::{Applied, IndexChange, SearchIndex as _},
 };
 
 use crate::{
     fresh::FreshIndex,
-    shelf::{SERVING, ask, put, query},
+    shelf::{SERVING, ask, key, put, query},
 };
 
 const FOREIGN: &str = r#"{"mappings": {"properties": {"name": {"type": "keyword"}}}}"#;
@@ -122,26 +124,50 @@ async fn a_deleted_index_is_noticed_and_not_made_anew_by_a_write() {
 
 #[tokio::test]
 async fn what_serves_is_changed_at_once() {
+    let Some(mut fresh) = FreshIndex::name() else {
+        return;
+    };
+    // What was written while it was filled is not to wait for it.
+    fresh.config.refresh = Duration::from_mins(10);
+    let index = fresh.open();
+    let generations = [1, 2].map(|number| Generation {
+        number,
+        state: GenerationState::Building,
+    });
+    let changes = [put(1, 1, "body"), put(2, 1, "body")];
+    for (generation, changes) in generations.iter().zip([&changes[..1], &changes]) {
+        index.create_generation(generation).await.unwrap();
+        index.apply(generation, changes).await.unwrap();
+        index.serve_generation(generation).await.unwrap();
+        let found = index.find(&query("body")).await.unwrap();
+        assert_eq!(found.len(), changes.len());
+    }
+    index.serve_generation(&generations[0]).await.unwrap();
+    assert_eq!(index.find(&query("body")).await.unwrap().len(), 1);
+    index.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_gone_for_good_stays_gone() {
     let Some(fresh) = FreshIndex::name() else {
         return;
     };
     let index = fresh.open();
-    let new = Generation {
-        number: 2,
-        state: GenerationState::Building,
-    };
     index.create_generation(&SERVING).await.unwrap();
     index.serve_generation(&SERVING).await.unwrap();
-    index.apply(&SERVING, &[put(1, 1, "body")]).await.unwrap();
-    index.create_generation(&new).await.unwrap();
-    index
-        .apply(&new, &[put(1, 1, "body"), put(2, 1, "body")])
-        .await
-        .unwrap();
-    index.serve_generation(&new).await.unwrap();
-    // What was written before is found, whatever was refreshed since.
-    assert_eq!(index.find(&query("body")).await.unwrap().len(), 2);
-    index.serve_generation(&SERVING).await.unwrap();
-    assert_eq!(index.find(&query("body")).await.unwrap().len(), 1);
-    index.check().await.unwrap();
+    let end = |number| IndexChange::Delete {
+        key: key(number),
+        version: IndexChange::LAST_VERSION,
+    };
+    // Also what was never there.
+    let changes = [
+        put(1, 1, "body"),
+        end(1),
+        end(2),
+        put(1, 7, "body"),
+        put(2, 7, "body"),
+    ];
+    let applied = index.apply(&SERVING, &changes).await.unwrap();
+    assert_eq!(applied, vec![Applied::Done; 5]);
+    assert!(index.find(&query("body")).await.unwrap().is_empty());
 }
