@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 const ROUNDS: usize = 7;
 
 /// The bytes of a plain request, as the adapter bounds its own.
-const BULK_BYTES: usize = 4 << 20;
+const BULK_BYTES: usize = 1 << 20;
 
 /// Words as chats have them: some often, most seldom.
 const WORDS: usize = 20_000;

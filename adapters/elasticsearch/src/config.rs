@@ -42,7 +42,7 @@ impl ElasticsearchConfig {
             refresh: Duration::from_millis(250),
             search_timeout: Duration::from_secs(3),
             write_timeout: Duration::from_secs(15),
-            bulk_bytes: 4 << 20,
+            bulk_bytes: 1 << 20,
         }
     }
 }

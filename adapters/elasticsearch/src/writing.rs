@@ -8,7 +8,8 @@ use chat_core::{
     ports::{Applied, IndexChange},
 };
 use elasticsearch::http::Method;
-use serde::Deserialize;
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -20,6 +21,10 @@ use crate::{
 
 /// How often a change is written that the server did not take for now.
 const ATTEMPTS: u32 = 4;
+
+/// How many requests of one call are on their way at once: while the server is at work on them, the
+/// next is prepared.
+const AT_ONCE: usize = 2;
 
 /// How many documents are deleted by one request.
 const DELETED: u64 = 10_000;
@@ -43,6 +48,16 @@ struct Lines {
     bytes: Vec<u8>,
     /// Which change stands where.
     changes: Vec<(usize, Range<usize>)>,
+}
+
+/// What a line says of the message that it writes.
+#[derive(Serialize)]
+struct Line {
+    #[serde(rename = "_id")]
+    id: String,
+    routing: u64,
+    version: u64,
+    version_type: &'static str,
 }
 
 #[derive(Deserialize)]
@@ -74,11 +89,16 @@ impl Writing<'_> {
     pub(crate) async fn apply(&self, changes: &[IndexChange]) -> Result<Vec<Applied>, Failure> {
         let mut applied = vec![Applied::Done; changes.len()];
         let (mut lines, mut parents) = (Lines::default(), Vec::new());
+        let mut on_the_way = FuturesUnordered::new();
         for (at, change) in changes.iter().enumerate() {
-            // What goes with its parent comes before, or after, as the changes say.
+            // What goes with its parent comes before, or after, as the changes say; what is written of a
+            // message is in order by its version.
             match change {
                 IndexChange::DeleteChat(_) | IndexChange::DeleteApplication(_) => {
-                    self.flush(&mut lines, &mut applied).await?;
+                    on_the_way.push(self.flush(std::mem::take(&mut lines), false));
+                    while let Some(outcomes) = on_the_way.next().await {
+                        note(&mut applied, outcomes?);
+                    }
                     parents.push(at);
                 }
                 IndexChange::Put(_) | IndexChange::Delete { .. } => {
@@ -87,14 +107,25 @@ impl Writing<'_> {
                     lines.add(at, change)?;
                     if lines.bytes.len() > self.bulk_bytes {
                         let last = lines.take_last(before);
-                        self.flush(&mut lines, &mut applied).await?;
-                        lines = last;
+                        on_the_way.push(self.flush(std::mem::replace(&mut lines, last), false));
+                        // It sets out now.
+                        let mut next = on_the_way.next().now_or_never();
+                        if next.is_none() && on_the_way.len() >= AT_ONCE {
+                            next = Some(on_the_way.next().await);
+                        }
+                        if let Some(Some(outcomes)) = next {
+                            note(&mut applied, outcomes?);
+                        }
                     }
                 }
             }
         }
         self.delete(changes, &mut parents, &mut applied).await?;
-        self.flush(&mut lines, &mut applied).await?;
+        while let Some(outcomes) = on_the_way.next().await {
+            note(&mut applied, outcomes?);
+        }
+        // The last one waits until all can be found.
+        note(&mut applied, self.flush(lines, self.is_read()).await?);
         Ok(applied)
     }
 
@@ -103,41 +134,37 @@ impl Writing<'_> {
         self.generation.state == GenerationState::Serving
     }
 
-    /// Writes lines, those that the server did not take for now once more.
-    async fn flush(&self, lines: &mut Lines, applied: &mut [Applied]) -> Result<(), Failure> {
-        let mut attempts = 1;
+    /// Writes lines, those that the server did not take for now once more, and tells how each ended.
+    async fn flush(&self, mut lines: Lines, waits: bool) -> Result<Vec<(usize, Applied)>, Failure> {
+        let (mut ended, mut attempts) = (Vec::new(), 1);
         while !lines.changes.is_empty() {
-            let whole = std::mem::take(lines);
+            let whole = std::mem::take(&mut lines);
             let bytes = Bytes::from(whole.bytes);
-            for (at, place, outcome) in self.bulk(&bytes, whole.changes).await? {
-                if matches!(outcome, Applied::Retry { .. })
-                    && let Some(line) = bytes.get(place)
-                {
+            let is_last = attempts == ATTEMPTS;
+            for (at, place, outcome) in self.bulk(&bytes, whole.changes, waits).await? {
+                let is_to_come = matches!(outcome, Applied::Retry { .. }) && !is_last;
+                if let Some(line) = bytes.get(place).filter(|_| is_to_come) {
                     lines.copy(at, line);
                 }
-                if let Some(applied) = applied.get_mut(at) {
-                    *applied = outcome;
-                }
+                // Of several outcomes the last one holds.
+                ended.push((at, outcome));
             }
-            if attempts == ATTEMPTS || lines.changes.is_empty() {
-                break;
-            }
-            if !pause(attempts, self.deadline).await {
+            if !lines.changes.is_empty() && !pause(attempts, self.deadline).await {
                 break;
             }
             attempts += 1;
         }
-        *lines = Lines::default();
-        Ok(())
+        Ok(ended)
     }
 
     async fn bulk(
         &self,
         bytes: &Bytes,
         changes: Vec<(usize, Range<usize>)>,
+        waits: bool,
     ) -> Result<Vec<(usize, Range<usize>, Applied)>, Failure> {
         // Those who wait for the next refresh share it.
-        let refresh = if self.is_read() { "wait_for" } else { "false" };
+        let refresh = if waits { "wait_for" } else { "false" };
         let call = Call {
             method: Method::Post,
             path: format!("/{}/_bulk", self.alias),
@@ -223,6 +250,14 @@ impl Writing<'_> {
     }
 }
 
+fn note(applied: &mut [Applied], outcomes: Vec<(usize, Applied)>) {
+    for (at, outcome) in outcomes {
+        if let Some(applied) = applied.get_mut(at) {
+            *applied = outcome;
+        }
+    }
+}
+
 /// Makes what was written findable at once.
 pub(crate) async fn refresh(client: &Client, name: &str, deadline: Instant) -> Result<(), Failure> {
     let call = Call::plain(Method::Post, format!("/{name}/_refresh"));
@@ -233,19 +268,20 @@ impl Lines {
     fn add(&mut self, at: usize, change: &IndexChange) -> Result<(), Failure> {
         let start = self.bytes.len();
         let (key, version, action) = match change {
-            IndexChange::Put(message) => (message.key, message.version, "index"),
-            IndexChange::Delete { key, version } => (*key, *version, "delete"),
+            IndexChange::Put(message) => (message.key, message.version, b"{\"index\":".as_slice()),
+            IndexChange::Delete { key, version } => (*key, *version, b"{\"delete\":".as_slice()),
             IndexChange::DeleteChat(_) | IndexChange::DeleteApplication(_) => return Ok(()),
         };
-        let action = json!({action: {
-            "_id": id(key),
-            "routing": key.application.to_string(),
-            "version": version,
-            "version_type": "external",
-        }});
+        let line = Line {
+            id: id(key),
+            routing: key.application.get(),
+            version,
+            version_type: "external",
+        };
         let unwritable = |_| Failure::Strange("what can be written");
-        serde_json::to_writer(&mut self.bytes, &action).map_err(unwritable)?;
-        self.bytes.push(b'\n');
+        self.bytes.extend_from_slice(action);
+        serde_json::to_writer(&mut self.bytes, &line).map_err(unwritable)?;
+        self.bytes.extend_from_slice(b"}\n");
         if let IndexChange::Put(message) = change {
             serde_json::to_writer(&mut self.bytes, &Document::of(message)).map_err(unwritable)?;
             self.bytes.push(b'\n');
