@@ -1,6 +1,6 @@
 //! What a port says when its backend fails.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, fmt};
 
 /// A failure of the backend behind a port.
 ///
@@ -43,6 +43,31 @@ impl PortError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.kind.is_retryable()
+    }
+}
+
+/// Shows an error and all that caused it, in one line, as logs want it.
+///
+/// ```
+/// # use chat_core::{Chain, PortError, PortErrorKind};
+/// let error = PortError::new(PortErrorKind::Timeout, "sqlite", "store a batch").caused_by("a lock");
+/// assert_eq!(
+///     Chain(&error).to_string(),
+///     "sqlite failed to store a batch: no answer in time: a lock"
+/// );
+/// ```
+#[derive(Debug)]
+pub struct Chain<'a>(pub &'a (dyn StdError + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }
 

@@ -36,4 +36,4 @@ pub mod memory;
 
 mod error;
 
-pub use error::{PortError, PortErrorKind};
+pub use error::{Chain, PortError, PortErrorKind};

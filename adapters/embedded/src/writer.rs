@@ -6,7 +6,7 @@ use std::{
 };
 
 use chat_core::{
-    PortError, PortErrorKind,
+    Chain, PortError, PortErrorKind,
     model::{Content, Submission},
     ports::{Numbering, Overload},
 };
@@ -165,7 +165,7 @@ impl Writer {
             && let Err(error) = task.await
         {
             tracing::error!(
-                error = &error as &dyn std::error::Error,
+                error = %Chain(&error),
                 "the writer did not end well"
             );
         }
@@ -238,7 +238,7 @@ async fn run(mut connection: SqliteConnection, mut waiting: mpsc::Receiver<Reque
     }
     if let Err(error) = connection.close().await {
         tracing::warn!(
-            error = &error as &dyn std::error::Error,
+            error = %Chain(&error),
             "the database did not close well"
         );
     }
@@ -303,7 +303,7 @@ async fn transact(
         // SQLite may have ended the transaction itself; then there is nothing to undo.
         && let Err(error) = sqlx::query("ROLLBACK").execute(connection).await
     {
-        tracing::debug!(error = &error as &dyn std::error::Error, "nothing to undo");
+        tracing::debug!(error = %Chain(&error), "nothing to undo");
     }
     outcome
 }

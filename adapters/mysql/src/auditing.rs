@@ -1,7 +1,7 @@
 //! Audits: what is compared together, alone and again, and what is passed over.
 
 use chat_core::{
-    PortError, PortErrorKind,
+    Chain, PortError, PortErrorKind,
     model::{ApplicationId, ChatKey, Sequence},
     ports::Audit,
 };
@@ -48,7 +48,7 @@ impl<Key: Copy> PassedOver<Key> {
             Err(error) => {
                 tracing::warn!(
                     sequence = %numbers,
-                    error = &error as &dyn std::error::Error,
+                    error = %Chain(&error),
                     "a count could not be compared, and is left to the next audit"
                 );
                 self.in_a_row += 1;
@@ -179,7 +179,7 @@ fn unless_slow<T>(outcome: Result<T, PortError>) -> Result<Option<T>, PortError>
         Err(error) if error.kind == PortErrorKind::Unavailable => Err(error),
         Err(error) => {
             tracing::debug!(
-                error = &error as &dyn std::error::Error,
+                error = %Chain(&error),
                 "a page is audited one by one"
             );
             Ok(None)

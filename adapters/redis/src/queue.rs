@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use chat_core::{
-    PortError,
+    Chain, PortError,
     model::{Creation, Draft, Position, Shard, Timestamp},
     ports::{Backlog, Clock, Consumer, Delivery, Queue, Receipt},
 };
@@ -280,8 +280,7 @@ impl Queue for RedisQueue {
     ) -> Result<Vec<Delivery>, PortError> {
         if let Err(failure) = self.tidy().await {
             let error = failure.of("remove gone consumers");
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "consumers that are gone stay on the list for now");
+            tracing::warn!(error = %Chain(&error), "consumers that are gone stay on the list for now");
         }
         let taken = self.take(consumer, most, wait).await;
         taken.map_err(|failure| failure.of("receive work"))

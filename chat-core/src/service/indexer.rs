@@ -1,10 +1,10 @@
 //! Indexing: from the repository into the search index.
 
-use std::{collections::BTreeSet, error::Error, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::Policy;
 use crate::{
-    PortError, PortErrorKind,
+    Chain, PortError, PortErrorKind,
     model::{DeadLetter, Generation, GenerationState, MessageKey, Timestamp},
     ports::{
         Applied, Claim, Clock, IndexChange, IndexDocument, Indexable, OutboxChange, OutboxRow,
@@ -73,9 +73,8 @@ impl Indexer {
         if outcome.is_err() {
             let ids: Vec<u64> = rows.iter().map(|row| row.id).collect();
             if let Err(error) = self.repository.release_outbox(&claim, &ids).await {
-                let error = &error as &dyn Error;
                 tracing::warn!(
-                    error,
+                    error = %Chain(&error),
                     "what could not be indexed comes again in a while only"
                 );
             }

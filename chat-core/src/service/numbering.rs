@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::ServiceError;
 use crate::{
-    PortError, PortErrorKind,
+    Chain, PortError, PortErrorKind,
     model::{
         Content, Creation, Draft, Epoch, IdempotencyKey, Number, NumberRange, Sequence, Submission,
         Timestamp,
@@ -147,7 +147,7 @@ impl Numberer {
             tracing::warn!(
                 sequence = %creation.sequence(),
                 number = creation.number.get(),
-                error = &error as &dyn std::error::Error,
+                error = %Chain(&error),
                 "a creation is not known to be in the queue; the audit will look after it"
             );
         }

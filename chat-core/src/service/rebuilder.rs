@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Indexer, indexer::serving};
 use crate::{
-    PortError,
+    Chain, PortError,
     model::{Generation, Job, JobName, JobProgress, JobState, MessageKey},
     ports::{Claim, Clock, Indexable, JobClaim, Ports, Repository, SearchIndex},
 };
@@ -161,8 +161,7 @@ impl Rebuilder {
             Err(error) => {
                 // The next attempt removes it where this fails, too.
                 if let Err(error) = self.remove(&new).await {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "a half-filled generation of the index is left");
+                    tracing::warn!(error = %Chain(&error), "a half-filled generation of the index is left");
                 }
                 return Err(error);
             }

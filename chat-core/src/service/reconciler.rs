@@ -8,7 +8,7 @@ use rescue::Rescue;
 
 use super::{Persister, Policy};
 use crate::{
-    PortError,
+    Chain, PortError,
     model::{JobName, JobProgress, JobState, Sequence},
     ports::{Audit, Claim, Clock, Counter, JobClaim, Ports, Repository},
 };
@@ -89,8 +89,7 @@ impl Reconciler {
             return Ok(report);
         };
         for error in failures {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "another part of the audit failed as well");
+            tracing::warn!(error = %Chain(&error), "another part of the audit failed as well");
         }
         Err(first)
     }

@@ -20,7 +20,7 @@ use std::{
 
 use async_trait::async_trait;
 use chat_core::{
-    PortError, PortErrorKind,
+    Chain, PortError, PortErrorKind,
     model::Generation,
     ports::{Applied, IndexChange, SearchHit, SearchIndex, SearchQuery},
 };
@@ -160,9 +160,8 @@ impl Shelf {
                 }
                 Err(error) if !error.is_ruin() => return Err(io::Error::other(error)),
                 Err(error) => {
-                    let error = &error as &dyn std::error::Error;
                     tracing::error!(
-                        error,
+                        error = %Chain(&error),
                         generation = number,
                         "a generation of the search index cannot be used and is removed"
                     );

@@ -5,6 +5,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use chat_core::Chain;
 use poem::{Endpoint, Response};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
@@ -94,8 +95,7 @@ impl Acceptor {
                 Err(error) => {
                     if !self.is_failing {
                         self.is_failing = true;
-                        let error = &error as &dyn std::error::Error;
-                        tracing::error!(error, "no connection can be accepted for now");
+                        tracing::error!(error = %Chain(&error), "no connection can be accepted for now");
                     }
                     sleep(PAUSE).await;
                 }
