@@ -1,9 +1,10 @@
 //! What goes on in the background: storing what was accepted, and auditing.
 
-use std::{error::Error, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use chat_core::{
+    Chain, PortError,
     ports::Consumer,
     service::{Indexer, Persister, Rebuilder, Reconciler, Services},
 };
@@ -18,7 +19,6 @@ use crate::{
     running::Running,
     settings::Settings,
     status::StatusServer,
-    wiring::Wiring,
 };
 
 /// How long a round of storing waits for something to store; the end waits as long at most.
@@ -104,7 +104,7 @@ impl<'a> Duties<'a> {
 pub async fn go_on(
     settings: &Settings,
     kind: &str,
-    begin: impl FnOnce(&mut Duties<'_>, &Wiring),
+    begin: impl FnOnce(&mut Duties<'_>),
 ) -> Result<()> {
     let Some(running) = Running::open(kind, settings).await? else {
         return Ok(());
@@ -114,7 +114,7 @@ pub async fn go_on(
         None => None,
     };
     let mut registry = metrics::registry();
-    begin(&mut Duties::new(&running, &mut registry), &running.wiring);
+    begin(&mut Duties::new(&running, &mut registry));
     tracing::info!(name = running.name, "at work");
     match status {
         Some(status) => status.serve(registry, &running).await,
@@ -146,9 +146,8 @@ async fn persist(
         rest(pause, &end).await;
     }
     if let Err(error) = persister.leave(&consumer).await {
-        let error = &error as &dyn Error;
         tracing::warn!(
-            error,
+            error = %Chain(&error),
             "others will take over in time what this process held"
         );
     }
@@ -237,9 +236,13 @@ impl Failures {
     }
 
     /// Notes a failure and answers the pause after it.
-    fn another(&mut self, error: &(dyn Error + 'static)) -> Duration {
-        if self.count == 0 {
-            tracing::error!(error, "{} failed and is tried again", self.what);
+    fn another(&mut self, error: &PortError) -> Duration {
+        match self.count {
+            0 if error.is_retryable() => {
+                tracing::warn!(error = %Chain(error), "{} failed and is tried again", self.what);
+            }
+            0 => tracing::error!(error = %Chain(error), "{} failed and is tried again", self.what),
+            _ => {}
         }
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.count));
         self.count = self.count.saturating_add(1);
@@ -249,12 +252,14 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
+    use chat_core::PortErrorKind;
+
     use super::*;
 
     #[test]
     fn pauses_grow_to_a_limit_and_end_with_the_failures() {
         let mut failures = Failures::of("a test");
-        let error = std::fmt::Error;
+        let error = PortError::new(PortErrorKind::Timeout, "a test", "end");
         let pauses: Vec<Duration> = (0..40).map(|_| failures.another(&error)).collect();
         assert_eq!(pauses[..3], [100, 200, 400].map(Duration::from_millis));
         assert_eq!(pauses[39], LONGEST_PAUSE);

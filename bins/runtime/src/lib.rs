@@ -10,7 +10,6 @@ pub mod duties;
 pub mod healthcheck;
 pub mod lifecycle;
 pub mod metrics;
-mod no_search;
 pub mod program;
 pub mod running;
 pub mod server;

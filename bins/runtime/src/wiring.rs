@@ -3,20 +3,19 @@
 use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
+use chat_adapter_elasticsearch::{ElasticsearchConfig, ElasticsearchSearchIndex};
 use chat_adapter_embedded::{Embedded, EmbeddedConfig, OpenError};
 use chat_adapter_mysql::{MySqlConfig, MySqlRepository, OpenError as MySqlError};
 use chat_adapter_redis::{OpenError as RedisError, Redis, RedisConfig, RedisLimits};
 use chat_adapter_system::{SystemClock, SystemTokens};
 use chat_core::{
+    Chain,
     ports::{Clock, Counter, Ports, Queue, Repository, SearchIndex, Tokens},
     service::{Policy, Services},
 };
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    no_search::NoSearch,
-    settings::{Backend, Secret, Settings, SettingsError},
-};
+use crate::settings::{Backend, Secret, Settings, SettingsError};
 
 /// The pause between two attempts to reach a server at the start.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -36,6 +35,7 @@ enum Set {
     Live {
         redis: Redis,
         repository: Arc<MySqlRepository>,
+        search: Arc<ElasticsearchSearchIndex>,
     },
 }
 
@@ -55,7 +55,8 @@ impl Wiring {
             Backend::Live {
                 repository,
                 counter,
-            } => live(settings, repository, counter, &clock, &tokens).await?,
+                search,
+            } => live(settings, [repository, counter, search], &clock, &tokens).await?,
         };
         let ports = Ports {
             counter: set.counter(),
@@ -80,12 +81,6 @@ impl Wiring {
     /// Says whether `api` does the work of `worker` and `sync`, because the set belongs to one process.
     #[must_use]
     pub fn is_embedded(&self) -> bool {
-        matches!(self.set, Set::Embedded(_))
-    }
-
-    /// Says whether there is a search index to carry changes into.
-    #[must_use]
-    pub fn has_search(&self) -> bool {
         matches!(self.set, Set::Embedded(_))
     }
 
@@ -120,6 +115,7 @@ pub async fn check(settings: &Settings) -> Result<()> {
     let Backend::Live {
         repository,
         counter,
+        search: _,
     } = &settings.backend
     else {
         return Ok(());
@@ -182,8 +178,7 @@ async fn embedded(folder: &Path, search: Option<&Path>, clock: &Arc<dyn Clock>) 
 
 async fn live(
     settings: &Settings,
-    repository: &Secret,
-    counter: &Secret,
+    [repository, counter, search]: [&Secret; 3],
     clock: &Arc<dyn Clock>,
     tokens: &Arc<dyn Tokens>,
 ) -> Result<Set> {
@@ -202,9 +197,12 @@ async fn live(
         };
         until_there(REDIS, give_up, open, may_pass).await
     };
-    // At once, so that a wrong setting of one is told before the other is waited for.
-    let (repository, redis) =
-        tokio::try_join!(Box::pin(opening_database), Box::pin(opening_redis))?;
+    // At once, so that a wrong setting of one is told before another is waited for.
+    let (repository, redis, search) = tokio::try_join!(
+        Box::pin(opening_database),
+        Box::pin(opening_redis),
+        Box::pin(search_index(settings, search)),
+    )?;
     let repository = Arc::new(repository);
     let fixed = repository.fix_shards(settings.shards).await;
     let fixed = fixed.context("asking the database for the number of shards")?;
@@ -212,8 +210,36 @@ async fn live(
         let sentence = format!("CHAT_SHARDS must be {fixed}, as at the first start of this system");
         return Err(SettingsError::new(sentence).into());
     }
-    tracing::warn!("there is no search index: searching answers 503");
-    Ok(Set::Live { redis, repository })
+    Ok(Set::Live {
+        redis,
+        repository,
+        search,
+    })
+}
+
+/// Takes a server to search on; one that is away keeps nothing else from starting.
+async fn search_index(settings: &Settings, url: &Secret) -> Result<Arc<ElasticsearchSearchIndex>> {
+    let api_key = settings.search_api_key.as_ref();
+    let config = ElasticsearchConfig {
+        api_key: api_key.map(|key| key.reveal().to_owned()),
+        prefix: settings.search_prefix.clone(),
+        shards: settings.search_shards,
+        ..ElasticsearchConfig::new(url.reveal())
+    };
+    let (what, setting) = SEARCH;
+    let opening = || format!("opening {what}, which {setting} names");
+    let index = ElasticsearchSearchIndex::try_new(&config).with_context(opening)?;
+    match index.examine().await {
+        Ok(()) => {}
+        Err(error) if error.is_retryable() => {
+            tracing::warn!(
+                error = %Chain(&error),
+                "starting without search, which fails until {what} is there"
+            );
+        }
+        Err(error) => return Err(anyhow::Error::new(error).context(opening())),
+    }
+    Ok(Arc::new(index))
 }
 
 /// A server, as it is called, and the setting that says where it is.
@@ -221,6 +247,7 @@ type Place = (&'static str, &'static str);
 
 const DATABASE: Place = ("the database", "CHAT_REPOSITORY_URL");
 const REDIS: Place = ("Redis", "CHAT_COUNTER_URL");
+const SEARCH: Place = ("Elasticsearch", "CHAT_SEARCH_URL");
 
 /// Tries to open something until its server is there, what is wrong cannot pass, or the time is up.
 async fn until_there<T, E: Error + Send + Sync + 'static>(
@@ -241,8 +268,7 @@ async fn until_there<T, E: Error + Send + Sync + 'static>(
             Err(error) if may_pass(&error) && Instant::now() < give_up => {
                 if attempts == 0 {
                     let left = give_up.duration_since(Instant::now()).as_secs();
-                    let error = &error as &dyn Error;
-                    tracing::warn!(error, "waiting up to {left} s for {what}");
+                    tracing::warn!(error = %Chain(&error), "waiting up to {left} s for {what}");
                 }
                 attempts += 1;
                 sleep(PAUSE).await;
@@ -280,7 +306,7 @@ impl Set {
     fn search(&self) -> Arc<dyn SearchIndex> {
         match self {
             Self::Embedded(embedded) => embedded.search.clone(),
-            Self::Live { .. } => Arc::new(NoSearch),
+            Self::Live { search, .. } => search.clone(),
         }
     }
 }

@@ -70,6 +70,7 @@ fn a_wrong_value_is_refused_by_name() {
         (["--metrics-listen", "9101"], "--metrics-listen"),
         (["--shards", "0"], "--shards"),
         (["--wait-for", "soon"], "--wait-for"),
+        (["--search-shards", "0"], "--search-shards"),
         (["--name", "a b"], "--name"),
         (["--backlog-megabytes", "0"], "--backlog-megabytes"),
         (["--queue-url", "sqlite:elsewhere"], "--queue-url"),
@@ -91,6 +92,7 @@ fn servers_are_all_or_none_and_their_passwords_are_not_shown() {
         "--repository-url=mysql://u:hunter2@h/d",
         "--counter-url=redis://:hunter2@h",
         "--queue-url=redis://:hunter2@h",
+        "--search-url=https://u:hunter2@h",
     ];
     let shown = format!("{:?}", settings(&live).unwrap().backend);
     assert!(shown.starts_with("Live"), "{shown}");
@@ -98,27 +100,24 @@ fn servers_are_all_or_none_and_their_passwords_are_not_shown() {
     for (others, sentence) in [
         (&live[1..], "mixture"),
         (&live[..2], "mixture"),
+        (&live[..3], "mixture"),
+        (&live[3..], "mixture"),
         (
             &[live[0], live[1], live[2], "--search-url=tantivy"],
             "mixture",
-        ),
-        (&["--search-url=https://u:hunter2@h"], "mixture"),
-        (
-            &[live[0], live[1], "--queue-url=redis://:hunter2@other"],
-            "the same as CHAT_COUNTER_URL",
-        ),
-        (
-            &[live[0], live[1], "--queue-url=amqp://u:hunter2@h"],
-            "no adapter for `amqp`",
         ),
         (
             &[
                 live[0],
                 live[1],
-                live[2],
-                "--search-url=https://u:hunter2@h",
+                live[3],
+                "--queue-url=redis://:hunter2@other",
             ],
-            "no adapter for `https`",
+            "the same as CHAT_COUNTER_URL",
+        ),
+        (
+            &[live[0], live[1], live[3], "--queue-url=amqp://u:hunter2@h"],
+            "no adapter for `amqp`",
         ),
     ] {
         let refused = refusal(others);
@@ -191,6 +190,6 @@ fn the_key_decides_who_is_an_admin() {
 
 #[test]
 fn secrets_are_not_shown() {
-    let settings = settings(&["--admin-key=s3cret"]).unwrap();
+    let settings = settings(&["--admin-key=s3cret", "--search-api-key=s3cret"]).unwrap();
     assert!(!format!("{settings:?}").contains("s3cret"));
 }

@@ -61,7 +61,7 @@ pub fn run() -> Result<()> {
         (None | Some(Command::Run), Backend::Live { .. }) => {
             telemetry::start(&settings)?;
             let interval = settings.audit_interval;
-            block_on(duties::go_on(&settings, "sync", |duties, _| {
+            block_on(duties::go_on(&settings, "sync", |duties| {
                 duties.audit(interval);
             }))
         }

@@ -34,10 +34,6 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
         }
         Err(error) => return Err(error),
     };
-    if !running.wiring.has_search() {
-        running.close().await;
-        bail!("this system has no search index that could be rebuilt");
-    }
     let begun = Instant::now();
     let rebuilder = &running.wiring.services.rebuilder;
     let watched = async {

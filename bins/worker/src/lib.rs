@@ -19,7 +19,7 @@ struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Store what was accepted (the default)
+    /// Store what was accepted, and index it (the default)
     Run,
     /// End with code 0 if the servers that it needs answer
     Healthcheck,
@@ -33,7 +33,7 @@ enum Command {
 pub fn run() -> Result<()> {
     let command = clap::Command::new("worker")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Stores what `api` accepted");
+        .about("Stores what `api` accepted, and carries it into the search index");
     let line = CommandLine::<Arguments>::read(command)?;
     let settings = line.settings()?;
     match (line.own.command, &settings.backend) {
@@ -42,11 +42,9 @@ pub fn run() -> Result<()> {
         }
         (None | Some(Command::Run), Backend::Live { .. }) => {
             telemetry::start(&settings)?;
-            block_on(duties::go_on(&settings, "worker", |duties, wiring| {
+            block_on(duties::go_on(&settings, "worker", |duties| {
                 duties.persist();
-                if wiring.has_search() {
-                    duties.index();
-                }
+                duties.index();
             }))
         }
         (Some(Command::Healthcheck), Backend::Live { .. }) => block_on(healthcheck::run(&settings)),

@@ -56,10 +56,31 @@ pub struct Arguments {
     #[arg(default_value = "sqlite", hide_env_values = true)]
     pub queue_url: OsString,
 
-    /// What finds messages: `tantivy` in the data folder, or `tantivy:FOLDER`.
+    /// What finds messages: `tantivy` in the data folder, `tantivy:FOLDER`, or
+    /// `https://USER:PASSWORD@HOST:PORT` or `http://…` for Elasticsearch 7.10 to 9 and OpenSearch.
     #[arg(long, env = "CHAT_SEARCH_URL", value_name = "URL", global = true)]
     #[arg(default_value = "tantivy", hide_env_values = true)]
     pub search_url: OsString,
+
+    /// The API key that Elasticsearch wants in place of user and password, as it gave it out, encoded.
+    #[arg(
+        long,
+        env = "CHAT_SEARCH_API_KEY",
+        value_name = "KEY",
+        global = true,
+        hide_env_values = true
+    )]
+    pub search_api_key: Option<OsString>,
+
+    /// What the names of all search indices begin with, so that systems can share an Elasticsearch.
+    #[arg(long, env = "CHAT_SEARCH_PREFIX", value_name = "PREFIX", global = true)]
+    #[arg(default_value = "chat-")]
+    pub search_prefix: OsString,
+
+    /// How many shards the search index is made with; a rebuild makes it anew.
+    #[arg(long, env = "CHAT_SEARCH_SHARDS", value_name = "COUNT", global = true)]
+    #[arg(default_value = "1")]
+    pub search_shards: OsString,
 
     /// How many parts the counter's data is cut into; fixed at the first start of a system.
     #[arg(long, env = "CHAT_SHARDS", value_name = "COUNT", global = true)]

@@ -16,12 +16,14 @@ pub enum Backend {
         /// Another folder for the search index, where one is named.
         search: Option<PathBuf>,
     },
-    /// Servers, for any number of processes of each kind; without search, for now.
+    /// Servers, for any number of processes of each kind.
     Live {
         /// Where MySQL or MariaDB is.
         repository: Secret,
         /// Where the Redis is that counts.
         counter: Secret,
+        /// Where Elasticsearch is.
+        search: Secret,
     },
 }
 
@@ -70,23 +72,15 @@ impl Backend {
             Url::read(given, REPOSITORY)?,
             Url::read(given, COUNTER)?,
             Url::read(given, QUEUE)?,
+            Url::read(given, SEARCH)?,
         ];
-        let search = Url::read(given, SEARCH)?;
-        let is_live = |url: &Url| matches!(url, Url::Live(..));
-        let search_is_mixed = match &search {
-            // The default says nothing about the others.
-            Url::Embedded(_) => urls.iter().any(is_live) && !given.is_default(SEARCH.setting),
-            Url::Live(..) => !urls.iter().all(is_live),
-        };
-        match (urls, search) {
-            (
-                [
-                    Url::Embedded(repository),
-                    Url::Embedded(counter),
-                    Url::Embedded(queue),
-                ],
+        match urls {
+            [
+                Url::Embedded(repository),
+                Url::Embedded(counter),
+                Url::Embedded(queue),
                 Url::Embedded(search),
-            ) => {
+            ] => {
                 let folder = repository.unwrap_or(data);
                 // What is not named lies where the repository does.
                 for (kind, named) in [(COUNTER, counter), (QUEUE, queue)] {
@@ -98,24 +92,16 @@ impl Backend {
                 }
                 Ok(Self::Embedded { folder, search })
             }
-            (
-                [
-                    Url::Live(_, repository),
-                    Url::Live(counts, counter),
-                    Url::Live(carries, queue),
-                ],
-                search,
-            ) if !search_is_mixed => {
+            [
+                Url::Live(_, repository),
+                Url::Live(counts, counter),
+                Url::Live(carries, queue),
+                Url::Live(_, search),
+            ] => {
                 for (kind, scheme) in [(COUNTER, counts), (QUEUE, carries)] {
                     if !["redis", "rediss"].contains(&scheme) {
                         return Err(no_adapter(given, kind, "redis", scheme));
                     }
-                }
-                if let Url::Live(scheme, _) = search {
-                    let wanted = format_args!(
-                        "left out, since this build has no adapter for `{scheme}` yet"
-                    );
-                    return Err(given.refuse(SEARCH.setting, wanted));
                 }
                 if queue != counter {
                     return Err(given.refuse(QUEUE.setting, "the same as CHAT_COUNTER_URL"));
@@ -123,6 +109,7 @@ impl Backend {
                 Ok(Self::Live {
                     repository,
                     counter,
+                    search,
                 })
             }
             _ => Err(SettingsError::new(

@@ -40,6 +40,12 @@ pub struct Settings {
     pub metrics_listen: Option<SocketAddr>,
     /// What keeps, numbers and carries.
     pub backend: Backend,
+    /// What the search index wants in place of user and password.
+    pub search_api_key: Option<Secret>,
+    /// What the names of all search indices begin with.
+    pub search_prefix: String,
+    /// How many shards the search index is made with.
+    pub search_shards: u32,
     /// How many parts the counter's data is cut into.
     pub shards: u16,
     /// How many bytes of creations may wait to be stored.
@@ -81,6 +87,9 @@ impl Settings {
             listen,
             metrics_listen: given.optional_address("metrics_listen")?,
             backend: Backend::try_from_given(given, data)?,
+            search_api_key: given.text("search_api_key")?.map(|key| Secret::new(&key)),
+            search_prefix: given.text("search_prefix")?.unwrap_or_default(),
+            search_shards: given.number("search_shards", 1..=1_024)?,
             shards: given.number("shards", 1..=256)?,
             backlog_bytes: given.number::<u64>("backlog_megabytes", 1..=1_000_000)? << 20,
             idempotency_keys: given.number("idempotency_keys", 1_024..=1_000_000_000)?,

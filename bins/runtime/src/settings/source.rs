@@ -120,12 +120,6 @@ impl Given {
         }
     }
 
-    /// Says whether nobody gave a value for `name`.
-    pub(super) fn is_default(&self, name: &str) -> bool {
-        let value = self.values.get(name);
-        value.is_none_or(|(_, origin)| matches!(origin, Origin::Default(_)))
-    }
-
     /// The value of `name` where one was given; an empty one is refused.
     pub(super) fn optional(&self, name: &str) -> Result<Option<OsString>, SettingsError> {
         match self.values.get(name) {
