@@ -40,5 +40,7 @@ answers() {
 }
 
 settings() {
-    echo "CHAT_TEST_ELASTICSEARCH_URL=http://127.0.0.1:$port"
+    local url=http://127.0.0.1:$port
+    echo "CHAT_TEST_ELASTICSEARCH_URL=$url"
+    echo "CHAT_SEARCH_URL=$url"
 }

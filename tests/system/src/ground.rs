@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use hyper::http::uri::Authority;
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, mysql::MySqlConnectOptions,
 };
@@ -19,6 +20,7 @@ use tokio::{
 };
 
 use crate::{
+    client::Client,
     process::{Launch, Process},
     program::free_port,
     programs::Setting,
@@ -31,15 +33,17 @@ const START: Duration = Duration::from_secs(20);
 /// The wait between two looks at whether it does.
 const POLL: Duration = Duration::from_millis(2);
 
-/// A Redis of its own, and a database of its own on the MariaDB that `tests/services/up` started.
+/// A Redis of its own, and on the MariaDB and the Elasticsearch that `tests/services/up` started a
+/// database and indices of its own.
 ///
-/// Redis comes up in some milliseconds; MariaDB takes seconds, and keeps databases well apart.
-/// Both are removed when dropped.
+/// Redis comes up in some milliseconds; the others take seconds, and keep those well apart.
+/// All are removed when dropped.
 #[derive(Debug)]
 pub struct Ground {
-    urls: Vec<(&'static str, String)>,
+    settings: Vec<(&'static str, String)>,
     _redis: Process,
     _database: Database,
+    _indices: Indices,
 }
 
 impl Ground {
@@ -52,24 +56,30 @@ impl Ground {
         if set == Set::Embedded {
             return Ok(None);
         }
-        let database = Database::named(&named("CHAT_TEST_MYSQL_URL", set)?)?;
+        let name = own_name();
+        let database = Database::named(&named("CHAT_TEST_MYSQL_URL", set)?, &name)?;
+        let indices = Indices::named(&named("CHAT_TEST_ELASTICSEARCH_URL", set)?, &name)?;
         let (redis, port) = redis(&named("CHAT_TEST_REDIS_SERVER", set)?, folder).await?;
         let redis_url = format!("redis://127.0.0.1:{port}");
-        let urls = [
+        let settings = [
             ("CHAT_REPOSITORY_URL", database.url()),
             ("CHAT_COUNTER_URL", redis_url.clone()),
             ("CHAT_QUEUE_URL", redis_url),
+            ("CHAT_SEARCH_URL", indices.url.clone()),
+            ("CHAT_SEARCH_PREFIX", indices.prefix.clone()),
         ];
         Ok(Some(Self {
-            urls: urls.into(),
+            settings: settings.into(),
             _redis: redis,
             _database: database,
+            _indices: indices,
         }))
     }
 
     /// Answers the settings that lead to it.
     pub fn settings(&self) -> impl Iterator<Item = Setting<'_>> {
-        self.urls.iter().map(|(name, url)| (*name, url.as_str()))
+        let settings = self.settings.iter();
+        settings.map(|(name, value)| (*name, value.as_str()))
     }
 }
 
@@ -123,6 +133,22 @@ async fn answers(port: u16) -> bool {
     asked.await.is_ok_and(|answer| answer == *b"+PONG\r\n")
 }
 
+/// A name that no other test has now.
+fn own_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("e2e_{}_{count}", std::process::id())
+}
+
+/// Does something on a thread of its own, since the caller may be in the middle of a runtime.
+fn aside(doing: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
+    let thread = thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().build()?.block_on(doing)
+    });
+    thread.join().ok().context("it broke down")?
+}
+
 /// A database that the first program on it makes, and that is dropped at the end.
 #[derive(Debug)]
 struct Database {
@@ -131,12 +157,10 @@ struct Database {
 }
 
 impl Database {
-    fn named(server: &str) -> Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    fn named(server: &str, name: &str) -> Result<Self> {
         let database = Self {
             server: server.trim_end_matches('/').to_owned(),
-            name: format!("e2e_{}_{count}", std::process::id()),
+            name: name.to_owned(),
         };
         // A test whose process had this id may have been killed before.
         database.remove()?;
@@ -147,22 +171,15 @@ impl Database {
         format!("{}/{}", self.server, self.name)
     }
 
-    /// Drops it from a thread of its own, since the caller may be in the middle of a runtime.
     fn remove(&self) -> Result<()> {
         let options: MySqlConnectOptions = self.server.parse().context("CHAT_TEST_MYSQL_URL")?;
         let statement = format!("DROP DATABASE IF EXISTS {}", self.name);
-        let removing = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
-            runtime.block_on(async {
-                let mut connection = options.connect().await.context("reaching MariaDB")?;
-                let dropped = connection.execute(AssertSqlSafe(statement)).await;
-                dropped.context("dropping a database")?;
-                connection.close().await.context("leaving MariaDB")
-            })
-        });
-        removing.join().ok().context("dropping broke down")?
+        aside(async move {
+            let mut connection = options.connect().await.context("reaching MariaDB")?;
+            let dropped = connection.execute(AssertSqlSafe(statement)).await;
+            dropped.context("dropping a database")?;
+            connection.close().await.context("leaving MariaDB")
+        })
     }
 }
 
@@ -170,6 +187,46 @@ impl Drop for Database {
     fn drop(&mut self) {
         if let Err(error) = self.remove() {
             eprintln!("the database {} is left over: {error:#}", self.name);
+        }
+    }
+}
+
+/// Indices that the programs make, and that are deleted at the end.
+#[derive(Debug)]
+struct Indices {
+    url: String,
+    prefix: String,
+}
+
+impl Indices {
+    fn named(url: &str, name: &str) -> Result<Self> {
+        let indices = Self {
+            url: url.to_owned(),
+            prefix: format!("{name}-"),
+        };
+        // A test whose process had this id may have been killed before.
+        indices.remove()?;
+        Ok(indices)
+    }
+
+    fn remove(&self) -> Result<()> {
+        let server: Authority = self
+            .url
+            .trim_start_matches("http://")
+            .parse()
+            .context("CHAT_TEST_ELASTICSEARCH_URL")?;
+        let path = format!("/{}*", self.prefix);
+        aside(async move {
+            let deleted = Client::new(&server).delete(&path).await;
+            deleted?.expect(200).context("deleting indices").map(drop)
+        })
+    }
+}
+
+impl Drop for Indices {
+    fn drop(&mut self) {
+        if let Err(error) = self.remove() {
+            eprintln!("the indices {}* are left over: {error:#}", self.prefix);
         }
     }
 }

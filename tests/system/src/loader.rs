@@ -206,6 +206,12 @@ impl Loading {
         self.corpus.messages_count()
     }
 
+    /// Answers how many messages are answered so far.
+    #[must_use]
+    pub fn answered(&self) -> usize {
+        usize::try_from(self.answered.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
     /// Waits until so many messages are answered.
     ///
     /// # Errors
@@ -213,7 +219,7 @@ impl Loading {
     /// Fails when the load ends before, or takes minutes for it.
     pub async fn until_answered(&mut self, messages: usize) -> Result<()> {
         let give_up = Instant::now() + PATIENCE * 2;
-        while self.answered.load(Ordering::Relaxed) < messages as u64 {
+        while self.answered() < messages {
             if self.task.is_finished() {
                 let ended = (&mut self.task).await.context("the load broke down")?;
                 bail!("the load ended before message {messages}: {ended:?}");

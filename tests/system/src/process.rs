@@ -139,22 +139,47 @@ impl Process {
         Ok(())
     }
 
+    /// Holds it still as SIGSTOP does: its connections stay open, and nothing comes from it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it had ended by itself, which it should not.
+    pub fn stall(&mut self) -> Result<()> {
+        self.expect_running()?;
+        self.send("STOP")
+    }
+
+    /// Lets it go on after [`stall`](Self::stall).
+    ///
+    /// # Errors
+    ///
+    /// Fails when the signal cannot be sent.
+    pub fn wake(&mut self) -> Result<()> {
+        self.send("CONT")
+    }
+
+    fn send(&self, signal: &str) -> Result<()> {
+        // The standard library sends no other signal than SIGKILL; every shell does.
+        let id = self.child.id().to_string();
+        let sent = Command::new("sh")
+            .args(["-c", "kill -s \"$1\" \"$0\"", &id, signal])
+            .status()
+            .with_context(|| format!("sending SIG{signal}"))?;
+        ensure!(
+            sent.success(),
+            "SIG{signal} could not be sent to {}",
+            self.name()
+        );
+        Ok(())
+    }
+
     /// Asks it to end with SIGTERM and waits for its exit.
     ///
     /// # Errors
     ///
     /// Fails when it still runs after `deadline`.
     pub async fn stop(&mut self, deadline: Duration) -> Result<ExitStatus> {
-        // The standard library sends no other signal than SIGKILL; every shell does.
-        let sent = Command::new("sh")
-            .args(["-c", "kill -s TERM \"$0\"", &self.child.id().to_string()])
-            .status()
-            .context("sending SIGTERM")?;
-        ensure!(
-            sent.success(),
-            "SIGTERM could not be sent to {}",
-            self.name()
-        );
+        self.send("TERM")?;
         let give_up = Instant::now() + deadline;
         loop {
             if let Some(status) = self.child.try_wait().context("looking at the program")? {

@@ -25,11 +25,20 @@ const START_DEADLINE: Duration = Duration::from_secs(20);
 /// The wait between two looks at something that is being waited for.
 const POLL: Duration = Duration::from_millis(2);
 
-/// Answers the folder with the built programs: `CHAT_BIN_DIR`, else the workspace's release folder.
+/// Answers the folder with the built programs: `CHAT_BIN_DIR`, else where the running one was built too,
+/// so that all are of one build.
 #[must_use]
 pub fn folder() -> PathBuf {
-    env::var_os("CHAT_BIN_DIR")
-        .map_or_else(|| workspace().join("target").join("release"), PathBuf::from)
+    env::var_os("CHAT_BIN_DIR").map_or_else(
+        || {
+            let running = env::current_exe().unwrap_or_default();
+            let mut folders = running.ancestors().skip(1);
+            let is_of_tests = |folder: &&Path| folder.ends_with("deps");
+            let folder = folders.find(|folder| !is_of_tests(folder));
+            folder.unwrap_or(Path::new(".")).to_path_buf()
+        },
+        PathBuf::from,
+    )
 }
 
 /// Answers the root of the workspace.
@@ -48,8 +57,8 @@ pub fn built(name: &str) -> Result<PathBuf> {
     let file = folder().join(name);
     ensure!(
         file.is_file(),
-        "the program `{name}` is not in `{}`: build it with `cargo build --release --workspace \
-         --bins`, or name its folder in CHAT_BIN_DIR",
+        "the program `{name}` is not in `{}`: build it with `cargo build --workspace --bins`, and with \
+         --release where this was, or name its folder in CHAT_BIN_DIR",
         folder().display()
     );
     Ok(file)

@@ -21,10 +21,15 @@ use crate::{
 const DEADLINE: Duration = Duration::from_secs(90);
 
 /// The servers that a live system stands on.
-pub const SERVERS: [&str; 2] = ["mariadb", "redis"];
+pub const SERVERS: [&str; 3] = ["mariadb", "redis", "elasticsearch"];
 
-/// The settings that lead its programs to them: repository, counter and queue.
-pub const URLS: [&str; 3] = ["CHAT_REPOSITORY_URL", "CHAT_COUNTER_URL", "CHAT_QUEUE_URL"];
+/// The settings that lead its programs to them: repository, counter, queue and search.
+pub const URLS: [&str; 4] = [
+    "CHAT_REPOSITORY_URL",
+    "CHAT_COUNTER_URL",
+    "CHAT_QUEUE_URL",
+    "CHAT_SEARCH_URL",
+];
 
 /// Picks these settings out of all that [`Services::settings`] answers.
 ///

@@ -12,7 +12,7 @@ const VARIABLE: &str = "CHAT_E2E";
 pub enum Set {
     /// SQLite and Tantivy in one folder, and one `api` that does everything.
     Embedded,
-    /// Redis and MariaDB under two `api`, two `worker` and one `sync`.
+    /// Redis, MariaDB and Elasticsearch under two `api`, two `worker` and one `sync`.
     Redis,
 }
 
@@ -27,12 +27,6 @@ impl Set {
             None => Ok(Self::Embedded),
             Some(name) => name.to_string_lossy().parse().context(VARIABLE),
         }
-    }
-
-    /// Tells whether its messages can be searched; elsewhere that answers 503.
-    #[must_use]
-    pub fn has_search(self) -> bool {
-        self == Self::Embedded
     }
 }
 

@@ -27,6 +27,9 @@ use crate::{
 /// The methods that change a thing; both do the same.
 pub const CHANGING: [Method; 2] = [Method::PATCH, Method::PUT];
 
+/// How long it may take until a whole corpus is found.
+const LONG: Duration = Duration::from_mins(3);
+
 /// The started programs of a system of its own, and a client of it.
 #[derive(Debug)]
 pub struct Stage {
@@ -112,6 +115,12 @@ impl Stage {
         apis[next].authority()
     }
 
+    /// Answers each `api`.
+    #[must_use]
+    pub fn apis(&mut self) -> &mut [Program] {
+        &mut self.programs.apis
+    }
+
     /// Kills every program as `kill -9` does, and starts all of them again.
     ///
     /// # Errors
@@ -122,41 +131,36 @@ impl Stage {
         self.programs.restart().await
     }
 
-    /// Waits until everything works that the set has, as each `api` sees it.
+    /// Waits until everything works, as each `api` sees it.
     ///
     /// # Errors
     ///
     /// Fails when it does not in some seconds.
     pub async fn until_ready(&self) -> Result<()> {
-        let wanted = if self.set.has_search() {
-            "ready"
-        } else {
-            "degraded"
-        };
         for api in self.servers() {
             eventually("the server is ready", || async {
                 let readiness = Client::new(&api).get("/health/ready").await?;
-                Ok((readiness.expect(200)?["status"] == wanted).then_some(()))
+                Ok((readiness.expect(200)?["status"] == "ready").then_some(()))
             })
             .await?;
         }
         Ok(())
     }
 
-    /// Waits until whatever was created before is found.
+    /// Waits until whatever was created before is found, which may be much.
     ///
     /// Changes are carried into the index in their order, so it looks for one that comes last.
     ///
     /// # Errors
     ///
-    /// Fails when it is not found in some seconds.
+    /// Fails when it is not found in some minutes.
     pub async fn until_searchable(&mut self) -> Result<()> {
         let application = self.application().await?;
         let messages = self.messages(&application).await?;
         self.create(&messages, &json!({"body": "last"})).await?;
         let path = format!("{messages}/search?query=last");
         let stage = &*self;
-        eventually("what was created is found", || async {
+        within(LONG, "what was created is found", || async {
             let page = stage.another_client().get(&path).await?.expect(200)?;
             Ok((!numbers(&page).is_empty()).then_some(()))
         })
@@ -376,17 +380,29 @@ pub fn item_numbers(items: &[Value]) -> Vec<u64> {
 /// # Errors
 ///
 /// Fails with `what` when it was not found in ten seconds, and as `look` does.
-pub async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> Result<T>
+pub async fn eventually<T, F>(what: &str, look: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<Option<T>>>,
 {
-    let give_up = Instant::now() + Duration::from_secs(10);
+    within(Duration::from_secs(10), what, look).await
+}
+
+/// Looks again and again for so long.
+///
+/// # Errors
+///
+/// Fails with `what` when it was not found by then, and as `look` does.
+pub async fn within<T, F>(limit: Duration, what: &str, mut look: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<Option<T>>>,
+{
+    let give_up = Instant::now() + limit;
     loop {
         if let Some(found) = look().await? {
             return Ok(found);
         }
         if Instant::now() > give_up {
-            bail!("waited in vain until {what}");
+            bail!("waited {limit:?} in vain until {what}");
         }
         sleep(Duration::from_millis(10)).await;
     }

@@ -7,9 +7,9 @@ use chat_system::{
     client::{Call, Client},
     exposition::Exposition,
     invocation::{Ended, Invocation},
-    program::scratch,
+    program::{free_port, scratch},
     services::{SERVERS, Services, URLS, ask_mariadb},
-    stage::eventually,
+    stage::{eventually, numbers},
 };
 use serde_json::{Value, json};
 
@@ -20,6 +20,17 @@ const HEALTHCHECK: Duration = Duration::from_secs(7);
 
 /// Less than a start waits for servers that are not there.
 const AT_ONCE: Duration = Duration::from_secs(20);
+
+/// The servers that a start needs.
+const NEEDED: [&str; 2] = ["mariadb", "redis"];
+
+/// Settings that lead to servers of which one is never there, and not needed.
+async fn without_search(services: &Services) -> Result<BTreeMap<String, String>> {
+    let mut settings = services.settings().await?;
+    let nobody = format!("http://127.0.0.1:{}", free_port()?);
+    settings.insert(URLS[3].to_owned(), nobody);
+    Ok(settings)
+}
 
 /// Prepares a run of a program with settings that lead to servers.
 fn on(settings: &BTreeMap<String, String>, name: &str) -> Result<Invocation> {
@@ -44,8 +55,8 @@ async fn a_health_check_asks_and_changes_nothing_and_waits_for_nobody() -> Resul
     let Some(services) = Services::find("a_health_check")? else {
         return Ok(());
     };
-    services.up(&SERVERS).await?;
-    let settings = services.settings().await?;
+    services.up(&NEEDED).await?;
+    let settings = without_search(&services).await?;
     let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'chat'";
     for name in ["worker", "sync"] {
         let asking = on(&settings, name)?.argument("healthcheck");
@@ -79,8 +90,8 @@ async fn what_waiting_cannot_mend_stops_the_start_at_once() -> Result<()> {
     let Some(services) = Services::find("what_waiting_cannot_mend")? else {
         return Ok(());
     };
-    services.up(&SERVERS).await?;
-    let settings = services.settings().await?;
+    services.up(&NEEDED).await?;
+    let settings = without_search(&services).await?;
     let database = &settings[URLS[0]];
     let (_, place) = database.rsplit_once('@').context("a user")?;
     let redis = &settings[URLS[1]];
@@ -159,16 +170,19 @@ async fn each_program_tells_what_it_does_itself_and_nothing_else() -> Result<()>
         assert_eq!(ready["dependencies"]["queue"]["detail"], Value::Null);
     }
 
-    // There is no search on this set, and so nothing that could be rebuilt.
-    let rebuild = Call::try_new("POST".parse()?, "/api/v1/admin/search/rebuild")?;
-    let refused = client.send(&rebuild).await?.expect(503)?;
-    assert_eq!(refused["code"], "unavailable");
-    let sentence = refused["detail"].as_str().unwrap_or_default();
-    assert!(sentence.contains("no search index"), "{refused}");
-    let asking = on(&settings, "sync")?.argument("rebuild-search");
-    expect_failure(&asking.run().await?, &["no search index"])?;
-    let generations = "SELECT COUNT(*) FROM chat.generations";
-    assert_eq!(ask_mariadb(&settings, generations).await?, "0");
+    // A rebuild by hand, while all of them run.
+    let created = Call::post(&format!("{chats}/1/messages"), &json!({"body": "found"}))?;
+    client.send(&created).await?.expect(201)?;
+    eventually("the worker stores and indexes it", || async {
+        let search = format!("{chats}/1/messages/search?query=found");
+        let page = programs["api"].client().get(&search).await?;
+        Ok((page.status == 200 && numbers(&page.expect(200)?) == [1]).then_some(()))
+    })
+    .await?;
+    let rebuilding = on(&settings, "sync")?.argument("rebuild-search");
+    let ended = rebuilding.run().await?;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    ensure!(ended.stdout.contains("messages indexed: 1,"), "{ended:?}");
 
     for (name, program) in &mut programs {
         let status = program.stop(Duration::from_secs(10)).await?;

@@ -8,8 +8,7 @@ use chat_system::{
     exposition::Exposition,
     process::{Launch, Process},
     program::{Program, free_port, scratch},
-    programs::Setting,
-    services::{SERVERS, Services, urls},
+    services::{SERVERS, Services, URLS},
 };
 use clap::ValueEnum;
 use hyper::http::uri::Authority;
@@ -56,11 +55,21 @@ pub(crate) async fn yardstick() -> Result<(Program, TempDir)> {
     Ok((Program::start(no_io, authority).await?, folder))
 }
 
+/// Which servers there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Servers {
+    /// Those that creates need: Redis and MariaDB.
+    Needed,
+    /// Elasticsearch too.
+    All,
+}
+
 /// An `api`, and what it needs; ended in this order when dropped.
 pub(crate) struct Bed {
     api: Program,
     worker: Option<Process>,
-    services: Option<Services>,
+    _services: Option<Services>,
+    settings: Vec<(&'static str, String)>,
     folder: TempDir,
 }
 
@@ -75,27 +84,40 @@ impl Bed {
         Ok(Self {
             api: Program::api(folder.path(), &[]).await?,
             worker: None,
-            services: None,
+            _services: None,
+            settings: Vec::new(),
             folder,
         })
     }
 
-    /// Starts Redis, MariaDB and an `api` on them, without a worker.
+    /// Starts servers and an `api` on them, without a worker.
     ///
     /// # Errors
     ///
     /// Fails when one of them does not start.
-    pub(crate) async fn live(sync: Sync) -> Result<Self> {
+    pub(crate) async fn live(sync: Sync, servers: Servers) -> Result<Self> {
         let services = Services::new("bench")?.with("CHAT_REDIS_SYNC", sync.as_str());
-        services.up(&SERVERS).await?;
-        let settings = services.settings().await?;
-        let mut settings: Vec<Setting<'_>> = urls(&settings);
-        settings.push(("CHAT_BACKLOG_MEGABYTES", BACKLOG));
+        let names = match servers {
+            Servers::Needed => &SERVERS[..2],
+            Servers::All => &SERVERS[..],
+        };
+        services.up(names).await?;
+        let mut told = services.settings().await?;
+        let mut settings = vec![("CHAT_BACKLOG_MEGABYTES", BACKLOG.to_owned())];
+        for name in URLS {
+            // Nobody is there where the server was left out.
+            let nobody = || Ok(format!("http://127.0.0.1:{}", free_port()?));
+            let url = told.remove(name);
+            settings.push((name, url.map_or_else(nobody, anyhow::Ok)?));
+        }
         let folder = scratch()?;
+        let given = settings.iter();
+        let given: Vec<_> = given.map(|(name, value)| (*name, value.as_str())).collect();
         Ok(Self {
-            api: Program::api(folder.path(), &settings).await?,
+            api: Program::api(folder.path(), &given).await?,
             worker: None,
-            services: Some(services),
+            _services: Some(services),
+            settings,
             folder,
         })
     }
@@ -105,16 +127,13 @@ impl Bed {
     /// # Errors
     ///
     /// Fails when it does not start, and on the embedded set, which needs none.
-    pub(crate) async fn work(&mut self) -> Result<()> {
-        let services = self.services.as_ref().context("the set needs no worker")?;
-        let settings = services.settings().await?;
+    pub(crate) fn work(&mut self) -> Result<()> {
+        ensure!(!self.settings.is_empty(), "the set needs no worker");
         let folder = self.folder.path().join("worker");
         std::fs::create_dir_all(&folder)?;
         let launch = Launch::of("worker", &folder)?;
-        let settings = urls(&settings);
-        let launch = settings
-            .into_iter()
-            .fold(launch, |launch, (name, value)| launch.with(name, value));
+        let settings = self.settings.iter();
+        let launch = settings.fold(launch, |launch, (name, value)| launch.with(name, value));
         self.worker = Some(Process::start(launch)?);
         Ok(())
     }
@@ -135,26 +154,43 @@ impl Bed {
         self.api.authority()
     }
 
-    /// Asks how many creations wait to be stored.
+    /// Asks what waits.
     ///
     /// # Errors
     ///
     /// Fails when the `api` does not tell.
-    pub(crate) async fn waiting(&self) -> Result<f64> {
-        waiting(&mut self.api.client()).await
+    pub(crate) async fn waiting(&self) -> Result<Waiting> {
+        Waiting::ask(&mut self.api.client()).await
     }
 }
 
-/// Asks how many creations wait to be stored.
-///
-/// # Errors
-///
-/// Fails when the `api` does not tell.
-pub(crate) async fn waiting(client: &mut Client) -> Result<f64> {
-    let told = Exposition::read(&client.get("/metrics").await?)?;
-    let mut samples = told.samples.iter();
-    let waiting = samples.find(|sample| sample.name == "chat_queue_entries");
-    let waiting = waiting.context("`api` does not tell how much waits")?.value;
-    ensure!(waiting.is_finite(), "{waiting} creations wait");
-    Ok(waiting)
+/// How much waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    /// How many creations wait to be stored.
+    pub(crate) to_be_stored: f64,
+    /// How many changes wait to be indexed.
+    pub(crate) to_be_indexed: f64,
+}
+
+impl Waiting {
+    /// Asks an `api`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it does not tell.
+    pub(crate) async fn ask(client: &mut Client) -> Result<Self> {
+        let told = Exposition::read(&client.get("/metrics").await?)?;
+        let count = |name: &str| {
+            let mut samples = told.samples.iter();
+            let found = samples.find(|sample| sample.name == name);
+            let count = found.with_context(|| format!("`api` does not tell {name}"))?;
+            ensure!(count.value.is_finite(), "{name} is {}", count.value);
+            Ok(count.value)
+        };
+        Ok(Self {
+            to_be_stored: count("chat_queue_entries")?,
+            to_be_indexed: count("chat_outbox_rows")?,
+        })
+    }
 }

@@ -16,7 +16,7 @@ use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     CreatesArguments,
-    bed::{self, Bed},
+    bed::{self, Bed, Servers},
     report::{Report, Round, say},
 };
 
@@ -35,7 +35,7 @@ pub(crate) async fn run(arguments: &CreatesArguments) -> Result<()> {
     let (yardstick, _folder) = bed::yardstick().await?;
     let mut api = match arguments.redis {
         None => Bed::embedded().await?,
-        Some(sync) => Bed::live(sync).await?,
+        Some(sync) => Bed::live(sync, Servers::Needed).await?,
     };
 
     let connections = usize::from(arguments.connections);
@@ -79,8 +79,8 @@ pub(crate) async fn run(arguments: &CreatesArguments) -> Result<()> {
 /// Has a worker store what was created, so that each round finds the same state.
 async fn drain(bed: &mut Bed) -> Result<()> {
     let give_up = Instant::now() + DRAINED;
-    bed.work().await?;
-    while bed.waiting().await? > 0.0 {
+    bed.work()?;
+    while bed.waiting().await?.to_be_stored > 0.0 {
         ensure!(Instant::now() < give_up, "not stored after {DRAINED:?}");
         sleep(Duration::from_millis(250)).await;
     }

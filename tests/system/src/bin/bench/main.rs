@@ -5,6 +5,7 @@
 
 mod bed;
 mod creates;
+mod found;
 mod no_io;
 mod report;
 mod searches;
@@ -30,6 +31,8 @@ enum Command {
     Creates(CreatesArguments),
     /// Loads an `api` and a `worker` on Redis and MariaDB, and compares what is stored the same way.
     Stored(StoredArguments),
+    /// Measures how soon a message is found on Elasticsearch, while others are created at a steady rate.
+    Found(FoundArguments),
     /// Measures how long searches take, in a chat of 10,000 messages and in one with the whole corpus.
     Searches(SearchesArguments),
     /// Serves the same request without any I/O; `creates` starts it by itself.
@@ -71,12 +74,31 @@ struct StoredArguments {
     /// How Redis brings writes to its disk.
     #[arg(long, value_name = "SYNC", default_value = "always")]
     redis: Sync,
-    /// The most creations that may wait at once.
+    /// Starts Elasticsearch too, and counts what is indexed.
+    #[arg(long)]
+    indexed: bool,
+    /// The most creations that may wait to be stored at once.
     #[arg(long, value_name = "COUNT")]
     waiting_at_most: Option<u32>,
     /// The lowest ratio to the server without I/O that is a success.
     #[arg(long, value_name = "RATIO")]
     at_least: Option<f64>,
+}
+
+#[derive(Clone, Debug, Args)]
+struct FoundArguments {
+    /// How many messages are created a second.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    per_second: u32,
+    /// How long the load lasts.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: u32,
+    /// How Redis brings writes to its disk.
+    #[arg(long, value_name = "SYNC", default_value = "always")]
+    redis: Sync,
+    /// The most milliseconds after which 99 of 100 messages may be found.
+    #[arg(long, value_name = "MS")]
+    at_most_ms: Option<f64>,
 }
 
 impl CreatesArguments {
@@ -106,6 +128,7 @@ async fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Creates(arguments) => creates::run(&arguments).await,
         Command::Stored(arguments) => stored::run(&arguments).await,
+        Command::Found(arguments) => found::run(&arguments).await,
         Command::Searches(arguments) => searches::run(&arguments).await,
         Command::ServeNoIo { listen } => no_io::serve(listen).await,
     }

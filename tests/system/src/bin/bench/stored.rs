@@ -1,4 +1,5 @@
-//! What a live system keeps up with: creates that are accepted and stored, the queue staying short.
+//! What a live system keeps up with: creates that are accepted, stored and, where that is asked for,
+//! indexed.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     StoredArguments,
-    bed::{self, Bed},
+    bed::{self, Bed, Servers, Waiting},
     creates::{create_chats, measure},
     report::say,
 };
@@ -21,8 +22,8 @@ const YARDSTICK: Duration = Duration::from_secs(5);
 /// How long each server is loaded before it is measured.
 const WARM_UP: Duration = Duration::from_secs(2);
 
-/// How long what waits at the end may take to be stored.
-const DRAINED: Duration = Duration::from_secs(30);
+/// How long what waits at the end may take to be stored, or indexed.
+const DRAINED: Duration = Duration::from_mins(5);
 
 /// Measures and prints what came of it.
 ///
@@ -31,8 +32,13 @@ const DRAINED: Duration = Duration::from_secs(30);
 /// Fails when something does not start or answer, the queue grew too long, or the ratio is too low.
 pub(crate) async fn run(arguments: &StoredArguments) -> Result<()> {
     let (yardstick, _folder) = bed::yardstick().await?;
-    let mut bed = Bed::live(arguments.redis).await?;
-    bed.work().await?;
+    let (servers, done) = if arguments.indexed {
+        (Servers::All, "stored and indexed")
+    } else {
+        (Servers::Needed, "stored")
+    };
+    let mut bed = Bed::live(arguments.redis, servers).await?;
+    bed.work()?;
     let paths = create_chats(bed.authority(), usize::from(arguments.connections)).await?;
     measure(yardstick.authority(), &paths, WARM_UP).await?;
     measure(bed.authority(), &paths, WARM_UP).await?;
@@ -44,10 +50,13 @@ pub(crate) async fn run(arguments: &StoredArguments) -> Result<()> {
     let round = measure(bed.authority(), &paths, load).await?;
     let longest = longest.end().await?;
     let at_the_end = bed.waiting().await?;
-    while bed.waiting().await? > 0.0 {
+    let is_left = |waiting: Waiting| {
+        waiting.to_be_stored > 0.0 || arguments.indexed && waiting.to_be_indexed > 0.0
+    };
+    while is_left(bed.waiting().await?) {
         ensure!(
             begun.elapsed() < load + DRAINED,
-            "what was accepted is not stored {DRAINED:?} after the end"
+            "what was accepted is not {done} {DRAINED:?} after the end"
         );
         sleep(LOOK).await;
     }
@@ -59,11 +68,16 @@ pub(crate) async fn run(arguments: &StoredArguments) -> Result<()> {
     let stored = accepted / stored_in.as_secs_f64();
     let ratio = stored / no_io;
     say(&format!(
-        "accepted {:.0}/s and stored {stored:.0}/s for {} s, p50 {:.2} ms, p99 {:.2} ms",
+        "accepted {:.0}/s for {} s, {done} {stored:.0}/s until nothing is left, p50 {:.2} ms, p99 {:.2} ms",
         round.per_second, arguments.seconds, round.p50_ms, round.p99_ms
     ))?;
+    let Waiting {
+        to_be_stored,
+        to_be_indexed,
+    } = at_the_end;
     say(&format!(
-        "at most {longest:.0} waited, {at_the_end:.0} at the end; no I/O {no_io:.0}/s, ratio {ratio:.3}"
+        "at most {longest:.0} waited to be stored, {to_be_stored:.0} at the end, and {to_be_indexed:.0} \
+         to be indexed; no I/O {no_io:.0}/s, ratio {ratio:.3}"
     ))?;
     if let Some(at_most) = arguments.waiting_at_most {
         ensure!(
@@ -93,7 +107,7 @@ impl Watch {
         let watching = async move {
             let mut longest = 0.0_f64;
             loop {
-                longest = longest.max(bed::waiting(&mut client).await?);
+                longest = longest.max(Waiting::ask(&mut client).await?.to_be_stored);
                 let ending = ended.changed();
                 if tokio::time::timeout(LOOK, ending).await.is_ok() {
                     return Ok(longest);

@@ -1,0 +1,85 @@
+//! The search index as Elasticsearch itself tells of it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use chat_system::client::{Call, Client};
+use hyper::{Method, http::uri::Authority};
+use serde_json::{Value, json};
+
+/// How many documents are read at once, which is as many as can be.
+const PAGE: usize = 10_000;
+
+/// The name that searches read.
+const SERVING: &str = "chat-serving";
+
+/// The index that serves.
+pub(crate) struct Index {
+    server: Authority,
+}
+
+impl Index {
+    /// Looks for it on the server at a URL.
+    pub(crate) fn at(url: &str) -> Result<Self> {
+        let server = url.trim_start_matches("http://").parse();
+        let server = server.context("the address of Elasticsearch")?;
+        Ok(Self { server })
+    }
+
+    async fn ask(&self, call: &Call) -> Result<Value> {
+        Client::new(&self.server).send(call).await?.expect(200)
+    }
+
+    /// Answers the version of each document, by its name; nothing where there is no index.
+    pub(crate) async fn versions(&self) -> Result<BTreeMap<String, u64>> {
+        let mut versions = BTreeMap::new();
+        let mut after = None;
+        let mut client = Client::new(&self.server);
+        loop {
+            let mut page = json!({
+                "size": PAGE,
+                "version": true,
+                "sort": ["application", "chat_number", "number"],
+            });
+            if let Some(after) = after {
+                page["search_after"] = after;
+            }
+            let call = Call::post(&format!("/{SERVING}/_search"), &page)?;
+            let answer = client.send(&call).await?;
+            if answer.status == 404 {
+                return Ok(BTreeMap::new());
+            }
+            let hits = answer.expect(200)?["hits"]["hits"].take();
+            let hits = hits.as_array().context("a search has hits")?;
+            for hit in hits {
+                let name = hit["_id"].as_str().context("a hit has a name")?;
+                let version = hit["_version"].as_u64().context("a hit has a version")?;
+                versions.insert(name.to_owned(), version);
+            }
+            match hits.last() {
+                Some(last) if hits.len() == PAGE => after = Some(last["sort"].clone()),
+                _ => return Ok(versions),
+            }
+        }
+    }
+
+    /// Deletes it, as somebody might who does not know what it is.
+    pub(crate) async fn delete(&self) -> Result<()> {
+        let aliases = Call::get(&format!("/_alias/{SERVING}"))?;
+        let aliases = self.ask(&aliases).await?;
+        let aliases = aliases.as_object().context("aliases are an object")?;
+        let name = aliases.keys().next().context("an alias has an index")?;
+        let call = Call::try_new(Method::DELETE, &format!("/{name}"))?;
+        self.ask(&call).await.map(drop)
+    }
+
+    /// Lets it refuse each item of whatever is written, as it does when its disk is nearly full.
+    pub(crate) async fn refuse_writes(&self, refuse: bool) -> Result<()> {
+        let setting = if refuse { json!(true) } else { Value::Null };
+        let settings = json!({"index.blocks.write": setting});
+        let path = format!("/{SERVING}/_settings");
+        self.ask(&Call::json(Method::PUT, &path, &settings)?)
+            .await
+            .map(drop)
+    }
+}
