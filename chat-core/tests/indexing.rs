@@ -33,7 +33,11 @@ impl Stage {
     }
 
     async fn over(memory: Memory, ports: Ports) -> Self {
-        let services = Services::new(&ports, &Policy::default());
+        Self::with(memory, &ports, &Policy::default()).await
+    }
+
+    async fn with(memory: Memory, ports: &Ports, policy: &Policy) -> Self {
+        let services = Services::new(ports, policy);
         let name = ApplicationName::parse("indexing").expect("a name");
         let application = services.applications.create(name).await;
         let token = application.expect("an application").token;
@@ -308,6 +312,36 @@ async fn what_the_index_cannot_take_now_comes_again() {
     assert_eq!(again().await.unwrap().rows, 0, "it rests for a while");
     stage.memory.clock.advance(Duration::from_secs(61));
     assert_eq!(again().await.unwrap().rows, 1);
+}
+
+#[tokio::test]
+async fn an_index_that_is_slow_gets_on() {
+    let memory = Memory::new();
+    let (mut index, clock) = (index(), memory.clock.clone());
+    index.expect_apply().returning(move |_, changes| {
+        // Two of them take longer than rows may be held.
+        clock.advance(Duration::from_secs(15));
+        Ok(vec![Applied::Done; changes.len()])
+    });
+    let ports = Ports {
+        search: Arc::new(index),
+        ..memory.ports()
+    };
+    let policy = Policy {
+        index_batch: 1,
+        ..Policy::default()
+    };
+    let stage = Stage::with(memory, &ports, &policy).await;
+    stage.rebuild().await;
+    for _ in 0..4 {
+        stage.send("hello").await;
+        stage.store().await;
+    }
+    for (left, round) in [(2, 1), (0, 2)] {
+        let indexed = stage.services.indexer.run_once(HOLDER).await.unwrap();
+        assert_eq!(indexed.completed, 2, "round {round}");
+        assert_eq!(stage.outbox_rows().await, left, "round {round}");
+    }
 }
 
 #[tokio::test]

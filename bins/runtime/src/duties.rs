@@ -242,7 +242,7 @@ impl Failures {
                 tracing::warn!(error = %Chain(error), "{} failed and is tried again", self.what);
             }
             0 => tracing::error!(error = %Chain(error), "{} failed and is tried again", self.what),
-            _ => {}
+            _ => tracing::debug!(error = %Chain(error), "{} failed again", self.what),
         }
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.count));
         self.count = self.count.saturating_add(1);

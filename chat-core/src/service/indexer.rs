@@ -58,20 +58,24 @@ impl Indexer {
         }
     }
 
-    /// Takes outbox rows and carries out what they say.
+    /// Takes outbox rows and carries out what they say, a bounded part at a time.
+    ///
+    /// Each part is completed by itself, so that an index that is slow gets on, too.
+    /// What there was no time for is given back.
     ///
     /// # Errors
     ///
-    /// Fails when a backend does; what was taken is given back.
+    /// Fails when a backend does; what was not completed is given back.
     pub async fn run_once(&self, holder: &str) -> Result<Indexed, PortError> {
         let claim = Claim::new(holder, self.clock.now(), LEASE);
         let rows = self.repository.claim_outbox(&claim, Self::ROWS).await?;
         if rows.is_empty() {
             return Ok(Indexed::default());
         }
-        let outcome = self.carry_out(&claim, &rows).await;
-        if outcome.is_err() {
-            let ids: Vec<u64> = rows.iter().map(|row| row.id).collect();
+        let mut left = rows.as_slice();
+        let outcome = self.carry_out(&claim, &mut left).await;
+        if !left.is_empty() {
+            let ids: Vec<u64> = left.iter().map(|row| row.id).collect();
             if let Err(error) = self.repository.release_outbox(&claim, &ids).await {
                 tracing::warn!(
                     error = %Chain(&error),
@@ -82,32 +86,50 @@ impl Indexer {
         outcome
     }
 
-    /// Carries out what rows say, and completes them.
-    async fn carry_out(&self, claim: &Claim, rows: &[OutboxRow]) -> Result<Indexed, PortError> {
+    /// Carries out what the rows in `left` say while there is time, and leaves there those that it did
+    /// not come to.
+    async fn carry_out(
+        &self,
+        claim: &Claim,
+        left: &mut &[OutboxRow],
+    ) -> Result<Indexed, PortError> {
         // After the claim: a generation that is added later scans what these rows speak of.
         let generations = self.repository.generations().await?;
-        let mut carrier = Carrier {
-            indexer: self,
-            generations: &generations,
-            deadline: claim.until,
-            changes: Vec::new(),
-            bytes: 0,
-            report: Report::default(),
+        let mut indexed = Indexed {
+            rows: left.len(),
+            ..Indexed::default()
         };
-        carrier.carry_out(rows).await?;
-        let Report { again, refused } = carrier.report;
-        self.set_aside(&refused).await?;
-        let done: Vec<u64> = rows
-            .iter()
-            .filter(|row| !row.changes.iter().any(|change| again.contains(change)))
-            .map(|row| row.id)
-            .collect();
-        self.repository.complete_outbox(claim, &done).await?;
-        Ok(Indexed {
-            rows: rows.len(),
-            completed: done.len(),
-            refused: refused.len(),
-        })
+        while !left.is_empty() && self.clock.now() < claim.until {
+            let (part, rest) = left.split_at(self.part(left));
+            let mut carrier = Carrier {
+                indexer: self,
+                generations: &generations,
+                deadline: claim.until,
+                changes: Vec::new(),
+                bytes: 0,
+                report: Report::default(),
+            };
+            carrier.carry_out(part).await?;
+            let Report { again, refused } = carrier.report;
+            self.set_aside(&refused).await?;
+            let done: Vec<u64> = part
+                .iter()
+                .filter(|row| !row.changes.iter().any(|change| again.contains(change)))
+                .map(|row| row.id)
+                .collect();
+            self.repository.complete_outbox(claim, &done).await?;
+            indexed.completed += done.len();
+            indexed.refused += refused.len();
+            *left = rest;
+        }
+        Ok(indexed)
+    }
+
+    /// How many of the first rows are carried out together: as many as make up a batch.
+    fn part(&self, rows: &[OutboxRow]) -> usize {
+        let sizes = rows.iter().map(|row| row.changes.len());
+        let so_far = sizes.scan(0, |sum, size| Some(std::mem::replace(sum, *sum + size)));
+        so_far.take_while(|before| *before < self.batch).count()
     }
 
     /// Keeps what the index will never take where an operator finds it.

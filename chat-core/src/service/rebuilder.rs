@@ -109,7 +109,7 @@ impl Rebuilder {
             Ok(false) => return Ok(false),
             Err(error) => {
                 progress.state = JobState::Failed;
-                progress.detail = Some(error.to_string());
+                progress.detail = Some(Chain(error).to_string());
             }
         }
         self.report(holder, Duration::ZERO, &progress).await?;

@@ -1,6 +1,6 @@
 //! What is measured: the yardstick, and an `api` on one of the sets of adapters.
 
-use std::env;
+use std::{env, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use chat_system::{
@@ -9,6 +9,7 @@ use chat_system::{
     process::{Launch, Process},
     program::{Program, free_port, scratch},
     services::{SERVERS, Services, URLS},
+    stage::within,
 };
 use clap::ValueEnum;
 use hyper::http::uri::Authority;
@@ -16,6 +17,9 @@ use tempfile::TempDir;
 
 /// More than a round can fill, in megabytes.
 const BACKLOG: &str = "8192";
+
+/// How long a worker may take until it has made the search index.
+const START: Duration = Duration::from_secs(30);
 
 /// How Redis brings writes to its disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -70,6 +74,7 @@ pub(crate) struct Bed {
     worker: Option<Process>,
     _services: Option<Services>,
     settings: Vec<(&'static str, String)>,
+    is_searched: bool,
     folder: TempDir,
 }
 
@@ -86,6 +91,7 @@ impl Bed {
             worker: None,
             _services: None,
             settings: Vec::new(),
+            is_searched: false,
             folder,
         })
     }
@@ -118,16 +124,17 @@ impl Bed {
             worker: None,
             _services: Some(services),
             settings,
+            is_searched: servers == Servers::All,
             folder,
         })
     }
 
-    /// Starts a worker.
+    /// Starts a worker, and waits for the search index where there is one.
     ///
     /// # Errors
     ///
     /// Fails when it does not start, and on the embedded set, which needs none.
-    pub(crate) fn work(&mut self) -> Result<()> {
+    pub(crate) async fn work(&mut self) -> Result<()> {
         ensure!(!self.settings.is_empty(), "the set needs no worker");
         let folder = self.folder.path().join("worker");
         std::fs::create_dir_all(&folder)?;
@@ -135,7 +142,14 @@ impl Bed {
         let settings = self.settings.iter();
         let launch = settings.fold(launch, |launch, (name, value)| launch.with(name, value));
         self.worker = Some(Process::start(launch)?);
-        Ok(())
+        if !self.is_searched {
+            return Ok(());
+        }
+        within(START, "the index is made", || async {
+            let ready = self.api.client().get("/health/ready").await?.expect(200)?;
+            Ok((ready["status"] == "ready").then_some(()))
+        })
+        .await
     }
 
     /// Kills the worker, where there is one.

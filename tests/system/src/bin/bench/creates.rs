@@ -79,7 +79,7 @@ pub(crate) async fn run(arguments: &CreatesArguments) -> Result<()> {
 /// Has a worker store what was created, so that each round finds the same state.
 async fn drain(bed: &mut Bed) -> Result<()> {
     let give_up = Instant::now() + DRAINED;
-    bed.work()?;
+    bed.work().await?;
     while bed.waiting().await?.to_be_stored > 0.0 {
         ensure!(Instant::now() < give_up, "not stored after {DRAINED:?}");
         sleep(Duration::from_millis(250)).await;

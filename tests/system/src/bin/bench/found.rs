@@ -1,6 +1,9 @@
 //! How soon after its answer a message is found, while others are created at a steady rate.
 
-use std::time::Duration;
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use chat_system::client::{Call, Client};
@@ -24,14 +27,14 @@ const CONNECTIONS: u32 = 64;
 /// How many connections look how soon what they create is found.
 const LOOKERS: usize = 4;
 
-/// The pause between two looks.
-const LOOK: Duration = Duration::from_millis(10);
+/// The pause between two looks, which are work for two cores as well.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// When looking for one is given up.
 const NEVER: Duration = Duration::from_secs(30);
 
-/// The load before anything is measured.
-const WARM_UP: Duration = Duration::from_secs(5);
+/// The load before anything is measured: so long a Java program takes until it is quick.
+const WARM_UP: Duration = Duration::from_secs(40);
 
 /// Measures and prints what came of it.
 ///
@@ -40,7 +43,7 @@ const WARM_UP: Duration = Duration::from_secs(5);
 /// Fails when something does not start or answer, the rate was not held, or finding took too long.
 pub(crate) async fn run(arguments: &FoundArguments) -> Result<()> {
     let mut bed = Bed::live(arguments.redis, Servers::All).await?;
-    bed.work()?;
+    bed.work().await?;
     let api = bed.authority();
     let paths = create_chats(api, CONNECTIONS as usize).await?;
     let load = Duration::from_secs(arguments.seconds.into());
@@ -107,11 +110,12 @@ async fn look(
 ) -> Result<Vec<u32>> {
     let mut client = Client::new(api);
     let mut latencies = Vec::new();
-    for count in 0.. {
+    for count in 0_u32.. {
         if Instant::now() >= end {
             break;
         }
-        let word = format!("needle{looker}x{count}");
+        // Like no other word, so that it finds nothing but itself.
+        let word = format!("{:016x}", RandomState::new().hash_one((looker, count)));
         let message = json!({"body": format!("where is the {word}")});
         let number = client.post(&path, &message).await?.expect(201)?["number"].take();
         let answered = Instant::now();

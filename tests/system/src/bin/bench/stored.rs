@@ -22,6 +22,9 @@ const YARDSTICK: Duration = Duration::from_secs(5);
 /// How long each server is loaded before it is measured.
 const WARM_UP: Duration = Duration::from_secs(2);
 
+/// How long it is where a Java program is among them, which takes so long until it is quick.
+const LONG_WARM_UP: Duration = Duration::from_secs(30);
+
 /// How long what waits at the end may take to be stored, or indexed.
 const DRAINED: Duration = Duration::from_mins(5);
 
@@ -32,16 +35,17 @@ const DRAINED: Duration = Duration::from_mins(5);
 /// Fails when something does not start or answer, the queue grew too long, or the ratio is too low.
 pub(crate) async fn run(arguments: &StoredArguments) -> Result<()> {
     let (yardstick, _folder) = bed::yardstick().await?;
-    let (servers, done) = if arguments.indexed {
-        (Servers::All, "stored and indexed")
+    let (servers, warm_up, done) = if arguments.indexed {
+        (Servers::All, LONG_WARM_UP, "stored and indexed")
     } else {
-        (Servers::Needed, "stored")
+        (Servers::Needed, WARM_UP, "stored")
     };
     let mut bed = Bed::live(arguments.redis, servers).await?;
-    bed.work()?;
+    bed.work().await?;
     let paths = create_chats(bed.authority(), usize::from(arguments.connections)).await?;
     measure(yardstick.authority(), &paths, WARM_UP).await?;
-    measure(bed.authority(), &paths, WARM_UP).await?;
+    measure(bed.authority(), &paths, warm_up).await?;
+    until_nothing_waits(&bed, arguments.indexed).await?;
 
     let before = measure(yardstick.authority(), &paths, YARDSTICK).await?;
     let load = Duration::from_secs(arguments.seconds.into());
@@ -50,16 +54,7 @@ pub(crate) async fn run(arguments: &StoredArguments) -> Result<()> {
     let round = measure(bed.authority(), &paths, load).await?;
     let longest = longest.end().await?;
     let at_the_end = bed.waiting().await?;
-    let is_left = |waiting: Waiting| {
-        waiting.to_be_stored > 0.0 || arguments.indexed && waiting.to_be_indexed > 0.0
-    };
-    while is_left(bed.waiting().await?) {
-        ensure!(
-            begun.elapsed() < load + DRAINED,
-            "what was accepted is not {done} {DRAINED:?} after the end"
-        );
-        sleep(LOOK).await;
-    }
+    until_nothing_waits(&bed, arguments.indexed).await?;
     let stored_in = begun.elapsed();
     let after = measure(yardstick.authority(), &paths, YARDSTICK).await?;
 
@@ -92,6 +87,26 @@ pub(crate) async fn run(arguments: &StoredArguments) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Waits until all is stored and, where that is asked for, indexed.
+async fn until_nothing_waits(bed: &Bed, indexed: bool) -> Result<()> {
+    let looking = Instant::now();
+    loop {
+        let Waiting {
+            to_be_stored,
+            to_be_indexed,
+        } = bed.waiting().await?;
+        if to_be_stored == 0.0 && (!indexed || to_be_indexed == 0.0) {
+            return Ok(());
+        }
+        ensure!(
+            looking.elapsed() < DRAINED,
+            "{to_be_stored} creations wait to be stored after {DRAINED:?}, and {to_be_indexed} changes to \
+             be indexed"
+        );
+        sleep(LOOK).await;
+    }
 }
 
 /// Looks again and again how much waits.
