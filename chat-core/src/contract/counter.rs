@@ -5,7 +5,7 @@ mod keys;
 mod numbering;
 mod pending;
 
-pub use forgetting::{Forget, Forgetful, forgotten_sequence_goes_on};
+pub use forgetting::{Forget, Forgetful, forgotten_sequence_goes_on, lease_ends_once_known};
 pub use keys::{
     deleted_application_answers_no_key, key_of_another_request_is_refused, key_outlives_its_chat,
     keys_belong_to_an_application, refused_create_keeps_its_key_free, same_key_same_answer,
@@ -70,6 +70,10 @@ macro_rules! __counter_contract {
 #[macro_export]
 macro_rules! __counter_forgetting_contract {
     ($maker:expr) => {
-        $crate::__laws!(counter, $maker, [forgotten_sequence_goes_on,]);
+        $crate::__laws!(
+            counter,
+            $maker,
+            [forgotten_sequence_goes_on, lease_ends_once_known,]
+        );
     };
 }

@@ -216,9 +216,9 @@ impl MemoryCounter {
             draft: draft.clone(),
         };
         if let Some(chat) = creation.as_chat() {
-            state
-                .sequences
-                .insert(Sequence::Messages(chat.key), Known::Last(epoch, 0));
+            let messages = Sequence::Messages(chat.key);
+            state.sequences.insert(messages, Known::Last(epoch, 0));
+            state.leases.remove(&messages);
         }
         if let Some(key) = key {
             let created_at = draft.created_at;
@@ -410,7 +410,11 @@ impl Counter for MemoryCounter {
     }
 
     async fn mark_deleted(&self, sequence: &Sequence) -> Result<(), PortError> {
-        let mark = || self.lock().sequences.insert(*sequence, Known::Deleted);
+        let mark = || {
+            let mut state = self.lock();
+            state.sequences.insert(*sequence, Known::Deleted);
+            state.leases.remove(sequence);
+        };
         self.pace.around(mark).await;
         Ok(())
     }

@@ -61,11 +61,13 @@ use crate::{
 ///     it is settled.
 /// 23. `pending_page_is_bounded_in_bytes`: a page of large texts ends early, and the rest is behind it.
 ///
-/// An adapter whose counters can be made to forget from outside passes this one too, by
+/// An adapter whose counters can be made to forget from outside passes these too, by
 /// `counter_forgetting_contract`:
 ///
 /// 24. `forgotten_sequence_goes_on`: a sequence that was evicted, with some of its creations stored and
 ///     some pending, goes on without a gap and without a repeat, also for callers who race.
+/// 25. `lease_ends_once_known`: a lease ends with whatever makes its sequence known or gone, so it seeds
+///     nothing where the sequence is forgotten again.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Counter: Send + Sync {
@@ -289,8 +291,8 @@ pub struct UnknownSequence {
 
 /// The leave to seed one sequence, opaque to the caller.
 ///
-/// It ends when the sequence is seeded, or when it has run out and another caller was given one: so a
-/// caller that stalled cannot seed what it read long ago.
+/// It ends when the sequence becomes known or gone, or when it has run out and another caller was given
+/// one: so a caller that stalled cannot seed what it read long ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease(pub u64);
 

@@ -116,7 +116,10 @@ call('MSET', KEYS[5], KNOWN .. number, KEYS[2], format('%.0f', bytes + size))
 call('RPUSH', KEYS[6], number .. ' ' .. id .. ' ' .. size .. ' ' .. ARGV[3])
 if not of_chat then
   -- The new chat's own sequence is known from now on. Its key cannot be named before its number is.
-  call('SET', sub(KEYS[5], 1, -2) .. ':' .. number .. 'c', KNOWN .. '0', 'NX')
+  local own = sub(KEYS[5], 1, -2) .. ':' .. number
+  call('SET', own .. 'c', KNOWN .. '0', 'NX')
+  -- Who asked for it before it was there must not seed it later, should its key get lost.
+  call('DEL', own .. 'l')
 end
 if KEYS[7] then
   call('SET', KEYS[7], ARGV[4] .. number .. ' ' .. ARGV[5], 'PX', 86400000)

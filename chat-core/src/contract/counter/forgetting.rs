@@ -8,10 +8,10 @@ use super::{CALLERS, pending::settle};
 use crate::{
     contract::{
         Scene,
-        scene::{chat, message, messages_of},
+        scene::{chat, message, messages_of, number},
     },
     model::{ChatKey, Creation, Sequence},
-    ports::Ports,
+    ports::{Numbering, Ports, Seed, Seeding},
 };
 
 /// Makes a counter forget a sequence, as an eviction or a stray deletion does; what is pending stays.
@@ -72,6 +72,61 @@ pub async fn forgotten_sequence_goes_on(system: Forgetful) {
         assert_eq!(sent.len(), distinct.len(), "a number was given twice");
         assert_eq!(distinct, expected);
     }
+}
+
+/// A lease ends with whatever makes its sequence known or gone, so it seeds nothing where the sequence
+/// is forgotten again.
+pub async fn lease_ends_once_known(system: Forgetful) {
+    let Forgetful { ports, forget } = system;
+    let scene = Scene::new(ports);
+    let application = scene.application().await.id;
+    let first = scene.create(chat(application)).await;
+    let key = ChatKey {
+        application,
+        chat: number(first.number.get() + 1).into(),
+    };
+    let Some(early) = leave_to_seed(&scene, key).await else {
+        return;
+    };
+    assert_eq!(
+        scene.create(chat(application)).await.number,
+        key.chat.into()
+    );
+    let mut sent = vec![scene.create(message(key, "hello")).await];
+    keep(&scene, &sent).await;
+    forget(messages_of(key)).await;
+    assert_eq!(
+        scene.counter().seed(&early).await.unwrap(),
+        Seeding::Refused
+    );
+    sent.push(scene.create(message(key, "hello")).await);
+    assert_eq!(numbers(&sent), [1, 2]);
+
+    forget(messages_of(key)).await;
+    let Some(late) = leave_to_seed(&scene, key).await else {
+        return;
+    };
+    scene
+        .counter()
+        .mark_deleted(&messages_of(key))
+        .await
+        .unwrap();
+    forget(messages_of(key)).await;
+    assert_eq!(scene.counter().seed(&late).await.unwrap(), Seeding::Refused);
+}
+
+/// What seeds the messages of a chat with nothing; `None` where nobody needs seed them.
+async fn leave_to_seed(scene: &Scene, key: ChatKey) -> Option<Seed> {
+    let Numbering::Unknown(unknown) = scene.submit(message(key, "hello")).await else {
+        return None;
+    };
+    Some(Seed {
+        sequence: unknown.sequence,
+        shard: unknown.shard,
+        epoch: unknown.epoch,
+        lease: unknown.lease.expect("nobody else has asked"),
+        last: 0,
+    })
 }
 
 fn numbers(creations: &[Creation]) -> Vec<u64> {
