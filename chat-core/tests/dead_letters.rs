@@ -4,7 +4,8 @@ use chat_core::{
     memory::Memory,
     model::{
         ApplicationName, Content, Creation, DeadLetter, DeadLetterId, DeadLetterReason, Draft,
-        Epoch, Limit, Number, Timestamp, Uid,
+        Epoch, EpochMark, Incarnation, Limit, Number, Position, Sequence, Shard, Sighting,
+        Timestamp, Uid,
     },
     ports::Ports,
     service::{Policy, Services},
@@ -81,4 +82,35 @@ async fn letters_are_listed_with_what_they_hold_and_whose_it_is() {
     services.applications.delete(&token).await.unwrap();
     let orphaned = listed(None).await.unwrap();
     assert_eq!(orphaned.items[0].token, None);
+}
+
+/// A counter that may have been replaced must not get room for more numbers.
+#[tokio::test]
+async fn a_letter_stays_while_the_counter_is_behind() {
+    let (ports, services) = with_letters(&[]).await;
+    let name = ApplicationName::parse("letters").unwrap();
+    let token = services.applications.create(name).await.unwrap().token;
+    let chat = services.chats.create(&token, None, None).await.unwrap();
+    let chats = Sequence::Chats(chat.item.key.application);
+    let number = Number::from(chat.item.key.chat);
+    let pending = || async { ports.counter.pending(&chats, number).await.unwrap() };
+    let creation = pending().await.unwrap();
+    let uid = u128::from_be_bytes(creation.draft.uid.to_bytes());
+    let letter = letter(uid, creation.draft.encode());
+    let id = letter.id.clone();
+    ports.repository.add_dead_letter(&letter).await.unwrap();
+    let elsewhere = Sighting {
+        shard: Shard::ONLY,
+        address: "elsewhere".to_owned(),
+        incarnation: Incarnation("another".to_owned()),
+        mark: EpochMark::Installed(creation.epoch),
+        complete: false,
+        position: Position::default(),
+    };
+    ports.repository.admit(&elsewhere).await.unwrap();
+
+    assert!(services.dead_letters.drop_letter(&id).await.is_err());
+    assert_eq!(pending().await, Some(creation));
+    let kept = ports.repository.dead_letter(&id).await.unwrap();
+    assert_eq!(kept.map(|letter| letter.id), Some(id));
 }

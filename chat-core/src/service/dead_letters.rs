@@ -7,12 +7,14 @@ use std::{
 
 use super::{ServiceError, paging};
 use crate::{
-    PortError,
+    PortError, PortErrorKind,
     model::{
         ApplicationId, ApplicationToken, Content, Creation, DeadLetter, DeadLetterId,
-        DeadLetterReason, Limit, Page, Sequence,
+        DeadLetterReason, Epoch, Limit, Page, Sequence,
     },
-    ports::{Clock, Counter, Lookup, OutboxChange, Ports, Queue, Repository, Settlement},
+    ports::{
+        Clock, Counter, Lookup, OutboxChange, Ports, Queue, Repository, Settlement, StoreBatch,
+    },
 };
 
 /// A dead letter with what can be told of it.
@@ -110,7 +112,8 @@ impl DeadLetters {
     ///
     /// # Errors
     ///
-    /// Fails with [`ServiceError::NotFound`], or when a backend does.
+    /// Fails with [`ServiceError::NotFound`], or when a backend does, or while the counter is behind the
+    /// repository's epoch: the letter then stays.
     pub async fn drop_letter(&self, id: &DeadLetterId) -> Result<(), ServiceError> {
         let letter = self
             .repository
@@ -127,10 +130,32 @@ impl DeadLetters {
             if has_grave {
                 self.bury(&creation).await?;
             }
-            let settlement = Settlement::of(&creation, None);
-            self.counter.settle(&[settlement], &[]).await?;
+            self.settle(&creation).await?;
         }
         self.forget(id).await
+    }
+
+    /// Forgets what is pending, unless the counter is behind and must not have the room.
+    async fn settle(&self, creation: &Creation) -> Result<(), PortError> {
+        // The epochs of a moment after the burial; who leaps later finds that number as well.
+        let nothing = StoreBatch {
+            creations: Vec::new(),
+            not_before: self.clock.now(),
+            positions: Vec::new(),
+        };
+        let epochs = self.repository.store(&nothing).await?.epochs;
+        let settlement = Settlement::of(creation, None);
+        let behind = self.counter.settle(&[settlement], &epochs).await?;
+        for (shard, epoch) in &behind {
+            self.counter.close(*shard, *epoch).await?;
+        }
+        // One that has lost its epoch holds nothing, and numbers nothing before it is admitted.
+        if behind.iter().all(|(_, epoch)| *epoch == Epoch::NONE) {
+            Ok(())
+        } else {
+            let kind = PortErrorKind::Unavailable;
+            Err(PortError::new(kind, "counter", "settle a dropped creation"))
+        }
     }
 
     async fn forget(&self, id: &DeadLetterId) -> Result<(), ServiceError> {
