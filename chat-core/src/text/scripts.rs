@@ -1,4 +1,6 @@
 //! What kind of character something is.
+//!
+//! Most text is ASCII, for which the tables of Unicode need not be asked.
 
 use unicode_properties::{
     GeneralCategory, GeneralCategoryGroup, UnicodeEmoji as _, UnicodeGeneralCategory as _,
@@ -35,12 +37,15 @@ pub(super) fn is_of_words(character: char) -> bool {
 
 /// Says whether it is a letter or a decimal digit.
 pub(super) fn is_letter_or_digit(character: char) -> bool {
+    if character.is_ascii() {
+        return character.is_ascii_alphanumeric();
+    }
     character.general_category_group() == GeneralCategoryGroup::Letter
         || character.general_category() == GeneralCategory::DecimalNumber
 }
 
 pub(super) fn is_mark(character: char) -> bool {
-    character.general_category_group() == GeneralCategoryGroup::Mark
+    !character.is_ascii() && character.general_category_group() == GeneralCategoryGroup::Mark
 }
 
 /// Says whether it is a mark that is folded away.
@@ -54,6 +59,9 @@ pub(super) fn is_accent(character: char) -> bool {
 ///
 /// What several scripts share, such as the prolonged sound mark of kana, belongs to them, too.
 pub(super) fn is_unspaced(character: char) -> bool {
+    if character.is_ascii() {
+        return false;
+    }
     let scripts = character.script_extension();
     UNSPACED.contains(&character.script())
         || (!scripts.is_common()
@@ -67,7 +75,7 @@ pub(super) fn is_unspaced(character: char) -> bool {
 ///
 /// Digits and letters that can be turned into pictures are digits and letters.
 pub(super) fn begins_emoji(character: char) -> bool {
-    character.is_emoji_char() && !character.is_ascii() && !is_letter_or_digit(character)
+    !character.is_ascii() && character.is_emoji_char() && !is_letter_or_digit(character)
 }
 
 /// Says whether it says only how a picture is to look.
@@ -76,4 +84,28 @@ pub(super) fn is_style_of_emoji(character: char) -> bool {
         character,
         '\u{FE0E}' | '\u{FE0F}' | '\u{1F3FB}'..='\u{1F3FF}'
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_say_the_same_of_ascii() {
+        for character in '\0'..='\x7F' {
+            let group = character.general_category_group();
+            let is_digit = character.general_category() == GeneralCategory::DecimalNumber;
+            assert_eq!(
+                is_letter_or_digit(character),
+                group == GeneralCategoryGroup::Letter || is_digit,
+                "{character:?}"
+            );
+            assert_ne!(group, GeneralCategoryGroup::Mark, "{character:?}");
+            let scripts = character.script_extension();
+            assert!(
+                scripts.is_common() || scripts.contains_script(Script::Latin),
+                "{character:?}"
+            );
+        }
+    }
 }

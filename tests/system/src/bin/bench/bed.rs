@@ -8,6 +8,7 @@ use chat_system::{
     exposition::Exposition,
     process::{Launch, Process},
     program::{Program, free_port, scratch},
+    programs::Setting,
     services::{SERVERS, Services, URLS},
     stage::within,
 };
@@ -150,6 +151,30 @@ impl Bed {
             Ok((ready["status"] == "ready").then_some(()))
         })
         .await
+    }
+
+    /// Answers a setting of the programs.
+    ///
+    /// # Errors
+    ///
+    /// Fails when they have none of that name.
+    pub(crate) fn setting(&self, name: &str) -> Result<&str> {
+        let mut settings = self.settings.iter();
+        let found = settings.find(|(it, _)| *it == name);
+        Ok(&found.with_context(|| format!("there is no {name}"))?.1)
+    }
+
+    /// Starts another `api` on the same servers, with one setting changed; its folder ends with it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it does not start.
+    pub(crate) async fn another_api(&self, changed: Setting<'_>) -> Result<(Program, TempDir)> {
+        let folder = scratch()?;
+        let settings = self.settings.iter();
+        let settings = settings.map(|(name, value)| (*name, value.as_str()));
+        let settings: Vec<Setting<'_>> = settings.chain([changed]).collect();
+        Ok((Program::api(folder.path(), &settings).await?, folder))
     }
 
     /// Kills the worker, where there is one.

@@ -40,7 +40,7 @@ pub(crate) async fn run(arguments: &CreatesArguments) -> Result<()> {
 
     let connections = usize::from(arguments.connections);
     let paths = create_chats(api.authority(), connections).await?;
-    let mut report = Report::default();
+    let mut report = Report::of("no I/O");
     measure(yardstick.authority(), &paths, WARM_UP).await?;
     measure(api.authority(), &paths, WARM_UP).await?;
     say(&format!(

@@ -7,7 +7,9 @@ mod bed;
 mod creates;
 mod found;
 mod no_io;
+mod recorder;
 mod report;
+mod searched;
 mod searches;
 mod stored;
 
@@ -33,6 +35,8 @@ enum Command {
     Stored(StoredArguments),
     /// Measures how soon a message is found on Elasticsearch, while others are created at a steady rate.
     Found(FoundArguments),
+    /// Compares searches through an `api` with the same requests sent straight to Elasticsearch.
+    Searched(SearchedArguments),
     /// Measures how long searches take, in a chat of 10,000 messages and in one with the whole corpus.
     Searches(SearchesArguments),
     /// Serves the same request without any I/O; `creates` starts it by itself.
@@ -108,6 +112,19 @@ impl CreatesArguments {
 }
 
 #[derive(Clone, Debug, Args)]
+struct SearchedArguments {
+    /// How long each round lasts.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: u32,
+    /// How many rounds each side gets; they take turns.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// The lowest ratio to Elasticsearch alone that is a success.
+    #[arg(long, value_name = "RATIO")]
+    at_least: Option<f64>,
+}
+
+#[derive(Clone, Debug, Args)]
 struct SearchesArguments {
     /// How long the smaller chat is searched.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3600))]
@@ -129,6 +146,7 @@ async fn main() -> Result<()> {
         Command::Creates(arguments) => creates::run(&arguments).await,
         Command::Stored(arguments) => stored::run(&arguments).await,
         Command::Found(arguments) => found::run(&arguments).await,
+        Command::Searched(arguments) => searched::run(&arguments).await,
         Command::Searches(arguments) => searches::run(&arguments).await,
         Command::ServeNoIo { listen } => no_io::serve(listen).await,
     }

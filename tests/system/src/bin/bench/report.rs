@@ -42,12 +42,21 @@ fn percentile_ms(sorted: &[u32], percent: usize) -> f64 {
 }
 
 /// The rounds so far, printed as they come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Report {
+    yardstick: &'static str,
     rounds: Vec<(Round, Round)>,
 }
 
 impl Report {
+    /// An empty table, with what the `api` is compared with.
+    pub(crate) fn of(yardstick: &'static str) -> Self {
+        Self {
+            yardstick,
+            rounds: Vec::new(),
+        }
+    }
+
     /// Adds a pair of rounds and prints it.
     ///
     /// # Errors
@@ -55,9 +64,10 @@ impl Report {
     /// Fails when standard output is closed.
     pub(crate) fn add(&mut self, yardstick: Round, api: Round) -> Result<()> {
         if self.rounds.is_empty() {
-            say(
-                "          no I/O: 1/s   p50 ms   p99 ms      api: 1/s   p50 ms   p99 ms    ratio",
-            )?;
+            say(&format!(
+                "{:>22}   p50 ms   p99 ms      api: 1/s   p50 ms   p99 ms    ratio",
+                format!("{}: 1/s", self.yardstick)
+            ))?;
         }
         self.rounds.push((yardstick, api));
         say_line(&self.rounds.len().to_string(), yardstick, api)

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How many messages the smaller chat has.
-const SMALL: usize = 10_000;
+pub(crate) const SMALL: usize = 10_000;
 
 /// How many searches a second are asked of it.
 const PER_SECOND: u32 = 50;
@@ -81,7 +81,7 @@ async fn filled(stage: &mut Embedded, bodies: &Arc<[String]>, count: usize) -> R
 }
 
 /// A query out of the `index`th body: a word, two words, or one with two letters swapped.
-fn query(bodies: &[String], index: usize) -> String {
+pub(crate) fn query(bodies: &[String], index: usize) -> String {
     // A prime, so that the bodies come from everywhere.
     let body = &bodies[index * 7919 % bodies.len()];
     let mut words = body.split_whitespace().filter(|word| word.is_ascii());

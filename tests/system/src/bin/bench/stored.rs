@@ -90,7 +90,7 @@ pub(crate) async fn run(arguments: &StoredArguments) -> Result<()> {
 }
 
 /// Waits until all is stored and, where that is asked for, indexed.
-async fn until_nothing_waits(bed: &Bed, indexed: bool) -> Result<()> {
+pub(crate) async fn until_nothing_waits(bed: &Bed, indexed: bool) -> Result<()> {
     let looking = Instant::now();
     loop {
         let Waiting {
