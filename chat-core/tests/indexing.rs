@@ -1,13 +1,19 @@
 //! From what is stored to what is found.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use chat_core::{
     PortError, PortErrorKind,
     memory::Memory,
     model::{
         ApplicationName, ApplicationToken, ChatNumber, DeadLetterReason, Generation, JobName,
-        JobState, Limit, MessageBody, MessageNumber, SearchText,
+        JobProgress, JobState, Limit, MessageBody, MessageNumber, SearchText,
     },
     ports::{
         Applied, Claim, Clock as _, Consumer, MockSearchIndex, Ports, Repository as _, SearchIndex,
@@ -228,6 +234,75 @@ async fn a_rebuild_whose_holder_died_is_taken_over() {
     assert_eq!(stage.found("waiting").await, [1]);
     let generations = repository.generations().await.unwrap();
     assert!(!generations.iter().any(|it| it.number == left.number));
+}
+
+#[tokio::test]
+async fn who_looks_on_moves_nothing_while_another_lets_its_generation_serve() {
+    let memory = Memory::new();
+    let mut index = MockSearchIndex::new();
+    let created = Arc::new(AtomicU64::new(0));
+    let listed = Arc::clone(&created);
+    index
+        .expect_generations()
+        .returning(move || Ok(vec![listed.load(Ordering::Relaxed)]));
+    index.expect_remove_generation().returning(|_| Ok(()));
+    index
+        .expect_create_generation()
+        .returning(move |generation| {
+            created.store(generation.number, Ordering::Relaxed);
+            Ok(())
+        });
+    // Once when it is built, and once when nobody builds any more.
+    index
+        .expect_serve_generation()
+        .times(2)
+        .returning(|_| Ok(()));
+    let ports = Ports {
+        search: Arc::new(index),
+        ..memory.ports()
+    };
+    let stage = Stage::over(memory, ports).await;
+    assert!(stage.rebuild().await);
+    stage.services.rebuilder.request().await.unwrap();
+    let repository = stage.memory.ports().repository;
+    let claim = Claim::new("other", stage.memory.clock.now(), Duration::from_secs(30));
+    let claimed = repository.claim_job(JobName::RebuildSearch, &claim).await;
+    claimed.unwrap();
+    assert!(!stage.rebuild().await);
+    let progress = JobProgress::begun(stage.memory.clock.now());
+    let done = JobProgress {
+        state: JobState::Done,
+        ..progress
+    };
+    let ended = Claim::new("other", stage.memory.clock.now(), Duration::ZERO);
+    let reported = repository.report_job(JobName::RebuildSearch, &ended, &done);
+    assert!(reported.await.unwrap());
+    assert!(!stage.rebuild().await);
+}
+
+#[tokio::test]
+async fn a_generation_that_cannot_serve_is_not_left_behind() {
+    let memory = Memory::new();
+    let mut index = MockSearchIndex::new();
+    index.expect_generations().returning(|| Ok(Vec::new()));
+    index.expect_create_generation().returning(|_| Ok(()));
+    index
+        .expect_remove_generation()
+        .times(2)
+        .returning(|_| Ok(()));
+    index.expect_serve_generation().returning(|_| {
+        let kind = PortErrorKind::Unavailable;
+        Err(PortError::new(kind, "mock", "serve a generation"))
+    });
+    let ports = Ports {
+        search: Arc::new(index),
+        ..memory.ports()
+    };
+    let stage = Stage::over(memory, ports).await;
+    let rebuilt = stage.services.rebuilder.run_once(HOLDER).await;
+    assert!(rebuilt.is_err());
+    let generations = stage.memory.repository.generations().await.unwrap();
+    assert!(generations.is_empty(), "{generations:?}");
 }
 
 /// Nobody builds for an index that is not there, also where a rebuild was asked for while it was.

@@ -13,6 +13,9 @@ use crate::error::Failure;
 /// How many failures in a row it takes.
 const FAILURES: u32 = 5;
 
+/// After how long a request that its caller gave up counts as a failure.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// The first pause, doubled with each further failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -32,15 +35,19 @@ struct State {
     failures: u32,
     /// Until when nothing is let through.
     barred_until: Option<Instant>,
+    /// When the server answered last.
+    answered_at: Option<Instant>,
     /// Whether somebody is on the way to see.
     is_probed: bool,
 }
 
-/// Leave to ask once; whoever has it tells how it went.
+/// Leave to ask once; whoever has it tells how it went, and one that is dropped late has failed.
 #[derive(Debug)]
 pub(crate) struct Leave<'a> {
     breaker: &'a Breaker,
     is_probe: bool,
+    since: Instant,
+    is_told: bool,
 }
 
 impl Breaker {
@@ -56,6 +63,8 @@ impl Breaker {
         Ok(Leave {
             breaker: self,
             is_probe,
+            since: Instant::now(),
+            is_told: false,
         })
     }
 
@@ -66,24 +75,36 @@ impl Breaker {
 
 impl Leave<'_> {
     /// Notes that the server has answered.
-    pub(crate) fn answered(self) {
+    pub(crate) fn answered(mut self) {
+        self.is_told = true;
         let mut state = self.breaker.lock();
         if state.barred_until.is_some() {
             tracing::info!("Elasticsearch answers again");
         }
         state.failures = 0;
         state.barred_until = None;
+        state.answered_at = Some(Instant::now());
     }
 
     /// Notes that it has not.
-    pub(crate) fn failed(self) {
+    pub(crate) fn failed(mut self) {
+        self.is_told = true;
+        self.fail();
+    }
+
+    fn fail(&self) {
         let mut state = self.breaker.lock();
-        state.failures = state.failures.saturating_add(1);
-        if state.failures < FAILURES {
+        // Others had answers meanwhile: it is there, and this was too much for it.
+        if state.answered_at.is_some_and(|at| at > self.since) {
             return;
         }
         // Those who were let through before have nothing new to tell.
         if state.barred_until.is_some() && !self.is_probe {
+            return;
+        }
+        // Each further probe counts one.
+        state.failures = state.failures.saturating_add(1);
+        if state.failures < FAILURES {
             return;
         }
         if state.barred_until.is_none() {
@@ -92,12 +113,14 @@ impl Leave<'_> {
         let doubled = (state.failures - FAILURES).min(10);
         let pause = (FIRST_PAUSE * 2_u32.pow(doubled)).min(LONGEST_PAUSE);
         state.barred_until = Some(Instant::now() + with_jitter(pause));
-        // Each further probe counts one.
     }
 }
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
+        if !self.is_told && self.since.elapsed() >= PATIENCE {
+            self.fail();
+        }
         if self.is_probe {
             self.breaker.lock().is_probed = false;
         }
@@ -151,6 +174,48 @@ mod tests {
         tokio::time::advance(FIRST_PAUSE).await;
         drop(breaker.leave().unwrap());
         assert!(breaker.leave().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_who_give_up_waiting_are_failures_too() {
+        let breaker = Breaker::default();
+        for _ in 0..10 {
+            drop(breaker.leave().unwrap());
+        }
+        for _ in 0..FAILURES {
+            let leave = breaker.leave().expect("nobody waited for long so far");
+            tokio::time::advance(PATIENCE).await;
+            drop(leave);
+        }
+        assert!(breaker.leave().is_err());
+        tokio::time::advance(FIRST_PAUSE).await;
+        let probe = breaker.leave().unwrap();
+        tokio::time::advance(PATIENCE).await;
+        drop(probe);
+        assert!(breaker.leave().is_err(), "the next would wait as long");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_much_for_a_server_that_answers_others_is_no_absence() {
+        let breaker = Breaker::default();
+        for _ in 0..2 * FAILURES {
+            let slow = breaker.leave().unwrap();
+            tokio::time::advance(PATIENCE).await;
+            breaker.leave().unwrap().answered();
+            slow.failed();
+            assert!(breaker.leave().is_ok());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_who_fail_together_make_one_short_pause() {
+        let breaker = Breaker::default();
+        let many: Vec<Leave> = (0..64).map(|_| breaker.leave().unwrap()).collect();
+        many.into_iter().for_each(Leave::failed);
+        tokio::time::advance(FIRST_PAUSE).await;
+        breaker.leave().expect("the first pause is over").failed();
+        tokio::time::advance(FIRST_PAUSE * 2).await;
+        assert!(breaker.leave().is_ok(), "the second pause is over");
     }
 
     #[tokio::test(start_paused = true)]

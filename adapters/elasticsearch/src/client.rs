@@ -103,11 +103,6 @@ impl Client {
         })
     }
 
-    /// Where the server is, as it may be shown.
-    pub(crate) fn address(&self) -> &str {
-        &self.address
-    }
-
     /// Asks until there is an answer, or another attempt makes no sense.
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
@@ -133,8 +128,12 @@ impl Client {
         call: &Call<'_>,
         deadline: Instant,
     ) -> Result<T, Failure> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Failure::Late);
+        }
         let leave = self.breaker.leave()?;
-        let outcome = self.send(call, deadline).await;
+        let outcome = self.send(call, left).await;
         match &outcome {
             Err(failure) if failure.is_of_absence() => leave.failed(),
             _ => leave.answered(),
@@ -143,11 +142,7 @@ impl Client {
         serde_json::from_slice(&answer).map_err(|_| Failure::Strange("what was asked for"))
     }
 
-    async fn send(&self, call: &Call<'_>, deadline: Instant) -> Result<Bytes, Failure> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(Failure::Late);
-        }
+    async fn send(&self, call: &Call<'_>, left: Duration) -> Result<Bytes, Failure> {
         let mut headers = HeaderMap::new();
         if call.path.ends_with("/_bulk") {
             let lines = HeaderValue::from_static("application/x-ndjson");

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -25,6 +26,9 @@ use crate::{
     query,
     writing::Writing,
 };
+
+/// How long a sign of life may take, whatever a search may: many ask for it, and wait for no longer.
+const CHECK: Duration = Duration::from_secs(1);
 
 /// The search index on one server.
 pub struct ElasticsearchSearchIndex {
@@ -59,17 +63,15 @@ impl ElasticsearchSearchIndex {
         self.client.examine(self.config.search_timeout).await
     }
 
-    /// Where the server is, without credentials.
-    #[must_use]
-    pub fn address(&self) -> &str {
-        self.client.address()
+    fn generations(&self) -> Generations<'_> {
+        self.generations_until(Instant::now() + self.config.write_timeout)
     }
 
-    fn generations(&self) -> Generations<'_> {
+    fn generations_until(&self, deadline: Instant) -> Generations<'_> {
         Generations {
             client: &self.client,
             names: &self.names,
-            deadline: Instant::now() + self.config.write_timeout,
+            deadline,
         }
     }
 
@@ -77,9 +79,9 @@ impl ElasticsearchSearchIndex {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn verify(&self, number: u64) -> Result<(), Failure> {
+    async fn verify(&self, number: u64, deadline: Instant) -> Result<(), Failure> {
         if !self.verified().contains(&number) {
-            self.generations().verify(number).await?;
+            self.generations_until(deadline).verify(number).await?;
             self.verified().insert(number);
         }
         Ok(())
@@ -91,7 +93,7 @@ impl ElasticsearchSearchIndex {
         changes: &[IndexChange],
     ) -> Result<Vec<Applied>, Failure> {
         let deadline = Instant::now() + self.config.write_timeout;
-        self.verify(generation.number).await?;
+        self.verify(generation.number, deadline).await?;
         let alias = self.names.alias(generation.number);
         let writing = Writing {
             client: &self.client,
@@ -106,7 +108,7 @@ impl ElasticsearchSearchIndex {
             // Somebody may have put another index in the place of ours: then no message is at fault.
             self.verified().remove(&generation.number);
             if applied.is_ok() {
-                self.verify(generation.number).await?;
+                self.verify(generation.number, deadline).await?;
             }
         }
         applied
@@ -114,7 +116,8 @@ impl ElasticsearchSearchIndex {
 
     async fn search(&self, query: &SearchQuery) -> Result<Vec<SearchHit>, Failure> {
         let timeout = self.config.search_timeout;
-        let request = query::request(query, timeout.as_millis());
+        // The server ends first, so that what is too much for it is told from a server that is away.
+        let request = query::request(query, (timeout / 5 * 4).as_millis());
         let routing = query.chat.map(|chat| chat.application.to_string());
         let mut parameters = vec![("allow_partial_search_results", "false")];
         if let Some(routing) = &routing {
@@ -130,7 +133,14 @@ impl ElasticsearchSearchIndex {
         if answer.timed_out {
             return Err(Failure::Late);
         }
-        answer.into_hits().ok_or(Failure::Strange("messages"))
+        let hits = answer.into_hits().ok_or(Failure::Strange("messages"))?;
+        // Whatever a server says, nobody sees what is not of the chat.
+        let is_elsewhere =
+            |hit: &SearchHit| query.chat.is_some_and(|chat| hit.key.chat_key() != chat);
+        if hits.iter().any(is_elsewhere) {
+            return Err(Failure::Strange("messages of the chat"));
+        }
+        Ok(hits)
     }
 }
 
@@ -190,7 +200,7 @@ impl SearchIndex for ElasticsearchSearchIndex {
             )),
             ..Call::plain(Method::Post, format!("/{}/_search", self.names.serving()))
         };
-        let deadline = Instant::now() + self.config.search_timeout;
+        let deadline = Instant::now() + self.config.search_timeout.min(CHECK);
         let checked = self.client.ask::<Value>(&call, deadline).await;
         checked.map(drop).map_err(|failure| failure.of("check"))
     }

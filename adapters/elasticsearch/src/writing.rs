@@ -307,7 +307,7 @@ impl Lines {
 }
 
 impl ItemOutcome {
-    /// Tells how a change has ended; fails where its generation is gone.
+    /// Tells how a change has ended; fails where it says something about all of them.
     fn read(self) -> Result<Applied, Failure> {
         let code = self.error.map(|reason| reason.code);
         let detail = || {
@@ -318,8 +318,11 @@ impl ItemOutcome {
             // A later version is there already.
             (200..=299 | 409, _) | (404, None) => Ok(Applied::Done),
             (404, Some("index_not_found_exception")) => Err(Failure::Missing),
-            // A disk that is nearly full makes indices read-only.
-            (_, Some("cluster_block_exception")) => Ok(Applied::Retry { detail: detail() }),
+            // Who may write, and whether there is room, is the same for each message: none is at fault.
+            (status @ (401 | 403), Some(code)) => Err(Failure::Refused {
+                status,
+                code: code.to_owned(),
+            }),
             (status, _) if may_pass(status) => Ok(Applied::Retry { detail: detail() }),
             _ => Ok(Applied::Refused { detail: detail() }),
         }

@@ -1,4 +1,5 @@
-//! What goes on in the background: storing what was accepted, and auditing.
+//! What goes on in the background: storing what was accepted, indexing it, rebuilding the index, and
+//! auditing.
 
 use std::{future::Future, sync::Arc, time::Duration};
 

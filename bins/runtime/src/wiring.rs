@@ -228,7 +228,8 @@ async fn search_index(settings: &Settings, url: &Secret) -> Result<Arc<Elasticse
     };
     let (what, setting) = SEARCH;
     let opening = || format!("opening {what}, which {setting} names");
-    let index = ElasticsearchSearchIndex::try_new(&config).with_context(opening)?;
+    let index = ElasticsearchSearchIndex::try_new(&config)
+        .context("checking CHAT_SEARCH_URL, CHAT_SEARCH_API_KEY and CHAT_SEARCH_PREFIX")?;
     match index.examine().await {
         Ok(()) => {}
         Err(error) if error.is_retryable() => {

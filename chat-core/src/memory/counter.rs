@@ -216,9 +216,7 @@ impl MemoryCounter {
             draft: draft.clone(),
         };
         if let Some(chat) = creation.as_chat() {
-            let messages = Sequence::Messages(chat.key);
-            state.sequences.insert(messages, Known::Last(epoch, 0));
-            state.leases.remove(&messages);
+            state.know(Sequence::Messages(chat.key), Known::Last(epoch, 0));
         }
         if let Some(key) = key {
             let created_at = draft.created_at;
@@ -302,10 +300,7 @@ impl MemoryCounter {
             return Seeding::Refused;
         }
         let last = seed.last.max(state.highest_pending(&seed.sequence));
-        state
-            .sequences
-            .insert(seed.sequence, Known::Last(seed.epoch, last));
-        state.leases.remove(&seed.sequence);
+        state.know(seed.sequence, Known::Last(seed.epoch, last));
         Seeding::Seeded
     }
 
@@ -410,11 +405,7 @@ impl Counter for MemoryCounter {
     }
 
     async fn mark_deleted(&self, sequence: &Sequence) -> Result<(), PortError> {
-        let mark = || {
-            let mut state = self.lock();
-            state.sequences.insert(*sequence, Known::Deleted);
-            state.leases.remove(sequence);
-        };
+        let mark = || self.lock().know(*sequence, Known::Deleted);
         self.pace.around(mark).await;
         Ok(())
     }

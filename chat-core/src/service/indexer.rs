@@ -152,13 +152,13 @@ impl Indexer {
         generation: &Generation,
         changes: &[IndexChange],
     ) -> Result<Report, PortError> {
-        let mut report = Report::default();
+        let (mut report, mut last) = (Report::default(), None);
         let applied = self.index.apply(generation, changes).await?;
         for (change, applied) in changes.iter().zip(applied) {
             match applied {
                 Applied::Done => {}
                 Applied::Retry { detail } => {
-                    tracing::warn!(detail, "the search index did not take a change yet");
+                    last = Some(detail);
                     report.again.insert(change.into());
                 }
                 Applied::Refused { detail } => match change {
@@ -169,6 +169,14 @@ impl Indexer {
                     }
                 },
             }
+        }
+        if let Some(detail) = last {
+            let changes = report.again.len();
+            tracing::warn!(
+                changes,
+                detail,
+                "the search index did not take some changes yet"
+            );
         }
         Ok(report)
     }

@@ -126,17 +126,26 @@ impl Rebuilder {
     /// Asks for a rebuild where search has no index to read.
     async fn request_where_lost(&self) -> Result<(), PortError> {
         let generations = self.repository.generations().await?;
-        if let Some(serving) = serving(&generations) {
-            if self.index.generations().await?.contains(&serving.number) {
-                // It may have crashed between the two notes of which one serves.
-                return self.index.serve_generation(serving).await;
-            }
-            tracing::error!(
-                generation = serving.number,
-                "the search index is lost and is built anew"
-            );
-            self.repository.remove_generation(serving.number).await?;
+        let Some(serving) = serving(&generations) else {
+            return self.request().await.map(drop);
+        };
+        let is_there = self.index.generations().await?.contains(&serving.number);
+        // Who is about to let another one serve does so under a lease; it is no time to judge then.
+        let job = self.repository.job(JobName::RebuildSearch).await?;
+        if job.is_some_and(|job| job.lease_until > self.clock.now())
+            || self.repository.generations().await? != generations
+        {
+            return Ok(());
         }
+        if is_there {
+            // Somebody may have crashed between the two notes of which one serves.
+            return self.index.serve_generation(serving).await;
+        }
+        tracing::error!(
+            generation = serving.number,
+            "the search index is lost and is built anew"
+        );
+        self.repository.remove_generation(serving.number).await?;
         self.request().await.map(drop)
     }
 
@@ -154,8 +163,7 @@ impl Rebuilder {
             self.remove(left).await?;
         }
         let new = self.repository.add_generation().await?;
-        let filled = self.fill(&new, holder, progress).await;
-        match filled {
+        match self.fill_and_serve(&new, holder, progress).await {
             Ok(true) => {}
             Ok(false) => return Ok(false),
             Err(error) => {
@@ -166,7 +174,6 @@ impl Rebuilder {
                 return Err(error);
             }
         }
-        self.index.serve_generation(&new).await?;
         self.repository.serve_generation(new.number).await?;
         for number in self.index.generations().await? {
             if number != new.number {
@@ -180,6 +187,21 @@ impl Rebuilder {
             messages = progress.done,
             "the search index was rebuilt"
         );
+        Ok(true)
+    }
+
+    /// Fills a generation and lets searches read it, still under the lease; `false` where that is lost.
+    async fn fill_and_serve(
+        &self,
+        new: &Generation,
+        holder: &str,
+        progress: &mut JobProgress,
+    ) -> Result<bool, PortError> {
+        let is_filled = self.fill(new, holder, progress).await?;
+        if !is_filled || !self.report(holder, LEASE, progress).await? {
+            return Ok(false);
+        }
+        self.index.serve_generation(new).await?;
         Ok(true)
     }
 

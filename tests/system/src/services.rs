@@ -62,7 +62,12 @@ impl Services {
     /// Fails when the folder cannot be made.
     pub fn find(name: &str) -> Result<Option<Self>> {
         let is_set = |variable: &str| env::var_os(variable).is_some();
-        let are_up = is_set("CHAT_TEST_REDIS_URL") && is_set("CHAT_TEST_MYSQL_URL");
+        let names = [
+            "CHAT_TEST_REDIS_URL",
+            "CHAT_TEST_MYSQL_URL",
+            "CHAT_TEST_ELASTICSEARCH_URL",
+        ];
+        let are_up = names.into_iter().all(is_set);
         if !are_up && !is_set("CHAT_TEST_REQUIRE") {
             eprintln!("skipped: {name} needs the settings of `tests/services/env`");
             return Ok(None);

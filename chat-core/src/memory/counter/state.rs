@@ -121,6 +121,12 @@ impl State {
         Some(lease)
     }
 
+    /// Notes what is known of a sequence, which nobody need seed from now on.
+    pub(super) fn know(&mut self, sequence: Sequence, known: Known) {
+        self.leases.remove(&sequence);
+        self.sequences.insert(sequence, known);
+    }
+
     /// The next number of a known sequence, unless it has come to its end.
     pub(super) fn advance(&mut self, sequence: &Sequence, epoch: Epoch) -> Option<Number> {
         let Some(Known::Last(_, last)) = self.sequences.get(sequence).copied() else {

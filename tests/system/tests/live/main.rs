@@ -27,7 +27,7 @@ use sqlx::{Connection as _, MySqlConnection};
 use tempfile::TempDir;
 
 /// How many messages are sent while something is killed.
-const UNDER_FIRE: usize = 40_000;
+const UNDER_FIRE: usize = 30_000;
 
 /// How soon search is again what the database is, after whatever it was.
 const REPAIRED: Duration = Duration::from_mins(1);

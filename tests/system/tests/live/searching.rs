@@ -60,7 +60,7 @@ async fn writes_go_on_without_elasticsearch_and_search_follows() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_that_was_deleted_or_is_rebuilt_under_load_is_what_the_database_is() -> Result<()>
 {
-    let name = "an_index_that_was_deleted_or_is_rebuilt_under_load";
+    let name = "an_index_that_was_deleted_or_is_rebuilt_under_load_is_what_the_database_is";
     let Some(mut live) = LiveSet::find(name).await? else {
         return Ok(());
     };
