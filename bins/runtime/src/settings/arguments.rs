@@ -77,7 +77,7 @@ pub struct Arguments {
     #[arg(default_value = "chat-")]
     pub search_prefix: OsString,
 
-    /// How many shards the search index is made with; a rebuild makes it anew.
+    /// How many shards the search index is made with; a change holds from the next rebuild on.
     #[arg(long, env = "CHAT_SEARCH_SHARDS", value_name = "COUNT", global = true)]
     #[arg(default_value = "1")]
     pub search_shards: OsString,
