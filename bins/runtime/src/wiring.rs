@@ -227,7 +227,6 @@ async fn search_index(settings: &Settings, url: &Secret) -> Result<Arc<Elasticse
         ..ElasticsearchConfig::new(url.reveal())
     };
     let (what, setting) = SEARCH;
-    let opening = || format!("opening {what}, which {setting} names");
     let index = ElasticsearchSearchIndex::try_new(&config)
         .context("checking CHAT_SEARCH_URL, CHAT_SEARCH_API_KEY and CHAT_SEARCH_PREFIX")?;
     match index.examine().await {
@@ -238,7 +237,10 @@ async fn search_index(settings: &Settings, url: &Secret) -> Result<Arc<Elasticse
                 "starting without search, which fails until {what} is there"
             );
         }
-        Err(error) => return Err(anyhow::Error::new(error).context(opening())),
+        Err(error) => {
+            let error = anyhow::Error::new(error);
+            return Err(error.context(format!("opening {what}, which {setting} names")));
+        }
     }
     Ok(Arc::new(index))
 }

@@ -55,6 +55,16 @@ impl Launch {
         self
     }
 
+    /// Adds settings.
+    #[must_use]
+    pub fn with_all<V: Into<OsString>>(
+        self,
+        settings: impl IntoIterator<Item = (&'static str, V)>,
+    ) -> Self {
+        let settings = settings.into_iter();
+        settings.fold(self, |launch, (name, value)| launch.with(name, value))
+    }
+
     /// Answers the file that the program's output is appended to.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -119,12 +119,10 @@ impl Program {
     /// As for [`start`](Self::start), and when the program is not built or no port is free.
     pub async fn api(folder: &Path, settings: &[(&'static str, &str)]) -> Result<Self> {
         let address = format!("127.0.0.1:{}", free_port()?);
-        let mut launch = Launch::of("api", folder)?
+        let launch = Launch::of("api", folder)?
             .with("CHAT_LISTEN", &address)
-            .with("CHAT_DATA", folder.join("data"));
-        for (name, value) in settings {
-            launch = launch.with(name, value);
-        }
+            .with("CHAT_DATA", folder.join("data"))
+            .with_all(settings.iter().copied());
         let authority = address.parse().context("an address is an authority")?;
         Self::start(launch, authority).await
     }

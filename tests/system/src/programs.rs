@@ -131,8 +131,7 @@ fn start(program: &str, name: &str, folder: &Path, settings: &[Setting]) -> Resu
     let launch = launch
         .with("CHAT_NAME", name)
         .with("CHAT_SYNC_SECONDS", AUDIT);
-    let settings = settings.iter();
-    Process::start(settings.fold(launch, |launch, (name, value)| launch.with(name, value)))
+    Process::start(launch.with_all(settings.iter().copied()))
 }
 
 fn made(folder: &Path, name: &str) -> Result<std::path::PathBuf> {

@@ -22,9 +22,8 @@ async fn start(folder: &Path, name: &str, settings: &BTreeMap<String, String>) -
         return Program::api(&folder, &urls).await;
     }
     let address = format!("127.0.0.1:{}", free_port()?);
-    let launch = Launch::of(name, &folder)?.with("CHAT_METRICS_LISTEN", &address);
-    let launch = urls
-        .into_iter()
-        .fold(launch, |launch, (name, value)| launch.with(name, value));
+    let launch = Launch::of(name, &folder)?
+        .with("CHAT_METRICS_LISTEN", &address)
+        .with_all(urls);
     Program::start(launch, address.parse().context("an address")?).await
 }

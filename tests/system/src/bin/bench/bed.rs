@@ -139,9 +139,7 @@ impl Bed {
         ensure!(!self.settings.is_empty(), "the set needs no worker");
         let folder = self.folder.path().join("worker");
         std::fs::create_dir_all(&folder)?;
-        let launch = Launch::of("worker", &folder)?;
-        let settings = self.settings.iter();
-        let launch = settings.fold(launch, |launch, (name, value)| launch.with(name, value));
+        let launch = Launch::of("worker", &folder)?.with_all(self.settings.clone());
         self.worker = Some(Process::start(launch)?);
         if !self.is_searched {
             return Ok(());

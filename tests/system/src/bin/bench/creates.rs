@@ -17,7 +17,7 @@ use tokio::{task::JoinSet, time::sleep};
 use crate::{
     CreatesArguments,
     bed::{self, Bed, Servers},
-    report::{Report, Round, say},
+    report::{Report, Round, expect_ratio, say},
 };
 
 /// How long each server is loaded before the first round, unmeasured.
@@ -67,13 +67,7 @@ pub(crate) async fn run(arguments: &CreatesArguments) -> Result<()> {
         }
     }
     let ratio = report.finish()?;
-    if let Some(at_least) = arguments.at_least {
-        ensure!(
-            ratio >= at_least,
-            "the ratio {ratio:.3} is below {at_least}"
-        );
-    }
-    Ok(())
+    expect_ratio(ratio, arguments.at_least)
 }
 
 /// Has a worker store what was created, so that each round finds the same state.

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 /// What one server did in one round.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -130,6 +130,21 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
         length if length % 2 == 1 => values[middle],
         _ => f64::midpoint(values[middle - 1], values[middle]),
     }
+}
+
+/// Expects a ratio to be as high as was asked for.
+///
+/// # Errors
+///
+/// Fails where it is not.
+pub(crate) fn expect_ratio(ratio: f64, at_least: Option<f64>) -> Result<()> {
+    if let Some(at_least) = at_least {
+        ensure!(
+            ratio >= at_least,
+            "the ratio {ratio:.3} is below {at_least}"
+        );
+    }
+    Ok(())
 }
 
 /// Writes a line for the person who runs this.

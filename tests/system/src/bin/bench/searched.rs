@@ -16,7 +16,7 @@ use crate::{
     bed::{Bed, Servers, Sync},
     creates::create_chats,
     recorder::Recorder,
-    report::{Report, Round},
+    report::{Report, Round, expect_ratio},
     searches::{SMALL, query},
     stored::until_nothing_waits,
 };
@@ -86,13 +86,7 @@ pub(crate) async fn run(arguments: &SearchedArguments) -> Result<()> {
         report.add(straight, measure(&api, &through, round).await?)?;
     }
     let ratio = report.finish()?;
-    if let Some(at_least) = arguments.at_least {
-        ensure!(
-            ratio >= at_least,
-            "the ratio {ratio:.3} is below {at_least}"
-        );
-    }
-    Ok(())
+    expect_ratio(ratio, arguments.at_least)
 }
 
 /// Asks one server for so long.

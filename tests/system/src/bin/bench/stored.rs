@@ -10,7 +10,7 @@ use crate::{
     StoredArguments,
     bed::{self, Bed, Servers, Waiting},
     creates::{create_chats, measure},
-    report::say,
+    report::{expect_ratio, say},
 };
 
 /// How often the length of the queue is asked for.
@@ -80,13 +80,7 @@ pub(crate) async fn run(arguments: &StoredArguments) -> Result<()> {
             "{longest:.0} creations waited at once, more than {at_most}"
         );
     }
-    if let Some(at_least) = arguments.at_least {
-        ensure!(
-            ratio >= at_least,
-            "the ratio {ratio:.3} is below {at_least}"
-        );
-    }
-    Ok(())
+    expect_ratio(ratio, arguments.at_least)
 }
 
 /// Waits until all is stored and, where that is asked for, indexed.
