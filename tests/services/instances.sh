@@ -5,6 +5,7 @@
 #
 #   programs  what must be found
 #   packages  the Debian packages to install where it is not
+#   server    what the system calls the server's process, where that is not the first program
 #
 # and has functions, which know its $name, $home (a folder of its own) and $port:
 #
@@ -94,19 +95,20 @@ is_running() {
 # Ends the servers that were started here and whose folder is gone, as after `cargo clean`: nothing but
 # where they work tells of them any more.
 end_orphans() {
-    local link place orphan programs=() packages=() file
+    local link place orphan programs=() packages=() server file
     for link in /proc/[0-9]*/cwd; do
         place=$(readlink "$link" 2>/dev/null) || continue
         [[ $place == "$folder"/*" (deleted)" ]] || continue
         orphan=${link#/proc/}
         orphan=${orphan%/cwd}
         for file in "$here"/lib/*.sh; do
+            server=
             # shellcheck source-path=SCRIPTDIR source=lib/redis.sh
             source "$file"
             # The first program of a service is its server; whoever else is there is left alone.
-            [[ $(</proc/"$orphan"/comm) == "${programs[0]}" ]] || continue
+            [[ $(</proc/"$orphan"/comm) == "${server:-${programs[0]}}" ]] || continue
             kill -s KILL "$orphan"
-            echo "${programs[0]}, process $orphan, had lost its folder and was ended"
+            echo "${server:-${programs[0]}}, process $orphan, had lost its folder and was ended"
             break
         done 2>/dev/null
     done

@@ -132,6 +132,7 @@ impl Example for Readiness {
             repository: Ok(()),
             counter: Ok(()),
             queue: Ok(()),
+            queue_may_be_away: false,
             search: Err("no answer in time".to_owned()),
         })
     }

@@ -34,6 +34,7 @@ impl Storing {
 }
 
 /// Counts what auditing did.
+#[derive(Clone)]
 pub(crate) struct Auditing {
     rescued: Counter,
     counts_repaired: Counter,

@@ -32,6 +32,9 @@ const INDEX_LOOK: Duration = Duration::from_millis(100);
 /// bounds how soon a message is found.
 const INDEX_REST: Duration = Duration::from_millis(500);
 
+/// How often it is looked for what was accepted and is in no queue.
+const RESCUE_LOOK: Duration = Duration::from_secs(10);
+
 /// How often it is looked whether the search index is to be rebuilt.
 const REBUILD_LOOK: Duration = Duration::from_secs(1);
 
@@ -81,10 +84,14 @@ impl<'a> Duties<'a> {
         self.begin(|end| rebuild(rebuilder, holder, end));
     }
 
-    /// Begins to audit, every `interval`.
+    /// Begins to audit, every `interval`, and more often what a queue of its own may never have had.
     pub fn audit(&mut self, interval: Duration) {
         let (reconciler, holder) = (self.services.reconciler.clone(), self.name.to_owned());
         let counts = Auditing::register(self.registry);
+        if reconciler.has_strays() {
+            let (reconciler, counts) = (reconciler.clone(), counts.clone());
+            self.begin(|end| rescue(reconciler, counts, end));
+        }
         self.begin(|end| audit(reconciler, holder, interval, counts, end));
     }
 
@@ -168,6 +175,21 @@ async fn audit(
             Ok(round) => {
                 counts.round(&round);
                 failures.over().max(interval)
+            }
+            Err(error) => failures.another(&error),
+        };
+        rest(pause, &end).await;
+    }
+}
+
+/// Stores what was accepted and is in no queue until `end`, which may cut a round short.
+async fn rescue(reconciler: Arc<Reconciler>, counts: Auditing, end: CancellationToken) {
+    let mut failures = Failures::of("storing what is in no queue");
+    while let Some(outcome) = end.run_until_cancelled(reconciler.rescue_once()).await {
+        let pause = match outcome {
+            Ok(round) => {
+                counts.round(&round);
+                failures.over().max(RESCUE_LOOK)
             }
             Err(error) => failures.another(&error),
         };

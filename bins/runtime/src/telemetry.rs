@@ -7,13 +7,17 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogForm, Settings};
 
+/// Libraries that log as errors what their callers are told and log themselves; who wants to hear them
+/// names them in the setting.
+const QUIET: &str = "lapin=off";
+
 /// Starts the log.
 ///
 /// # Errors
 ///
 /// Fails when a log was started before.
 pub fn start(settings: &Settings) -> Result<()> {
-    let filter = EnvFilter::try_new(&settings.log)?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.log))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

@@ -28,6 +28,8 @@ pub struct Signs {
     pub counter: Result<(), String>,
     /// What carries creations to where they are stored.
     pub queue: Result<(), String>,
+    /// Whether creations are accepted also while the queue is away, because the counter keeps them.
+    pub queue_may_be_away: bool,
     /// What finds messages.
     pub search: Result<(), String>,
 }
@@ -37,7 +39,7 @@ pub struct Signs {
 pub enum State {
     /// Everything works.
     Ready,
-    /// Everything works but search.
+    /// Everything works but search, or but the way of what was accepted to where it is stored.
     Degraded,
     /// Something is down that is always needed.
     Down,
@@ -69,10 +71,15 @@ impl Signs {
     /// What they mean for the whole.
     #[must_use]
     pub fn state(&self) -> State {
-        let needed = [&self.repository, &self.counter, &self.queue];
-        if needed.into_iter().any(Result::is_err) {
+        let can_queue = self.queue.is_ok();
+        let needed = [
+            self.repository.is_ok(),
+            self.counter.is_ok(),
+            can_queue || self.queue_may_be_away,
+        ];
+        if !needed.into_iter().all(|works| works) {
             State::Down
-        } else if self.search.is_err() {
+        } else if self.search.is_err() || !can_queue {
             State::Degraded
         } else {
             State::Ready
@@ -104,6 +111,7 @@ impl Vitals {
             repository,
             counter,
             queue,
+            queue_may_be_away: !self.counter.settle_acknowledges(),
             search,
         }
     }

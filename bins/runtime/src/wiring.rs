@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use chat_adapter_elasticsearch::{ElasticsearchConfig, ElasticsearchSearchIndex};
 use chat_adapter_embedded::{Embedded, EmbeddedConfig, OpenError};
 use chat_adapter_mysql::{MySqlConfig, MySqlRepository, OpenError as MySqlError};
+use chat_adapter_rabbitmq::{OpenError as RabbitMqError, RabbitMqConfig, RabbitMqQueue};
 use chat_adapter_redis::{OpenError as RedisError, Redis, RedisConfig, RedisLimits};
 use chat_adapter_system::{SystemClock, SystemTokens};
 use chat_core::{
@@ -34,6 +35,8 @@ enum Set {
     Embedded(Embedded),
     Live {
         redis: Redis,
+        /// Where it carries the work, and not Redis.
+        rabbitmq: Option<Arc<RabbitMqQueue>>,
         repository: Arc<MySqlRepository>,
         search: Arc<ElasticsearchSearchIndex>,
     },
@@ -55,8 +58,19 @@ impl Wiring {
             Backend::Live {
                 repository,
                 counter,
+                queue,
                 search,
-            } => live(settings, [repository, counter, search], &clock, &tokens).await?,
+            } => {
+                let queue = queue.as_ref();
+                live(
+                    settings,
+                    [repository, counter, search],
+                    queue,
+                    &clock,
+                    &tokens,
+                )
+                .await?
+            }
         };
         let ports = Ports {
             counter: set.counter(),
@@ -94,7 +108,16 @@ impl Wiring {
         drop((ports, services));
         match set {
             Set::Embedded(embedded) => embedded.close().await,
-            Set::Live { repository, .. } => repository.close().await,
+            Set::Live {
+                repository,
+                rabbitmq,
+                ..
+            } => {
+                if let Some(rabbitmq) = rabbitmq {
+                    rabbitmq.close().await;
+                }
+                repository.close().await;
+            }
         }
     }
 }
@@ -115,6 +138,7 @@ pub async fn check(settings: &Settings) -> Result<()> {
     let Backend::Live {
         repository,
         counter,
+        queue,
         search: _,
     } = &settings.backend
     else {
@@ -128,14 +152,25 @@ pub async fn check(settings: &Settings) -> Result<()> {
     };
     let asking_redis = async {
         let (clock, tokens) = (Arc::new(SystemClock::new()), Arc::new(SystemTokens));
-        let redis = Redis::open(&redis(settings, counter), clock, tokens).await?;
+        let redis = Redis::open(&redis(settings, counter, queue.is_some()), clock, tokens).await?;
         redis.counter.check().await?;
         redis.queue.check().await?;
         Ok::<_, anyhow::Error>(())
     };
     let asking_database = async { asking_database.await.context(asking(DATABASE)) };
     let asking_redis = async { asking_redis.await.context(asking(REDIS)) };
-    tokio::try_join!(Box::pin(asking_database), Box::pin(asking_redis))?;
+    let asking_rabbitmq = async {
+        let Some(queue) = queue else {
+            return Ok(());
+        };
+        let asked = RabbitMqQueue::reach(&rabbitmq(settings, queue)).await;
+        asked.with_context(|| asking(RABBITMQ))
+    };
+    tokio::try_join!(
+        Box::pin(asking_database),
+        Box::pin(asking_redis),
+        Box::pin(asking_rabbitmq),
+    )?;
     Ok(())
 }
 
@@ -152,10 +187,11 @@ fn mysql(settings: &Settings, url: &Secret) -> MySqlConfig {
 }
 
 /// How Redis is opened.
-fn redis(settings: &Settings, url: &Secret) -> RedisConfig {
+fn redis(settings: &Settings, url: &Secret, has_other_queue: bool) -> RedisConfig {
     let high_bytes = settings.backlog_bytes;
     RedisConfig {
         shards: settings.shards,
+        enqueues: !has_other_queue,
         limits: RedisLimits {
             high_bytes,
             low_bytes: high_bytes / 4 * 3,
@@ -163,6 +199,14 @@ fn redis(settings: &Settings, url: &Secret) -> RedisConfig {
             ..RedisLimits::default()
         },
         ..RedisConfig::new(url.reveal())
+    }
+}
+
+/// How RabbitMQ is opened.
+fn rabbitmq(settings: &Settings, url: &Secret) -> RabbitMqConfig {
+    RabbitMqConfig {
+        prefix: settings.queue_prefix.clone(),
+        ..RabbitMqConfig::new(url.reveal())
     }
 }
 
@@ -179,6 +223,7 @@ async fn embedded(folder: &Path, search: Option<&Path>, clock: &Arc<dyn Clock>) 
 async fn live(
     settings: &Settings,
     [repository, counter, search]: [&Secret; 3],
+    queue: Option<&Secret>,
     clock: &Arc<dyn Clock>,
     tokens: &Arc<dyn Tokens>,
 ) -> Result<Set> {
@@ -189,7 +234,7 @@ async fn live(
         until_there(DATABASE, give_up, open, MySqlError::is_retryable).await
     };
     let opening_redis = async {
-        let config = redis(settings, counter);
+        let config = redis(settings, counter, queue.is_some());
         let open = async || Redis::open(&config, Arc::clone(clock), Arc::clone(tokens)).await;
         let may_pass = |error: &_| match error {
             RedisError::Unreachable { source, .. } => source.is_retryable(),
@@ -197,10 +242,20 @@ async fn live(
         };
         until_there(REDIS, give_up, open, may_pass).await
     };
+    let opening_rabbitmq = async {
+        let Some(queue) = queue else {
+            return Ok(None);
+        };
+        let config = rabbitmq(settings, queue);
+        let open = async || RabbitMqQueue::open(&config).await;
+        let opened = until_there(RABBITMQ, give_up, open, RabbitMqError::is_retryable).await?;
+        Ok(Some(Arc::new(opened)))
+    };
     // At once, so that a wrong setting of one is told before another is waited for.
-    let (repository, redis, search) = tokio::try_join!(
+    let (repository, redis, rabbitmq, search) = tokio::try_join!(
         Box::pin(opening_database),
         Box::pin(opening_redis),
+        Box::pin(opening_rabbitmq),
         Box::pin(search_index(settings, search)),
     )?;
     let repository = Arc::new(repository);
@@ -212,6 +267,7 @@ async fn live(
     }
     Ok(Set::Live {
         redis,
+        rabbitmq,
         repository,
         search,
     })
@@ -250,6 +306,7 @@ type Place = (&'static str, &'static str);
 
 const DATABASE: Place = ("the database", "CHAT_REPOSITORY_URL");
 const REDIS: Place = ("Redis", "CHAT_COUNTER_URL");
+const RABBITMQ: Place = ("RabbitMQ", "CHAT_QUEUE_URL");
 const SEARCH: Place = ("Elasticsearch", "CHAT_SEARCH_URL");
 
 /// Tries to open something until its server is there, what is wrong cannot pass, or the time is up.
@@ -295,6 +352,10 @@ impl Set {
     fn queue(&self) -> Arc<dyn Queue> {
         match self {
             Self::Embedded(embedded) => embedded.queue.clone(),
+            Self::Live {
+                rabbitmq: Some(rabbitmq),
+                ..
+            } => rabbitmq.clone(),
             Self::Live { redis, .. } => redis.queue.clone(),
         }
     }

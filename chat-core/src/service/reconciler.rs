@@ -94,6 +94,31 @@ impl Reconciler {
         Err(first)
     }
 
+    /// Says whether creations may be accepted and not in the queue, since that is apart from the counter.
+    ///
+    /// Somebody should [look after them](Self::rescue_once) every few seconds then.
+    #[must_use]
+    pub fn has_strays(&self) -> bool {
+        !self.counter.settle_acknowledges()
+    }
+
+    /// Stores what was accepted and is in no queue, and does no other audit.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a backend does; the next round begins again.
+    pub async fn rescue_once(&self) -> Result<Reconciled, PortError> {
+        let mut report = Reconciled::default();
+        self.rescue.run(&mut report).await?;
+        if report.rescued > 0 {
+            tracing::info!(
+                rescued = report.rescued,
+                "stored what had been accepted and was in no queue"
+            );
+        }
+        Ok(report)
+    }
+
     async fn audit_counts(&self, holder: &str, report: &mut Reconciled) -> Result<(), PortError> {
         let Some(mut job) = Running::claim(self, JobName::AuditCounts, holder).await? else {
             return Ok(());

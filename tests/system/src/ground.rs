@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use hyper::http::uri::Authority;
+use lapin::{ConnectionProperties, options::QueueDeleteOptions};
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, mysql::MySqlConnectOptions,
 };
@@ -33,8 +34,8 @@ const START: Duration = Duration::from_secs(20);
 /// The wait between two looks at whether it does.
 const POLL: Duration = Duration::from_millis(2);
 
-/// A Redis of its own, and on the MariaDB and the Elasticsearch that `tests/services/up` started a
-/// database and indices of its own.
+/// A Redis of its own, and on the MariaDB, the Elasticsearch and the RabbitMQ that `tests/services/up`
+/// started a database, indices and queues of its own.
 ///
 /// Redis comes up in some milliseconds; the others take seconds, and keep those well apart.
 /// All are removed when dropped.
@@ -44,6 +45,7 @@ pub struct Ground {
     _redis: Process,
     _database: Database,
     _indices: Indices,
+    _queues: Option<Queues>,
 }
 
 impl Ground {
@@ -61,18 +63,32 @@ impl Ground {
         let indices = Indices::named(&named("CHAT_TEST_ELASTICSEARCH_URL", set)?, &name)?;
         let (redis, port) = redis(&named("CHAT_TEST_REDIS_SERVER", set)?, folder).await?;
         let redis_url = format!("redis://127.0.0.1:{port}");
-        let settings = [
+        let queues = match set {
+            Set::RabbitMq => Some(Queues::named(
+                &named("CHAT_TEST_RABBITMQ_URL", set)?,
+                &name,
+            )?),
+            Set::Embedded | Set::Redis => None,
+        };
+        let mut settings = vec![
             ("CHAT_REPOSITORY_URL", database.url()),
             ("CHAT_COUNTER_URL", redis_url.clone()),
-            ("CHAT_QUEUE_URL", redis_url),
             ("CHAT_SEARCH_URL", indices.url.clone()),
             ("CHAT_SEARCH_PREFIX", indices.prefix.clone()),
         ];
+        match &queues {
+            None => settings.push(("CHAT_QUEUE_URL", redis_url)),
+            Some(queues) => settings.extend([
+                ("CHAT_QUEUE_URL", queues.url.clone()),
+                ("CHAT_QUEUE_PREFIX", queues.prefix.clone()),
+            ]),
+        }
         Ok(Some(Self {
-            settings: settings.into(),
+            settings,
             _redis: redis,
             _database: database,
             _indices: indices,
+            _queues: queues,
         }))
     }
 
@@ -227,6 +243,49 @@ impl Drop for Indices {
     fn drop(&mut self) {
         if let Err(error) = self.remove() {
             eprintln!("the indices {}* are left over: {error:#}", self.prefix);
+        }
+    }
+}
+
+/// Queues that the programs make, and that are deleted at the end.
+#[derive(Debug)]
+struct Queues {
+    url: String,
+    prefix: String,
+}
+
+impl Queues {
+    fn named(url: &str, name: &str) -> Result<Self> {
+        let queues = Self {
+            url: url.to_owned(),
+            prefix: format!("{name}."),
+        };
+        // A test whose process had this id may have been killed before.
+        queues.remove()?;
+        Ok(queues)
+    }
+
+    fn remove(&self) -> Result<()> {
+        let (url, prefix) = (self.url.clone(), self.prefix.clone());
+        aside(async move {
+            let connection = lapin::Connection::connect(&url, ConnectionProperties::default());
+            let connection = connection.await.context("reaching RabbitMQ")?;
+            let channel = connection.create_channel().await?;
+            for name in ["creations", "creations.returned"] {
+                let options = QueueDeleteOptions::default();
+                let deleting = channel.queue_delete(format!("{prefix}{name}").into(), options);
+                deleting.await.context("deleting a queue")?;
+            }
+            connection.close(200, "OK".into()).await?;
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Queues {
+    fn drop(&mut self) {
+        if let Err(error) = self.remove() {
+            eprintln!("the queues {}* are left over: {error:#}", self.prefix);
         }
     }
 }

@@ -150,7 +150,16 @@ impl Services {
     ///
     /// Fails when one is not up, or a line is no setting.
     pub async fn settings(&self) -> Result<BTreeMap<String, String>> {
-        let said = succeeded(self.run("env", &[]).await?)?;
+        self.settings_of(&[]).await
+    }
+
+    /// Answers the settings to use the servers `names`; where several have the same, the last one counts.
+    ///
+    /// # Errors
+    ///
+    /// Fails when one is not up, or a line is no setting.
+    pub async fn settings_of(&self, names: &[&str]) -> Result<BTreeMap<String, String>> {
+        let said = succeeded(self.run("env", names).await?)?;
         said.lines().map(setting).collect()
     }
 }

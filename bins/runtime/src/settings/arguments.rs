@@ -51,10 +51,16 @@ pub struct Arguments {
     #[arg(default_value = "sqlite", hide_env_values = true)]
     pub counter_url: OsString,
 
-    /// What carries creations to where they are stored: the same as the counter.
+    /// What carries creations to where they are stored: the same as the counter, or
+    /// `amqp://USER:PASSWORD@HOST:PORT/VHOST` or `amqps://…` for RabbitMQ, where the host `/` is `%2f`.
     #[arg(long, env = "CHAT_QUEUE_URL", value_name = "URL", global = true)]
     #[arg(default_value = "sqlite", hide_env_values = true)]
     pub queue_url: OsString,
+
+    /// What the names of all queues begin with, so that systems can share a virtual host of RabbitMQ.
+    #[arg(long, env = "CHAT_QUEUE_PREFIX", value_name = "PREFIX", global = true)]
+    #[arg(default_value = "chat.")]
+    pub queue_prefix: OsString,
 
     /// What finds messages: `tantivy` in the data folder, `tantivy:FOLDER`, or
     /// `https://USER:PASSWORD@HOST:PORT` or `http://…` for Elasticsearch 7.10 to 9 and OpenSearch.

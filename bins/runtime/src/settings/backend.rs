@@ -22,6 +22,8 @@ pub enum Backend {
         repository: Secret,
         /// Where the Redis is that counts.
         counter: Secret,
+        /// Where RabbitMQ is, if it carries the work and not the Redis that counts.
+        queue: Option<Secret>,
         /// Where Elasticsearch is.
         search: Secret,
     },
@@ -58,7 +60,7 @@ const COUNTER: Kind = Kind {
 const QUEUE: Kind = Kind {
     setting: "queue_url",
     embedded: "sqlite",
-    live: &["redis", "rediss", "redis+cluster", "amqp"],
+    live: &["redis", "rediss", "redis+cluster", "amqp", "amqps"],
 };
 const SEARCH: Kind = Kind {
     setting: "search_url",
@@ -98,17 +100,18 @@ impl Backend {
                 Url::Live(carries, queue),
                 Url::Live(_, search),
             ] => {
-                for (kind, scheme) in [(COUNTER, counts), (QUEUE, carries)] {
-                    if !["redis", "rediss"].contains(&scheme) {
-                        return Err(no_adapter(given, kind, "redis", scheme));
-                    }
+                if !["redis", "rediss"].contains(&counts) {
+                    return Err(no_adapter(given, COUNTER, "redis", counts));
                 }
-                if queue != counter {
-                    return Err(given.refuse(QUEUE.setting, "the same as CHAT_COUNTER_URL"));
+                let is_apart = ["amqp", "amqps"].contains(&carries);
+                if !is_apart && queue != counter {
+                    let wanted = "the same as CHAT_COUNTER_URL, or an `amqp` or `amqps` URL";
+                    return Err(given.refuse(QUEUE.setting, wanted));
                 }
                 Ok(Self::Live {
                     repository,
                     counter,
+                    queue: is_apart.then_some(queue),
                     search,
                 })
             }

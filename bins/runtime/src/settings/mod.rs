@@ -40,6 +40,8 @@ pub struct Settings {
     pub metrics_listen: Option<SocketAddr>,
     /// What keeps, numbers and carries.
     pub backend: Backend,
+    /// What the names of all queues begin with.
+    pub queue_prefix: String,
     /// What the search index wants in place of user and password.
     pub search_api_key: Option<Secret>,
     /// What the names of all search indices begin with.
@@ -87,6 +89,7 @@ impl Settings {
             listen,
             metrics_listen: given.optional_address("metrics_listen")?,
             backend: Backend::try_from_given(given, data)?,
+            queue_prefix: given.text("queue_prefix")?.unwrap_or_default(),
             search_api_key: given.text("search_api_key")?.map(|key| Secret::new(&key)),
             search_prefix: given.text("search_prefix")?.unwrap_or_default(),
             search_shards: given.number("search_shards", 1..=1_024)?,

@@ -13,6 +13,10 @@ use crate::{
     service::{Persister, Policy},
 };
 
+/// How long a creation may take from its number into a queue that is apart from the counter: longer than
+/// its publisher waits for the confirm.
+const ON_ITS_WAY: Duration = Duration::from_secs(10);
+
 /// How many pending creations are read in one piece; of the largest texts they are 8 MiB.
 const STEP: usize = 256;
 
@@ -50,8 +54,8 @@ impl Rescue {
 
     /// Goes through what is pending, from where the last run ended, as far as one run may.
     ///
-    /// A creation that is not known to have reached the queue is stored here; so is one older than
-    /// the oldest entry of the queue, which must have lost it or is done with it.
+    /// A creation that is not known to have reached the queue is stored here; so is one that is pending
+    /// for long and older than the oldest entry of the queue, which must have lost it or is done with it.
     /// Storing is idempotent, so an entry that turns up after all is found done.
     /// Where counter and queue are one, every creation has reached the queue, so only what is older
     /// than its oldest entry is read: a backlog that waits for a slow repository is left alone.
@@ -62,10 +66,12 @@ impl Rescue {
         let oldest_entry = backlog
             .oldest
             .map_or(Timestamp::MIN, |oldest| began.minus(oldest));
-        let mut before = began.minus(self.patience);
-        if self.counter.settle_acknowledges() {
-            before = before.min(oldest_entry);
-        }
+        let lost_before = oldest_entry.min(began.minus(self.patience));
+        let before = if self.counter.settle_acknowledges() {
+            lost_before
+        } else {
+            began.minus(ON_ITS_WAY.min(self.patience))
+        };
         let mut after = self.replace_place(None);
         let (mut count, mut bytes) = (0, 0);
         loop {
@@ -85,7 +91,7 @@ impl Rescue {
             bytes += texts.sum::<usize>();
             let stranded: Vec<_> = waiting
                 .into_iter()
-                .filter(|pending| is_out_of_the_queue(pending, oldest_entry))
+                .filter(|pending| is_out_of_the_queue(pending, lost_before))
                 .map(|pending| pending.creation)
                 .collect();
             if !stranded.is_empty() {
@@ -101,7 +107,7 @@ impl Rescue {
     }
 }
 
-fn is_out_of_the_queue(pending: &Pending, oldest_entry: Timestamp) -> bool {
-    let unqueued = !pending.confirmed || pending.creation.draft.created_at < oldest_entry;
+fn is_out_of_the_queue(pending: &Pending, lost_before: Timestamp) -> bool {
+    let unqueued = !pending.confirmed || pending.creation.draft.created_at < lost_before;
     unqueued && pending.dead_letter.is_none()
 }

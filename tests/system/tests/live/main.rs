@@ -1,10 +1,11 @@
-//! The live set: many processes on Redis, MariaDB and Elasticsearch keep what they answered, and find it
-//! again, whatever happens to them.
+//! The live set: many processes on Redis, MariaDB and Elasticsearch, and some on RabbitMQ too, keep what
+//! they answered, and find it again, whatever happens to them.
 //!
 //! Each test has programs and servers of its own, on whatever set the others run.
 
 mod index;
 mod kills;
+mod rabbitmq;
 mod searching;
 
 use std::{
@@ -46,11 +47,27 @@ struct LiveSet {
 impl LiveSet {
     /// Starts all of it; `None` where no servers are to be had, as [`Services::find`] says.
     async fn find(name: &str) -> Result<Option<Self>> {
-        let Some(services) = Services::find(name)? else {
-            return Ok(None);
-        };
-        services.up(&SERVERS).await?;
-        let (settings, folder) = (services.settings().await?, scratch()?);
+        match Services::find(name)? {
+            None => Ok(None),
+            Some(services) => Self::on(services, &SERVERS).await.map(Some),
+        }
+    }
+
+    /// The same, with RabbitMQ to carry the work.
+    async fn find_with_rabbitmq(name: &str) -> Result<Option<Self>> {
+        match Services::find(name)? {
+            None => Ok(None),
+            Some(services) => {
+                // The last one of these that says where the queue is counts.
+                let servers = [&SERVERS[..], &["rabbitmq"]].concat();
+                Self::on(services, &servers).await.map(Some)
+            }
+        }
+    }
+
+    async fn on(services: Services, servers: &[&str]) -> Result<Self> {
+        services.up(servers).await?;
+        let (settings, folder) = (services.settings_of(servers).await?, scratch()?);
         let live = Self {
             programs: Programs::live(folder.path(), &urls(&settings)).await?,
             services,
@@ -63,7 +80,7 @@ impl LiveSet {
             Ok((ready["status"] == "ready").then_some(()))
         })
         .await?;
-        Ok(Some(live))
+        Ok(live)
     }
 
     /// Begins to send the first so many messages of the corpus.

@@ -1,0 +1,121 @@
+//! From the driver's errors and the broker's answers to the ports' error.
+
+use std::fmt;
+
+use chat_core::{PortError, PortErrorKind};
+use lapin::{
+    ErrorKind,
+    protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError},
+};
+
+/// The adapter's name in errors.
+const ADAPTER: &str = "rabbitmq";
+
+/// Why a broker cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A setting makes no sense.
+    #[error("{what} must be {wanted}")]
+    Setting {
+        /// Which setting.
+        what: &'static str,
+        /// What it may be.
+        wanted: &'static str,
+    },
+    /// The broker does not answer, or not to this user, or has queues of another kind.
+    #[error("the RabbitMQ server at `{address}` cannot be used")]
+    Unusable {
+        /// Where it was looked for.
+        address: String,
+        /// What went wrong.
+        #[source]
+        source: PortError,
+    },
+}
+
+impl OpenError {
+    /// Says whether the same settings may work later, because the broker is not there yet.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unusable { source, .. } => source.is_retryable(),
+            Self::Setting { .. } => false,
+        }
+    }
+}
+
+/// Why the broker did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// There is no connection at the moment; a new one is sought.
+    #[error("there is no connection to the broker")]
+    Away,
+    /// The broker takes nothing for want of memory or disk.
+    #[error("the broker takes nothing now, because its memory or disk is nearly full")]
+    Blocked,
+    /// No answer came in time.
+    #[error("the broker did not answer in time")]
+    Late,
+    /// The driver or the broker said so.
+    #[error(transparent)]
+    Told(#[from] Said),
+    /// The queue is not there.
+    #[error("the broker has no such queue")]
+    Unroutable,
+    /// The broker did not take an entry.
+    #[error("the broker refuses the entry: a limit of the queue is reached")]
+    Refused,
+}
+
+/// An error of the driver, which may hold what the broker said; its own text tells its causes.
+#[derive(thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Said(lapin::Error);
+
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Said({})", self.0)
+    }
+}
+
+impl From<lapin::Error> for Failure {
+    fn from(error: lapin::Error) -> Self {
+        Self::Told(Said(error))
+    }
+}
+
+impl Failure {
+    /// The failure as the ports tell it.
+    pub(crate) fn of(self, operation: &'static str) -> PortError {
+        PortError::new(self.kind(), ADAPTER, operation).caused_by(self)
+    }
+
+    fn kind(&self) -> PortErrorKind {
+        match self {
+            Self::Away | Self::Unroutable => PortErrorKind::Unavailable,
+            Self::Blocked | Self::Refused => PortErrorKind::Full,
+            Self::Late => PortErrorKind::Timeout,
+            Self::Told(Said(error)) => kind(error),
+        }
+    }
+}
+
+/// Says what a caller may do about an error of the driver or the broker.
+fn kind(error: &lapin::Error) -> PortErrorKind {
+    match error.kind() {
+        ErrorKind::InvalidProtocolVersion(_) | ErrorKind::AuthProviderError(_) => {
+            PortErrorKind::Misconfigured
+        }
+        ErrorKind::ProtocolError(said) => match said.kind() {
+            // A user without rights, an unknown virtual host, a queue of another kind.
+            AMQPErrorKind::Soft(
+                AMQPSoftError::ACCESSREFUSED | AMQPSoftError::PRECONDITIONFAILED,
+            )
+            | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED | AMQPHardError::NOTIMPLEMENTED) => {
+                PortErrorKind::Misconfigured
+            }
+            _ => PortErrorKind::Unavailable,
+        },
+        _ => PortErrorKind::Unavailable,
+    }
+}

@@ -1,0 +1,312 @@
+//! How one consumer takes work: the broker pushes to it while it asks, and at no other time.
+//!
+//! So nothing waits in the hands of a consumer that is busy with something else.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    future::ready,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use chat_core::ports::{Consumer, Delivery, Receipt};
+use futures_util::{
+    StreamExt as _,
+    future::try_join_all,
+    stream::{self, select_all},
+};
+use lapin::{
+    Channel,
+    message::Delivery as Message,
+    options::{
+        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+    },
+    types::{FieldTable, ShortString},
+};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    entry,
+    error::Failure,
+    link::{Place, Session},
+};
+
+/// One queue as one consumer sees it, on a channel of its own.
+pub(crate) struct Lane {
+    id: u64,
+    session: Arc<Session>,
+    channel: Channel,
+    queue: ShortString,
+    /// How often what comes here was handed out before it came here.
+    before: u32,
+    /// What was handed out here and is not ended, by delivery tag, and so in the order in which it came.
+    held: Mutex<BTreeMap<u64, Delivery>>,
+}
+
+/// The lanes of a process by their numbers, which receipts name.
+#[derive(Default)]
+pub(crate) struct Lanes {
+    last: AtomicU64,
+    open: Mutex<HashMap<u64, Arc<Lane>>>,
+}
+
+/// How deliveries end.
+#[derive(Clone, Copy)]
+pub(crate) enum End {
+    /// Their work is done.
+    Acknowledge,
+    /// Somebody may have them again.
+    GiveBack,
+}
+
+/// What one consumer takes from.
+///
+/// Dropping it closes its channels, and the broker hands out again what was not ended.
+pub(crate) struct Receiver {
+    lanes: Arc<Lanes>,
+    own: Vec<Arc<Lane>>,
+    /// How much the broker was told to hand out at once.
+    most: usize,
+}
+
+impl Receiver {
+    /// Prepares to take up to `most` entries at once.
+    pub(crate) async fn open(
+        session: &Arc<Session>,
+        place: &Place,
+        lanes: &Arc<Lanes>,
+        most: usize,
+    ) -> Result<Self, Failure> {
+        let mut receiver = Self {
+            lanes: Arc::clone(lanes),
+            own: Vec::new(),
+            most,
+        };
+        let prefetch = u16::try_from(most).unwrap_or(u16::MAX).max(1);
+        // What was handed out too often is rare, and tried alone.
+        for (queue, before, prefetch) in [
+            (&place.work, 0, prefetch),
+            (&place.returned, place.delivery_limit, 1),
+        ] {
+            let channel = session.new_channel().await?;
+            let limiting = channel.basic_qos(prefetch, BasicQosOptions::default());
+            session.ask(limiting).await?;
+            let lane = lanes.open(session, channel, queue.clone(), before);
+            receiver.own.push(lane);
+        }
+        Ok(receiver)
+    }
+
+    /// Says whether it can take so many at once, on a connection that is still there.
+    pub(crate) fn serves(&self, most: usize) -> bool {
+        most <= self.most && !self.own.iter().any(|lane| lane.session.is_lost())
+    }
+
+    /// Takes what is held already; else what comes until then, or for a little longer once something
+    /// came.
+    ///
+    /// Where this fails or is dropped, so must the receiver be: what came meanwhile is lost to it.
+    pub(crate) async fn take(
+        &self,
+        consumer: &Consumer,
+        most: usize,
+        mut until: Instant,
+        gather: Duration,
+    ) -> Result<Vec<Delivery>, Failure> {
+        let mut held = self.held(most);
+        if !held.is_empty() {
+            return Ok(held);
+        }
+        let asking = self.own.iter().map(|lane| lane.ask_for_work(consumer));
+        let asked = try_join_all(asking).await?;
+        let mut arriving = select_all(self.own.iter().zip(asked).map(|(lane, asked)| {
+            let ending = stream::once(ready(None));
+            let messages = asked.map(Some).chain(ending);
+            messages.map(move |message| (lane, message))
+        }));
+        let mut came = 0;
+        while came < most {
+            let Ok(arrived) = timeout_at(until, arriving.next()).await else {
+                break;
+            };
+            let (lane, message) = arrived.ok_or(Failure::Away)?;
+            let Some(message) = message.transpose()? else {
+                // The broker has removed the queue, which is made anew with the next connection.
+                lane.session.give_up();
+                return Err(Failure::Unroutable);
+            };
+            if came == 0 {
+                until = until.min(Instant::now() + gather);
+            }
+            lane.hold(message);
+            came += 1;
+        }
+        try_join_all(self.own.iter().map(|lane| lane.ask_for_no_more(consumer))).await?;
+        // What was under way by then.
+        while let Some((lane, message)) = arriving.next().await {
+            if let Some(message) = message.transpose()? {
+                lane.hold(message);
+            }
+        }
+        held = self.held(most);
+        Ok(held)
+    }
+
+    /// Gives up all that it holds, and waits until the broker knows.
+    pub(crate) async fn leave(self) -> Result<(), Failure> {
+        for lane in &self.own {
+            let closing = lane.channel.close(200, "OK".into());
+            lane.session.ask(closing).await?;
+        }
+        Ok(())
+    }
+
+    /// The first of what was handed out and is not ended.
+    fn held(&self, most: usize) -> Vec<Delivery> {
+        let held = self.own.iter().flat_map(|lane| lane.held());
+        held.take(most).collect()
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        for lane in &self.own {
+            self.lanes.forget(lane.id);
+        }
+    }
+}
+
+impl Lanes {
+    fn open(
+        &self,
+        session: &Arc<Session>,
+        channel: Channel,
+        queue: ShortString,
+        before: u32,
+    ) -> Arc<Lane> {
+        let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let lane = Arc::new(Lane {
+            id,
+            session: Arc::clone(session),
+            channel,
+            queue,
+            before,
+            held: Mutex::default(),
+        });
+        let mut lanes = self.open.lock().expect("no holder of the lock panics");
+        lanes.insert(id, Arc::clone(&lane));
+        lane
+    }
+
+    fn forget(&self, id: u64) {
+        let mut lanes = self.open.lock().expect("no holder of the lock panics");
+        lanes.remove(&id);
+    }
+
+    /// Ends deliveries.
+    ///
+    /// What was lost with its connection, or is no receipt from here, is left out: the broker hands the
+    /// first out again, and knows nothing of the second.
+    pub(crate) async fn end(&self, receipts: &[Receipt], how: End) -> Result<(), Failure> {
+        let mut by_lane = BTreeMap::<u64, BTreeSet<u64>>::new();
+        for (lane, tag) in receipts.iter().filter_map(parse) {
+            by_lane.entry(lane).or_default().insert(tag);
+        }
+        let ending: Vec<_> = {
+            let open = self.open.lock().expect("no holder of the lock panics");
+            let known = by_lane
+                .into_iter()
+                .filter_map(|(id, tags)| Some((Arc::clone(open.get(&id)?), tags)));
+            known.collect()
+        };
+        let ending = ending.iter().map(|(lane, tags)| lane.end(tags, how));
+        try_join_all(ending).await.map(drop)
+    }
+}
+
+impl Lane {
+    async fn ask_for_work(&self, consumer: &Consumer) -> Result<lapin::Consumer, Failure> {
+        let (queue, name) = (self.queue.clone(), consumer.0.as_str().into());
+        let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+        let asking = self.channel.basic_consume(queue, name, options, arguments);
+        self.session.ask(asking).await
+    }
+
+    async fn ask_for_no_more(&self, consumer: &Consumer) -> Result<(), Failure> {
+        let name = consumer.0.as_str().into();
+        let cancelling = self
+            .channel
+            .basic_cancel(name, BasicCancelOptions::default());
+        self.session.ask(cancelling).await
+    }
+
+    fn held(&self) -> Vec<Delivery> {
+        let held = self.held.lock().expect("no holder of the lock panics");
+        held.values().cloned().collect()
+    }
+
+    fn hold(&self, message: Message) {
+        let Message {
+            delivery_tag: tag,
+            redelivered,
+            properties,
+            data,
+            ..
+        } = message;
+        let counted = entry::earlier_deliveries(&properties);
+        let earlier = counted.unwrap_or(redelivered.into()).max(self.before);
+        let delivery = Delivery {
+            receipt: Receipt(format!("{}-{tag}", self.id)),
+            attempt: earlier.saturating_add(1),
+            forced: entry::is_forced(&properties),
+            position: None,
+            entry: entry::entry(&properties, data),
+        };
+        let mut held = self.held.lock().expect("no holder of the lock panics");
+        held.insert(tag, delivery);
+    }
+
+    /// Ends what is held of these, the oldest ones in one step.
+    async fn end(&self, tags: &BTreeSet<u64>, how: End) -> Result<(), Failure> {
+        let (together, apart) = {
+            let mut held = self.held.lock().expect("no holder of the lock panics");
+            let ended: Vec<u64> = tags
+                .iter()
+                .filter(|tag| held.remove(tag).is_some())
+                .copied()
+                .collect();
+            // What comes later has a higher tag, whether it was handed out or not.
+            let first_kept = held.keys().next().copied().unwrap_or(u64::MAX);
+            let oldest = ended.partition_point(|tag| *tag < first_kept);
+            let apart = ended[oldest..].to_vec();
+            (ended[..oldest].last().copied(), apart)
+        };
+        let together = together.map(|tag| self.say(tag, true, how));
+        let apart = apart.into_iter().map(|tag| self.say(tag, false, how));
+        let saying = try_join_all(together.into_iter().chain(apart));
+        self.session.ask(saying).await.map(drop)
+    }
+
+    async fn say(&self, tag: u64, multiple: bool, how: End) -> lapin::Result<()> {
+        match how {
+            End::Acknowledge => {
+                let options = BasicAckOptions { multiple };
+                self.channel.basic_ack(tag, options).await
+            }
+            End::GiveBack => {
+                let requeue = true;
+                let options = BasicNackOptions { multiple, requeue };
+                self.channel.basic_nack(tag, options).await
+            }
+        }
+    }
+}
+
+/// The lane and the tag of a receipt; `None` where it is of another make.
+fn parse(receipt: &Receipt) -> Option<(u64, u64)> {
+    let (lane, tag) = receipt.0.split_once('-')?;
+    Some((lane.parse().ok()?, tag.parse().ok()?))
+}

@@ -1,0 +1,54 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# RabbitMQ, one node for itself.
+
+programs=(rabbitmqctl epmd setpriv)
+packages=(rabbitmq-server util-linux)
+server=beam.smp
+
+scripts=/usr/lib/rabbitmq/bin
+
+# Says what this node's programs go by. Its other ports lie below those of all servers.
+export_node() {
+    export HOME=$home ERL_EPMD_PORT=$((port - 2000)) RABBITMQ_DIST_PORT=$((port - 5000))
+    export RABBITMQ_NODENAME=chat-$port@localhost RABBITMQ_CONFIG_FILE=$home/rabbitmq.conf
+    export RABBITMQ_MNESIA_BASE=$home/data RABBITMQ_LOG_BASE=$home/logs
+    export RABBITMQ_ENABLED_PLUGINS_FILE=$home/enabled_plugins
+    export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}"
+    # The script becomes the server then, and does not wait for it.
+    export RABBITMQ_ALLOW_INPUT=1 RABBITMQ_SERVER_START_ARGS=-noinput
+}
+
+start() {
+    mkdir -p data logs
+    cat >rabbitmq.conf <<CONF
+listeners.tcp.1 = 127.0.0.1:$port
+# The usual limits speak of machines that do nothing else.
+disk_free_limit.absolute = 512MB
+vm_memory_high_watermark.absolute = 1GB
+log.console = true
+log.console.level = warning
+log.file = false
+CONF
+    echo '[].' >enabled_plugins
+    export_node
+    # The daemon that tells the names of nodes ends with this one.
+    run bash -c 'setpriv --pdeathsig KILL epmd -address 127.0.0.1 & exec "$0"' \
+        "$scripts/rabbitmq-server"
+}
+
+answers() {
+    local greeting
+    # Once it is ready, a node greets whoever names the protocol; a frame ends with this byte.
+    greeting=$(
+        exec 3<>"/dev/tcp/127.0.0.1/$port" || exit
+        printf 'AMQP\0\0\11\1' >&3
+        LC_ALL=C IFS= read -r -t 2 -d $'\xce' -u 3 frame && tr -c '[:print:]' ' ' <<<"$frame"
+    ) 2>/dev/null || return
+    sed -n 's/.*versionS *\([0-9.]*\).*/\1/p' <<<"$greeting" | grep .
+}
+
+settings() {
+    local url=amqp://guest:guest@127.0.0.1:$port/%2f
+    echo "CHAT_TEST_RABBITMQ_URL=$url"
+    echo "CHAT_QUEUE_URL=$url"
+}

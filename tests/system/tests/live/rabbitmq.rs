@@ -1,0 +1,78 @@
+//! RabbitMQ carries the work: killed, it delays storing, and loses and refuses nothing.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use chat_system::stage::within;
+use serde_json::json;
+
+use crate::{LiveSet, UNDER_FIRE};
+
+/// How long an answer may take at most while RabbitMQ is away.
+const PROMPT: Duration = Duration::from_secs(4);
+
+/// How soon a creation is stored that RabbitMQ never had: it is looked for every ten seconds, once it is
+/// ten seconds old.
+const RESCUED: Duration = Duration::from_secs(40);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_killed_broker_loses_or_repeats_a_message() -> Result<()> {
+    let name = "no_killed_broker_loses_or_repeats_a_message";
+    let Some(mut live) = LiveSet::find_with_rabbitmq(name).await? else {
+        return Ok(());
+    };
+    let mut loading = live.load(UNDER_FIRE).await?;
+    for percent in [20, 60] {
+        loading.until_answered(UNDER_FIRE * percent / 100).await?;
+        live.services.kill("rabbitmq").await?;
+        // Without it, creating goes on.
+        loading
+            .until_answered(UNDER_FIRE * (percent + 10) / 100)
+            .await?;
+        live.programs.workers[0].kill()?;
+        live.services.up(&["rabbitmq"]).await?;
+        live.programs.workers[0].restart()?;
+    }
+    loading.until_answered(UNDER_FIRE).await?;
+    within(RESCUED, "what RabbitMQ never had is stored", || async {
+        let stored = live.versions().await?.len();
+        Ok((stored == UNDER_FIRE).then_some(()))
+    })
+    .await?;
+    println!("{}", live.expect_kept(loading).await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_created_without_the_broker_is_read_at_once() -> Result<()> {
+    let name = "what_is_created_without_the_broker_is_read_at_once";
+    let Some(live) = LiveSet::find_with_rabbitmq(name).await? else {
+        return Ok(());
+    };
+    live.services.kill("rabbitmq").await?;
+    let mut client = live.programs.apis[0].client();
+    let mut create = async |path: &str, body: serde_json::Value| -> Result<serde_json::Value> {
+        let created = tokio::time::timeout(PROMPT, client.post(path, &body)).await?;
+        created?.expect(201)
+    };
+    let application = create("/api/v1/applications", json!({"name": "test"})).await?;
+    let token = application["token"].as_str().unwrap_or_default();
+    let chats = format!("/api/v1/applications/{token}/chats");
+    create(&chats, json!({})).await?;
+    let messages = format!("{chats}/1/messages");
+    for number in 1..=3 {
+        let created = create(&messages, json!({"body": format!("message {number}")})).await?;
+        assert_eq!(created["number"], number);
+    }
+    // The other api sees them, and neither leaves the load balancer.
+    let mut other = live.programs.apis[1].client();
+    let page = other.get(&messages).await?.expect(200)?;
+    assert_eq!(page["items"].as_array().map(Vec::len), Some(3), "{page}");
+    within(Duration::from_secs(10), "the loss is told", || async {
+        let ready = live.programs.apis[1].client();
+        let ready = { ready }.get("/health/ready").await?.expect(200)?;
+        let is_told = ready["dependencies"]["queue"]["status"] == "down";
+        Ok((is_told && ready["status"] == "degraded").then_some(()))
+    })
+    .await
+}
