@@ -124,7 +124,7 @@ mod tests {
     use chat_core::{
         PortError, PortErrorKind,
         memory::Memory,
-        ports::{MockCounter, Ports},
+        ports::{MockCounter, MockQueue, Ports},
     };
     use poem::{Request, http::Method};
 
@@ -145,18 +145,17 @@ mod tests {
         (status, response.into_body().into_string().await.unwrap())
     }
 
+    fn away() -> PortError {
+        PortError::new(PortErrorKind::Unavailable, "test", "answer a check")
+    }
+
     #[tokio::test]
     async fn it_is_ready_while_what_it_needs_works() {
         let (status, body) = ask(&ports(), "/health/ready").await;
         assert_eq!(status, 200, "{body}");
         let mut counter = MockCounter::new();
-        counter.expect_check().returning(|| {
-            Err(PortError::new(
-                PortErrorKind::Unavailable,
-                "test",
-                "answer a check",
-            ))
-        });
+        counter.expect_check().returning(|| Err(away()));
+        counter.expect_settle_acknowledges().return_const(true);
         let ports = Ports {
             counter: Arc::new(counter),
             ..ports()
@@ -170,6 +169,27 @@ mod tests {
         assert_eq!(ask(&ports, "/health/live").await.0, 200);
         assert_eq!(ask(&ports, "/metrics").await.0, 200);
         assert_eq!(ask(&ports, "/elsewhere").await.0, 404);
+    }
+
+    #[tokio::test]
+    async fn a_queue_is_needed_where_it_is_the_counters_own() {
+        for (is_own, wanted) in [(true, (503, "down")), (false, (200, "degraded"))] {
+            let mut counter = MockCounter::new();
+            counter.expect_check().returning(|| Ok(()));
+            counter.expect_settle_acknowledges().return_const(is_own);
+            let mut queue = MockQueue::new();
+            queue.expect_check().returning(|| Err(away()));
+            let ports = Ports {
+                counter: Arc::new(counter),
+                queue: Arc::new(queue),
+                ..ports()
+            };
+            let (status, body) = ask(&ports, "/health/ready").await;
+            let body: Value = serde_json::from_str(&body).unwrap();
+            let told = body["status"].as_str().unwrap();
+            assert_eq!((status, told), wanted, "{body}");
+            assert_eq!(body["dependencies"]["queue"]["status"], "down");
+        }
     }
 
     #[tokio::test]
