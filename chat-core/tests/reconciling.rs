@@ -19,7 +19,7 @@ use chat_core::{
     memory::{ManualClock, Memory},
     model::{
         ApplicationId, ApplicationName, ApplicationToken, ChatKey, ChatNumber, Content, Creation,
-        Draft, Epoch, JobName, JobState, MessageBody, Number, Sender, Timestamp, Uid,
+        Draft, Epoch, JobName, JobState, MessageBody, Number, Sender, Sequence, Timestamp, Uid,
     },
     ports::{Audit, Consumer, Counter, Pending, PendingPlace, Ports, Queue as _, Repository},
     service::{Policy, Reconciled, Services},
@@ -151,6 +151,51 @@ async fn what_the_queue_lost_is_stored() {
             5
         );
         assert_eq!(stage.audit().await.rescued, 0);
+    }
+}
+
+/// A counter that nobody can tell what the queue has had.
+struct Unconfirmed(Arc<dyn Counter>);
+
+#[async_trait]
+impl CounterShim for Unconfirmed {
+    fn inner(&self) -> &dyn Counter {
+        &*self.0
+    }
+
+    async fn confirm(&self, _: &Sequence, _: Number, _: Uid) -> Result<(), PortError> {
+        let kind = PortErrorKind::Unavailable;
+        Err(PortError::new(kind, "test", "confirm a creation"))
+    }
+}
+
+#[tokio::test]
+async fn what_a_queue_apart_may_never_have_had_is_stored_within_seconds() {
+    let memory = Memory::apart();
+    let ports = memory.ports();
+    let counter = Arc::new(Weak(Unconfirmed(ports.counter)));
+    let stage = Stage::over(memory, Ports { counter, ..ports }).await;
+    stage.send(5).await;
+    stage.lose_the_queue().await;
+    let reconciler = &stage.services.reconciler;
+    assert!(reconciler.has_strays());
+    for (seconds, rescued) in [(9, 0), (2, 1 + 5), (2, 0)] {
+        stage.memory.clock.advance(Duration::from_secs(seconds));
+        assert_eq!(reconciler.rescue_once().await.unwrap().rescued, rescued);
+    }
+}
+
+#[tokio::test]
+async fn what_the_queue_has_confirmed_is_left_to_it_for_longer() {
+    let memory = Memory::apart();
+    let ports = memory.ports();
+    let stage = Stage::over(memory, ports).await;
+    stage.send(5).await;
+    stage.lose_the_queue().await;
+    let reconciler = &stage.services.reconciler;
+    for (seconds, rescued) in [(55, 0), (10, 1 + 5)] {
+        stage.memory.clock.advance(Duration::from_secs(seconds));
+        assert_eq!(reconciler.rescue_once().await.unwrap().rescued, rescued);
     }
 }
 

@@ -1,6 +1,12 @@
 //! The create path: from a draft to a number that is kept.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use super::ServiceError;
 use crate::{
@@ -51,6 +57,8 @@ pub(crate) struct Numberer {
     repository: Arc<dyn Repository>,
     clock: Arc<dyn Clock>,
     tokens: Arc<dyn Tokens>,
+    /// Whether the last publish failed, so that a queue that is away is told once.
+    fails_to_publish: AtomicBool,
 }
 
 impl Numberer {
@@ -61,6 +69,7 @@ impl Numberer {
             repository: Arc::clone(&ports.repository),
             clock: Arc::clone(&ports.clock),
             tokens: Arc::clone(&ports.tokens),
+            fails_to_publish: AtomicBool::new(false),
         }
     }
 
@@ -143,13 +152,25 @@ impl Numberer {
             }
             Err(error) => Err(error),
         };
-        if let Err(error) = published {
-            tracing::warn!(
+        let failed_before = self
+            .fails_to_publish
+            .swap(published.is_err(), Ordering::Relaxed);
+        match published {
+            Ok(()) if failed_before => tracing::info!("creations reach the queue again"),
+            Ok(()) => {}
+            Err(error) if failed_before => tracing::debug!(
                 sequence = %creation.sequence(),
                 number = creation.number.get(),
                 error = %Chain(&error),
-                "a creation is not known to be in the queue; the audit will look after it"
-            );
+                "another creation is not known to be in the queue"
+            ),
+            Err(error) => tracing::warn!(
+                sequence = %creation.sequence(),
+                number = creation.number.get(),
+                error = %Chain(&error),
+                "a creation is not known to be in the queue; the audit will look after it, and after \
+                 those that follow"
+            ),
         }
     }
 
