@@ -151,14 +151,20 @@ async fn keep(
             cause,
             "the connection to RabbitMQ is lost; it is sought again"
         );
+        let mut attempts = 0_u64;
         session = loop {
             sleep(PAUSE).await;
             match Session::open(&place, purpose).await {
                 Ok(session) => break Arc::new(session),
+                // The first tells what is wrong, and a longer absence is told now and then.
+                Err(failure) if attempts % 300 == 0 => {
+                    tracing::warn!(purpose, error = %Chain(&failure), "RabbitMQ cannot be used");
+                }
                 Err(failure) => {
                     tracing::debug!(purpose, error = %Chain(&failure), "RabbitMQ is still away");
                 }
             }
+            attempts += 1;
         };
         tracing::info!(purpose, "RabbitMQ is there again");
         sender.send_replace(Some(Arc::clone(&session)));

@@ -34,6 +34,9 @@ use crate::{
     link::{Place, Session},
 };
 
+/// How long the driver may take to tell that nothing more comes, once the broker has said so.
+const END: Duration = Duration::from_secs(1);
+
 /// One queue as one consumer sees it, on a channel of its own.
 pub(crate) struct Lane {
     id: u64,
@@ -145,8 +148,13 @@ impl Receiver {
             came += 1;
         }
         try_join_all(self.own.iter().map(|lane| lane.ask_for_no_more(consumer))).await?;
-        // What was under way by then.
-        while let Some((lane, message)) = arriving.next().await {
+        // What was under way by then, up to each lane's end.
+        let until = Instant::now() + END;
+        loop {
+            let arrived = timeout_at(until, arriving.next()).await;
+            let Some((lane, message)) = arrived.map_err(|_| Failure::Late)? else {
+                break;
+            };
             if let Some(message) = message.transpose()? {
                 lane.hold(message);
             }
@@ -229,7 +237,7 @@ impl Lanes {
 
 impl Lane {
     async fn ask_for_work(&self, consumer: &Consumer) -> Result<lapin::Consumer, Failure> {
-        let (queue, name) = (self.queue.clone(), consumer.0.as_str().into());
+        let (queue, name) = (self.queue.clone(), tag(consumer));
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
         let asking = self.channel.basic_consume(queue, name, options, arguments);
         self.session.ask(asking).await
@@ -303,6 +311,12 @@ impl Lane {
             }
         }
     }
+}
+
+/// What the broker's list calls a consumer; on a channel of its own it need not be unique.
+fn tag(consumer: &Consumer) -> ShortString {
+    // Of at most 255 bytes.
+    consumer.0.chars().take(60).collect::<String>().into()
 }
 
 /// The lane and the tag of a receipt; `None` where it is of another make.
