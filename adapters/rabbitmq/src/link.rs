@@ -157,7 +157,7 @@ async fn keep(
             match Session::open(&place, purpose).await {
                 Ok(session) => break Arc::new(session),
                 // The first tells what is wrong, and a longer absence is told now and then.
-                Err(failure) if attempts % 300 == 0 => {
+                Err(failure) if attempts.is_multiple_of(300) => {
                     tracing::warn!(purpose, error = %Chain(&failure), "RabbitMQ cannot be used");
                 }
                 Err(failure) => {

@@ -26,7 +26,10 @@ use lapin::{
     },
     types::{FieldTable, ShortString},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     entry,
@@ -164,10 +167,11 @@ impl Receiver {
     }
 
     /// Gives up all that it holds, and waits until the broker knows.
-    pub(crate) async fn leave(self) -> Result<(), Failure> {
-        for lane in &self.own {
-            let closing = lane.channel.close(200, "OK".into());
-            lane.session.ask(closing).await?;
+    pub(crate) async fn leave(mut self) -> Result<(), Failure> {
+        let own = std::mem::take(&mut self.own);
+        for lane in own {
+            self.lanes.forget(lane.id);
+            lane.close().await?;
         }
         Ok(())
     }
@@ -181,8 +185,15 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        for lane in &self.own {
+        for lane in self.own.drain(..) {
             self.lanes.forget(lane.id);
+            // The driver closes a channel that nobody has any more, but not while it waits for an answer
+            // on it. Without a runtime the connection ends as well.
+            if !lane.session.is_lost()
+                && let Ok(runtime) = Handle::try_current()
+            {
+                runtime.spawn(async move { lane.close().await });
+            }
         }
     }
 }
@@ -236,6 +247,12 @@ impl Lanes {
 }
 
 impl Lane {
+    /// Gives all back that is not ended; where that fails, the connection ends and does so.
+    async fn close(&self) -> Result<(), Failure> {
+        let closing = self.channel.close(200, "OK".into());
+        self.session.ask(closing).await
+    }
+
     async fn ask_for_work(&self, consumer: &Consumer) -> Result<lapin::Consumer, Failure> {
         let (queue, name) = (self.queue.clone(), tag(consumer));
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
