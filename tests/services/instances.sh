@@ -5,6 +5,8 @@
 #
 #   programs  what must be found
 #   packages  the Debian packages to install where it is not
+#   server    what its process is called, unless as the first of the programs
+#   ports     how many ports in a row it takes, unless one
 #
 # and has functions, which know its $name, $home (a folder of its own) and $port:
 #
@@ -63,6 +65,8 @@ find_service() {
 use() {
     find_service "$1"
     install() { :; }
+    server=
+    ports=1
     # shellcheck source-path=SCRIPTDIR source=lib/redis.sh
     source "$here/lib/$name.sh"
 }
@@ -94,19 +98,21 @@ is_running() {
 # Ends the servers that were started here and whose folder is gone, as after `cargo clean`: nothing but
 # where they work tells of them any more.
 end_orphans() {
-    local link place orphan programs=() packages=() file
+    local link place orphan programs=() packages=() server file
     for link in /proc/[0-9]*/cwd; do
         place=$(readlink "$link" 2>/dev/null) || continue
         [[ $place == "$folder"/*" (deleted)" ]] || continue
         orphan=${link#/proc/}
         orphan=${orphan%/cwd}
         for file in "$here"/lib/*.sh; do
+            server=
             # shellcheck source-path=SCRIPTDIR source=lib/redis.sh
             source "$file"
-            # The first program of a service is its server; whoever else is there is left alone.
-            [[ $(</proc/"$orphan"/comm) == "${programs[0]}" ]] || continue
+            server=${server:-${programs[0]}}
+            # Whoever else is there is left alone.
+            [[ $(</proc/"$orphan"/comm) == "$server" ]] || continue
             kill -s KILL "$orphan"
-            echo "${programs[0]}, process $orphan, had lost its folder and was ended"
+            echo "$server, process $orphan, had lost its folder and was ended"
             break
         done 2>/dev/null
     done
