@@ -5,7 +5,8 @@
 #
 #   programs  what must be found
 #   packages  the Debian packages to install where it is not
-#   server    what the system calls the server's process, where that is not the first program
+#   server    what its process is called, unless as the first of the programs
+#   ports     how many ports in a row it takes, unless one
 #
 # and has functions, which know its $name, $home (a folder of its own) and $port:
 #
@@ -64,6 +65,8 @@ find_service() {
 use() {
     find_service "$1"
     install() { :; }
+    server=
+    ports=1
     # shellcheck source-path=SCRIPTDIR source=lib/redis.sh
     source "$here/lib/$name.sh"
 }
@@ -105,10 +108,11 @@ end_orphans() {
             server=
             # shellcheck source-path=SCRIPTDIR source=lib/redis.sh
             source "$file"
-            # The first program of a service is its server; whoever else is there is left alone.
-            [[ $(</proc/"$orphan"/comm) == "${server:-${programs[0]}}" ]] || continue
+            server=${server:-${programs[0]}}
+            # Whoever else is there is left alone.
+            [[ $(</proc/"$orphan"/comm) == "$server" ]] || continue
             kill -s KILL "$orphan"
-            echo "${server:-${programs[0]}}, process $orphan, had lost its folder and was ended"
+            echo "$server, process $orphan, had lost its folder and was ended"
             break
         done 2>/dev/null
     done

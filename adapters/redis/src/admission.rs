@@ -9,19 +9,20 @@ use std::{
 use chat_core::{
     PortError, PortErrorKind,
     model::{Admission, Epoch, EpochMark, Incarnation, Position, Shard, Sighting},
-    ports::Tokens,
+    ports::{Overload, Tokens},
 };
 use tokio::{sync::Notify, time::timeout};
 
 use crate::{
     RedisLimits,
     error::{Failure, port_error},
-    info::{COPIED, Info},
+    info::{COPIED, Info, TENURE},
     keys::{Keys, position},
+    nodes::Nodes,
     reply,
     scripts::{self, Call, Identity, Scripts},
     server::{Line, Server, Syncing},
-    vitals::{Monitor, Vitals},
+    vitals::Monitor,
 };
 
 /// How long others leave a shard to the caller that is having it admitted.
@@ -29,7 +30,7 @@ const TURN: Duration = Duration::from_secs(1);
 
 /// The state of all shards as this process knows it.
 pub(crate) struct Admissions {
-    server: Arc<Server>,
+    nodes: Arc<Nodes>,
     keys: Arc<Keys>,
     scripts: Arc<Scripts>,
     tokens: Arc<dyn Tokens>,
@@ -54,6 +55,8 @@ struct Known {
 
 /// A shard that numbers.
 pub(crate) struct Open {
+    /// Where it is.
+    pub(crate) server: Arc<Server>,
     identity: Identity,
     /// The epoch that it was opened for.
     pub(crate) epoch: Epoch,
@@ -65,41 +68,48 @@ pub(crate) struct Open {
 
 impl Admissions {
     pub(crate) fn new(
-        server: &Arc<Server>,
+        nodes: &Arc<Nodes>,
         keys: &Arc<Keys>,
         scripts: &Arc<Scripts>,
         tokens: Arc<dyn Tokens>,
         limits: RedisLimits,
     ) -> Self {
         Self {
-            server: Arc::clone(server),
+            nodes: Arc::clone(nodes),
             keys: Arc::clone(keys),
             scripts: Arc::clone(scripts),
             tokens,
             limits,
             shards: keys.shards().map(|_| Mutex::default()).collect(),
-            monitor: Monitor::new(server, keys, limits),
+            monitor: Monitor::new(nodes, keys, limits),
             turn_over: Notify::new(),
         }
     }
 
-    /// The open shard, where it is open for the server that answers now, with what is known of that.
-    pub(crate) async fn opened(
-        &self,
-        shard: Shard,
-    ) -> Result<Option<(Arc<Open>, Arc<Vitals>)>, PortError> {
+    /// The open shard, where it is open for the server that answers now.
+    pub(crate) async fn opened(&self, shard: Shard) -> Result<Option<Arc<Open>>, PortError> {
         let Some(open) = self.known(shard).open.clone() else {
             return Ok(None);
         };
-        let vitals = self.monitor.vitals().await?;
+        let is_there = self.nodes.of(shard);
+        if !is_there.is_ok_and(|server| Arc::ptr_eq(&server, &open.server)) {
+            self.shut(shard, &open);
+            return Ok(None);
+        }
+        let vitals = self.monitor.vitals(&open.server).await?;
         if open.identity != vitals.identity {
             self.shut(shard, &open);
             return Ok(None);
         }
         if vitals.has_replicas && !self.known(shard).followed {
-            self.note_replicas().await?;
+            self.note_replicas(&open.server).await?;
         }
-        Ok(Some((open, vitals)))
+        Ok(Some(open))
+    }
+
+    /// Of what all shards together have too much for another creation, with or without a key.
+    pub(crate) fn overload(&self, keyed: bool) -> Option<Overload> {
+        self.monitor.overload(keyed)
     }
 
     /// Closes a shard that turned out not to be open, unless it was opened anew meanwhile.
@@ -166,10 +176,12 @@ impl Admissions {
     async fn observe(&self, shard: Shard) -> Result<Sighting, PortError> {
         const SIGHTING: &str = "observe the server";
         let told = |failure: Failure| failure.of(SIGHTING);
-        // What was known of the server led here, so it is asked again.
-        self.monitor.doubt();
+        // What was known of the server, and of where it is, led here: so both are asked for again.
+        self.nodes.look().await;
+        let server = self.nodes.of(shard).map_err(told)?;
+        server.watch.doubt();
         // All is asked on one connection, and so of one run.
-        let mut line = self.server.line().await.map_err(told)?;
+        let mut line = server.line().await.map_err(told)?;
         let info = line.info(&[]).await.map_err(told)?;
         if let Some(reason) = info.unfit() {
             return Err(port_error(PortErrorKind::Misconfigured, SIGHTING, reason));
@@ -177,10 +189,17 @@ impl Admissions {
         if let Some(reason) = info.not_now() {
             return Err(port_error(PortErrorKind::Unavailable, SIGHTING, reason));
         }
-        self.look(&mut line, &info, shard).await.map_err(told)
+        let found = self.look(&server, &mut line, &info, shard).await;
+        found.map_err(told)
     }
 
-    async fn look(&self, line: &mut Line, info: &Info, shard: Shard) -> Result<Sighting, Failure> {
+    async fn look(
+        &self,
+        server: &Server,
+        line: &mut Line,
+        info: &Info,
+        shard: Shard,
+    ) -> Result<Sighting, Failure> {
         let furthest = self.known(shard).furthest;
         let syncing = line.syncing(info).await?;
         let mut asking = redis::cmd("HMGET");
@@ -200,7 +219,7 @@ impl Admissions {
         let identity = info.identity();
         Ok(Sighting {
             shard,
-            address: self.server.address.clone(),
+            address: place(&server.address, &identity),
             incarnation: incarnation(&identity),
             mark,
             complete,
@@ -238,17 +257,26 @@ impl Admissions {
         let Some(identity) = identity(&sighting.incarnation) else {
             return Ok(false);
         };
-        let mut line = self.server.line().await?;
+        let server = self.nodes.of(shard)?;
+        let mut line = server.line().await?;
         let info = line.info(&["persistence"]).await?;
         let syncing = line.syncing(&info).await?;
+        let tenure = match identity.tenure.as_str() {
+            "" => String::new(),
+            tenure => format!("{TENURE}:{tenure}"),
+        };
         let call = Call::on(['e', 'm'].map(|kind| self.keys.of_shard(shard, kind)))
             .with(&identity.run)
             .with(format!("{COPIED}:{}", identity.copied))
             .with(mark_text(sighting.mark))
             .with(epoch.get())
-            .with(syncing.as_str());
-        let installed = line.ask(&self.scripts.open.command(&call)).await?;
-        if reply::number(installed)? == 0 {
+            .with(syncing.as_str())
+            .with(tenure);
+        let installed = match line.ask(&self.scripts.open.command(&call)).await {
+            Err(failure) if self.nodes.has_moved(&failure).await => return Ok(false),
+            answer => reply::number(answer?)?,
+        };
+        if installed == 0 {
             return Ok(false);
         }
         // The same connection leads to the same run: no other one comes to know these texts.
@@ -258,6 +286,7 @@ impl Admissions {
         known.followed = false;
         known.furthest = sighting.position;
         known.open = Some(Arc::new(Open {
+            server,
             identity,
             epoch: *epoch,
             create,
@@ -266,16 +295,20 @@ impl Admissions {
         Ok(true)
     }
 
-    /// Leaves word, in every shard that is open, that another server has had its data.
-    async fn note_replicas(&self) -> Result<(), PortError> {
+    /// Leaves word, in every shard that is open on a server, that another one has had its data.
+    async fn note_replicas(&self, server: &Arc<Server>) -> Result<(), PortError> {
         for shard in self.keys.shards() {
             let open = self.known(shard).open.clone();
-            if open.is_some() && !self.known(shard).followed {
+            let is_there = open.is_some_and(|open| Arc::ptr_eq(&open.server, server));
+            if is_there && !self.known(shard).followed {
                 let mut noting = redis::cmd("HSET");
                 noting.arg(self.keys.of_shard(shard, 'm')).arg("r").arg(1);
-                let noted = self.server.ask(&noting).await;
-                noted.map_err(|failure| failure.of("note that there are replicas"))?;
-                self.known(shard).followed = true;
+                match self.nodes.ask(shard, &noting).await {
+                    Ok(_) => self.known(shard).followed = true,
+                    // On its way to another node, where it is admitted anew.
+                    Err(failure) if failure.is_of_place() => {}
+                    Err(failure) => return Err(failure.of("note that there are replicas")),
+                }
             }
         }
         Ok(())
@@ -311,15 +344,31 @@ async fn last_position(line: &mut Line, stream: &str) -> Result<Position, Failur
 }
 
 fn incarnation(identity: &Identity) -> Incarnation {
-    Incarnation(format!("{}/{}", identity.run, identity.copied))
+    let Identity {
+        run,
+        copied,
+        tenure,
+    } = identity;
+    let behind = if tenure.is_empty() { "" } else { "/" };
+    Incarnation(format!("{run}/{copied}{behind}{tenure}"))
 }
 
 fn identity(incarnation: &Incarnation) -> Option<Identity> {
-    let (run, copied) = incarnation.0.split_once('/')?;
+    let (run, rest) = incarnation.0.split_once('/')?;
+    let (copied, tenure) = rest.split_once('/').unwrap_or((rest, ""));
     Some(Identity {
         run: run.to_owned(),
         copied: copied.to_owned(),
+        tenure: tenure.to_owned(),
     })
+}
+
+/// Where a server is that may come back with everything; what took another's place or slots is another.
+fn place(address: &str, identity: &Identity) -> String {
+    match identity.tenure.as_str() {
+        "" => address.to_owned(),
+        tenure => format!("{address} since {tenure}"),
+    }
 }
 
 fn parse_mark(text: &str) -> Result<EpochMark, Failure> {

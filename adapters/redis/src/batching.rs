@@ -1,6 +1,6 @@
 //! Commands of many callers, sent in one piece.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use redis::{Cmd, Pipeline, Value};
 use tokio::{
@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{error::Failure, server::Server};
+use crate::{error::Failure, server::Shared};
 
 /// How many batches may be under way: while the server works on one, another travels, and the answers
 /// of a third are handed out.
@@ -27,7 +27,7 @@ const WAITING: usize = 4_096;
 /// server with its log another write and perhaps a sync. Under load one turn does for all that wait;
 /// where nobody else asks, a command goes at once.
 pub(crate) struct Batcher {
-    server: Arc<Server>,
+    answer_timeout: Duration,
     asked: mpsc::Sender<Asked>,
 }
 
@@ -39,14 +39,14 @@ struct Asked {
 
 impl Batcher {
     /// Begins the tasks that send, which end with this.
-    pub(crate) fn begin(server: &Arc<Server>) -> Self {
+    pub(crate) fn begin(connection: &Shared) -> Self {
         let (asked, waiting) = mpsc::channel(WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..UNDER_WAY {
-            tokio::spawn(send(Arc::clone(server), Arc::clone(&waiting)));
+            tokio::spawn(send(connection.clone(), Arc::clone(&waiting)));
         }
         Self {
-            server: Arc::clone(server),
+            answer_timeout: connection.answer_timeout,
             asked,
         }
     }
@@ -62,13 +62,13 @@ impl Batcher {
             asked.map_err(|_| Failure::Late)?;
             answered.await.map_err(|_| Failure::Late)?
         };
-        let answer = timeout(self.server.answer_timeout, asking).await;
+        let answer = timeout(self.answer_timeout, asking).await;
         answer.map_err(|_| Failure::Late)?
     }
 }
 
 /// Sends batch after batch, each once the one before it is answered.
-async fn send(server: Arc<Server>, waiting: Arc<Mutex<mpsc::Receiver<Asked>>>) {
+async fn send(connection: Shared, waiting: Arc<Mutex<mpsc::Receiver<Asked>>>) {
     let mut batch = Vec::new();
     while gather(&mut *waiting.lock().await, &mut batch).await {
         batch.retain(|asked| !asked.answer.is_closed());
@@ -82,7 +82,7 @@ async fn send(server: Arc<Server>, waiting: Arc<Mutex<mpsc::Receiver<Asked>>>) {
             commands.add_command(command);
             callers.push(answer);
         }
-        match server.ask_each(&commands).await {
+        match connection.ask_each(&commands).await {
             Ok(answers) => {
                 let mut answers = answers.into_iter();
                 for caller in callers {

@@ -11,7 +11,9 @@ use crate::error::OpenError;
 /// Its `Debug` shows no credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisConfig {
-    /// Where the server is: `redis://[user[:password]@]host[:port][/database]`, or `rediss://…` for TLS.
+    /// Where the server is: `redis://[user[:password]@]host[:port][/database]`, or `rediss://…` for TLS;
+    /// for a cluster `redis+cluster://…` or `rediss+cluster://…`, where `?node=host:port` may name more
+    /// nodes to ask at the start.
     pub url: String,
     /// What the names of all keys begin with, so that systems can share a server; letters, digits,
     /// `.`, `_`, `:` and `-`.

@@ -18,17 +18,17 @@ use chat_core::{
     },
 };
 use redis::Cmd;
+use tokio::time::sleep;
 
 use crate::{
     RedisConfig,
     admission::{Admissions, Open},
-    batching::Batcher,
     error::Failure,
     keys::{Keys, chats_of, position, sequence_name},
+    nodes::Nodes,
     pending::PendingReader,
     reply,
     scripts::{Call, Scripts},
-    server::Server,
     settling::Settler,
 };
 
@@ -38,6 +38,9 @@ const STORED_AFTER: Duration = Duration::from_secs(1);
 /// When another try may be worth it where there are too many keys, which go by the hour.
 const KEYS_GO_AFTER: Duration = Duration::from_mins(5);
 
+/// How long to wait before what a shard's migration hinders is tried again.
+const MIGRATING: Duration = Duration::from_millis(20);
+
 /// What is being done, for errors.
 const NUMBERING: &str = "number a creation";
 
@@ -45,31 +48,31 @@ const NUMBERING: &str = "number a creation";
 ///
 /// A server that came back gives none until the repository admitted it.
 pub struct RedisCounter {
-    server: Arc<Server>,
+    nodes: Arc<Nodes>,
     keys: Arc<Keys>,
     scripts: Arc<Scripts>,
     admissions: Admissions,
-    batcher: Batcher,
     pending: PendingReader,
     settler: Settler,
     enqueues: bool,
     idle: Duration,
+    answer_timeout: Duration,
 }
 
 impl RedisCounter {
     pub(crate) fn new(
         config: &RedisConfig,
-        server: &Arc<Server>,
+        nodes: &Arc<Nodes>,
         keys: &Arc<Keys>,
         scripts: &Arc<Scripts>,
         tokens: Arc<dyn Tokens>,
     ) -> Self {
         Self {
-            admissions: Admissions::new(server, keys, scripts, tokens, config.limits),
-            batcher: Batcher::begin(server),
-            pending: PendingReader::new(server, keys, scripts, config.enqueues),
-            settler: Settler::new(server, keys, scripts, config.idle),
-            server: Arc::clone(server),
+            admissions: Admissions::new(nodes, keys, scripts, tokens, config.limits),
+            pending: PendingReader::new(nodes, keys, scripts, config.enqueues),
+            settler: Settler::new(nodes, keys, scripts, config.idle),
+            nodes: Arc::clone(nodes),
+            answer_timeout: config.answer_timeout,
             keys: Arc::clone(keys),
             scripts: Arc::clone(scripts),
             enqueues: config.enqueues,
@@ -172,9 +175,10 @@ impl RedisCounter {
         open: &Arc<Open>,
         submission: &Submission,
         over: Option<Overload>,
-    ) -> Result<Option<Numbering>, PortError> {
+    ) -> Result<Option<Numbering>, Failure> {
         let command = self.creating(shard, open, submission, over);
-        let read = match self.batcher.ask(command).await.and_then(reply::bytes) {
+        let answer = open.server.batcher.ask(command).await;
+        match answer.and_then(reply::bytes) {
             Ok(answer) => {
                 let sequence = submission.draft.sequence();
                 self.numbering(shard, open, &sequence, &answer.unwrap_or_default())
@@ -184,10 +188,13 @@ impl RedisCounter {
                 if failure.is("READONLY") {
                     self.admissions.shut(shard, open);
                 }
-                Err(failure)
+                if self.nodes.has_moved(&failure).await {
+                    Ok(None)
+                } else {
+                    Err(failure)
+                }
             }
-        };
-        read.map_err(|failure| failure.of(NUMBERING))
+        }
     }
 
     fn placement(&self) -> Placement {
@@ -202,7 +209,6 @@ impl RedisCounter {
         const SEEDING: &str = "seed a sequence";
         let shard = self.keys.shard_of(&seed.sequence);
         let open = self.admissions.opened(shard).await?;
-        let open = open.map(|(open, _)| open);
         let Some(open) = open.filter(|open| open.epoch == seed.epoch) else {
             return Ok(Seeding::Refused);
         };
@@ -220,10 +226,10 @@ impl RedisCounter {
         command
             .arg(millis(self.idle))
             .arg(chat_number(&seed.sequence));
-        match self.server.ask(&command).await.map(reply::number) {
+        match open.server.shared.ask(&command).await.map(reply::number) {
             Ok(Ok(planted)) if planted > 0 => Ok(Seeding::Seeded),
             Ok(Ok(_)) => Ok(Seeding::Refused),
-            Err(failure) if failure.is("NOSCRIPT") => {
+            Err(failure) if failure.is("NOSCRIPT") || self.nodes.has_moved(&failure).await => {
                 self.admissions.shut(shard, &open);
                 Ok(Seeding::Refused)
             }
@@ -275,14 +281,20 @@ fn accepted(text: &str) -> Option<(Number, Position)> {
 impl Counter for RedisCounter {
     async fn create(&self, submission: &Submission) -> Result<Numbering, PortError> {
         let shard = self.keys.shard_of(&submission.draft.sequence());
-        let give_up = Instant::now() + self.server.answer_timeout;
+        let give_up = Instant::now() + self.answer_timeout;
         loop {
-            if let Some((open, vitals)) = self.admissions.opened(shard).await? {
-                let over = vitals.overload(submission.key.is_some());
-                if let Some(numbering) = self.number(shard, &open, submission, over).await? {
-                    return Ok(numbering);
+            if let Some(open) = self.admissions.opened(shard).await? {
+                let over = self.admissions.overload(submission.key.is_some());
+                match self.number(shard, &open, submission, over).await {
+                    Ok(Some(numbering)) => return Ok(numbering),
+                    Ok(None) => self.admissions.shut(shard, &open),
+                    // The shard is on its way to another node, and nothing was done: that ends soon.
+                    Err(failure) if failure.is_of_migration() && Instant::now() < give_up => {
+                        sleep(MIGRATING).await;
+                        continue;
+                    }
+                    Err(failure) => return Err(failure.of(NUMBERING)),
                 }
-                self.admissions.shut(shard, &open);
             }
             if self.admissions.is_own_turn(shard).await {
                 return Ok(Numbering::Closed(self.admissions.sight(shard).await?));
@@ -307,7 +319,7 @@ impl Counter for RedisCounter {
         let call = Call::on([pending, self.keys.of_shard(shard, 'f')])
             .with(number.get())
             .with(uid.to_bytes().as_slice());
-        let confirmed = self.scripts.confirm.run(&self.server, &call).await;
+        let confirmed = self.scripts.confirm.run(&self.nodes, shard, &call).await;
         confirmed
             .map(drop)
             .map_err(|failure| failure.of("confirm a creation"))
@@ -318,8 +330,9 @@ impl Counter for RedisCounter {
     }
 
     async fn give_back(&self, sequence: &Sequence, lease: Lease) -> Result<(), PortError> {
+        let shard = self.keys.shard_of(sequence);
         let call = Call::on([self.keys.of(sequence, 'l')]).with(lease.0);
-        let given = self.scripts.give_back.run(&self.server, &call).await;
+        let given = self.scripts.give_back.run(&self.nodes, shard, &call).await;
         given
             .map(drop)
             .map_err(|failure| failure.of("give a lease back"))
@@ -336,8 +349,13 @@ impl Counter for RedisCounter {
     }
 
     async fn mark_deleted(&self, sequence: &Sequence) -> Result<(), PortError> {
+        let shard = self.keys.shard_of(sequence);
         let call = Call::on([self.keys.of(sequence, 'c')]).with(millis(self.idle));
-        let marked = self.scripts.mark_deleted.run(&self.server, &call).await;
+        let marked = self
+            .scripts
+            .mark_deleted
+            .run(&self.nodes, shard, &call)
+            .await;
         marked
             .map(drop)
             .map_err(|failure| failure.of("mark a sequence deleted"))
@@ -384,7 +402,7 @@ impl Counter for RedisCounter {
             .with(number.get())
             .with(uid.to_bytes().as_slice())
             .with(letter.as_ref().map_or("", DeadLetterId::as_str));
-        let pointed = self.scripts.set_aside.run(&self.server, &call).await;
+        let pointed = self.scripts.set_aside.run(&self.nodes, shard, &call).await;
         pointed
             .map(drop)
             .map_err(|failure| failure.of("set a creation aside"))
@@ -405,6 +423,6 @@ impl Counter for RedisCounter {
     }
 
     async fn check(&self) -> Result<(), PortError> {
-        self.server.check().await
+        self.nodes.check().await
     }
 }

@@ -50,12 +50,43 @@ pub(crate) enum Failure {
     /// The answer has another form than the one that was asked for.
     #[error("the server answered something else than {0}")]
     Strange(&'static str),
+    /// There is nobody to ask.
+    #[error("no node of the cluster has the shard")]
+    Nowhere,
 }
 
 impl Failure {
     /// Says whether the server answered with this code.
     pub(crate) fn is(&self, code: &str) -> bool {
         matches!(self, Self::Told(error) if error.code() == Some(code))
+    }
+
+    /// Says whether it may come of a shard's being elsewhere in a cluster, or about to be.
+    pub(crate) fn may_be_of_place(&self) -> bool {
+        match self {
+            Self::Late | Self::Nowhere => true,
+            Self::Strange(_) => false,
+            Self::Told(error) => match error.code() {
+                Some(code) => {
+                    matches!(
+                        code,
+                        "ASK" | "READONLY" | "CLUSTERDOWN" | "MASTERDOWN" | "LOADING"
+                    )
+                }
+                // The connection itself has failed.
+                None => true,
+            },
+        }
+    }
+
+    /// Says whether a node answered that it has not, or not all of, what was asked for.
+    pub(crate) fn is_of_place(&self) -> bool {
+        self.is("MOVED") || self.is_of_migration()
+    }
+
+    /// Says whether nothing was done because a shard is just being brought from one node to another.
+    pub(crate) fn is_of_migration(&self) -> bool {
+        self.is("ASK") || self.is("TRYAGAIN")
     }
 
     /// The failure as the ports tell it.
@@ -66,6 +97,7 @@ impl Failure {
     fn kind(&self) -> PortErrorKind {
         match self {
             Self::Late => PortErrorKind::Timeout,
+            Self::Nowhere => PortErrorKind::Unavailable,
             Self::Strange(_) => PortErrorKind::Corrupt,
             Self::Told(error) => kind(error),
         }
@@ -97,6 +129,14 @@ pub(crate) fn port_error(
     PortError::new(kind, ADAPTER, operation).caused_by(found.into())
 }
 
+/// What passes by itself: too many callers, and of a script's call in a cluster a key that was brought to
+/// another node, or a cluster that does not work.
+const PASSING: [&str; 3] = [
+    "max number of clients",
+    "non local key in a cluster node",
+    "while the cluster is down",
+];
+
 /// Says what a caller may do about an error of the driver or the server.
 fn kind(error: &RedisError) -> PortErrorKind {
     if error.is_timeout() {
@@ -105,18 +145,19 @@ fn kind(error: &RedisError) -> PortErrorKind {
     match error.code() {
         Some("OOM") => PortErrorKind::Full,
         Some("WRONGTYPE") => PortErrorKind::Corrupt,
-        // The server says this with no code of its own.
+        // The server says these with no code of their own.
         Some("ERR")
             if error
                 .detail()
-                .is_some_and(|said| said.contains("max number of clients")) =>
+                .is_some_and(|said| PASSING.iter().any(|part| said.contains(part))) =>
         {
             PortErrorKind::Unavailable
         }
         Some("NOAUTH" | "WRONGPASS" | "NOPERM" | "ERR" | "CROSSSLOT") => {
             PortErrorKind::Misconfigured
         }
-        // Among them LOADING, READONLY, MISCONF, NOREPLICAS, TRYAGAIN, BUSY, CLUSTERDOWN, MASTERDOWN.
+        // Among them LOADING, READONLY, MISCONF, NOREPLICAS, BUSY, MASTERDOWN, and of a cluster TRYAGAIN,
+        // CLUSTERDOWN, ASK, and MOVED where it is said twice.
         Some(_) => PortErrorKind::Unavailable,
         None => match error.kind() {
             ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => {
@@ -162,6 +203,10 @@ mod tests {
             "CLUSTERDOWN The cluster is down",
             "MASTERDOWN Link with MASTER is down",
             "ERR max number of clients reached",
+            "MOVED 12958 127.0.0.1:7003",
+            "ASK 12958 127.0.0.1:7003",
+            "ERR Script attempted to access a non local key in a cluster node script: 3f, on @user:9.",
+            "ERR Script attempted to execute a command while the cluster is down script: 3f",
         ] {
             assert_eq!(told(line).kind(), PortErrorKind::Unavailable, "{line}");
         }

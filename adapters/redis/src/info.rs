@@ -13,7 +13,11 @@ const OLDEST: u32 = 7;
 /// has had none for long, and nothing is lost then.
 pub(crate) const COPIED: &str = "total_net_repl_input_bytes";
 
-/// The answer to `INFO`.
+/// The configuration epoch of a cluster's node, in the answer to `CLUSTER INFO`: another one each time
+/// that it took slots from another node, or another node's place, in this run or across several.
+pub(crate) const TENURE: &str = "cluster_my_epoch";
+
+/// The answer to `INFO`, and of a cluster's node to `CLUSTER INFO` as well.
 pub(crate) struct Info(HashMap<String, String>);
 
 impl Info {
@@ -34,7 +38,18 @@ impl Info {
         Identity {
             run: self.get("run_id").to_owned(),
             copied: self.get(COPIED).to_owned(),
+            tenure: self.get(TENURE).to_owned(),
         }
+    }
+
+    /// Whether it is a node of a cluster.
+    pub(crate) fn is_clustered(&self) -> bool {
+        self.get("redis_mode") == "cluster" || self.get("server_mode") == "cluster"
+    }
+
+    /// Whether the cluster works, as this node sees it.
+    pub(crate) fn is_cluster_well(&self) -> bool {
+        self.get("cluster_state") == "ok"
     }
 
     /// Why it cannot number or carry at this moment, though it may later.

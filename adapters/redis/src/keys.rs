@@ -102,8 +102,8 @@ impl Keys {
     }
 
     /// A key to try out writing with.
-    pub(crate) fn probe(&self, kind: &str) -> String {
-        format!("{}probe-{kind}", self.base(Shard::ONLY))
+    pub(crate) fn probe(&self, shard: Shard, kind: &str) -> String {
+        format!("{}probe-{kind}", self.base(shard))
     }
 
     /// A key of a sequence.

@@ -1,4 +1,4 @@
-//! Counter and queue on Redis 7 or Valkey: numbers by one script, work on streams.
+//! Counter and queue on Redis 7, a Redis Cluster, or Valkey: numbers by one script, work on streams.
 //!
 //! Everything of an application lies in one of a fixed number of shards, and all keys of a shard in one
 //! hash slot, so that one script sees them all: it numbers a creation, remembers it as pending, answers
@@ -8,9 +8,15 @@
 //! and the shard's epoch in its text, and is called by its hash alone: another run does not know it, and
 //! has to be admitted by the repository first.
 //!
+//! On a cluster each node is such a server for the shards whose slots it has. A shard is admitted on its
+//! node alone, and anew when its slot goes to another one, as when a replica is promoted. A node that took
+//! slots, or another node's place, counts as another server from then on: its configuration epoch in the
+//! cluster is part of what it is known by.
+//!
 //! The files on the way of a message, in order: [`counter`](RedisCounter) takes it, `admission` knows
 //! the script of its shard, `scripts/create.lua` numbers it, `reader` hands it to a worker, and
-//! `settling` forgets it once it is stored. `keys` tells what lies where.
+//! `settling` forgets it once it is stored. `keys` tells what lies where, and
+//! `nodes` on which server.
 
 mod admission;
 mod batching;
@@ -20,13 +26,16 @@ mod entry;
 mod error;
 mod info;
 mod keys;
+mod nodes;
 mod pending;
+mod place;
 mod queue;
 mod reader;
 mod reply;
 mod scripts;
 mod server;
 mod settling;
+mod topology;
 mod vitals;
 
 use std::sync::Arc;
@@ -36,11 +45,11 @@ pub use config::{RedisConfig, RedisLimits};
 pub use counter::RedisCounter;
 pub use error::OpenError;
 use keys::Keys;
+use nodes::Nodes;
 pub use queue::RedisQueue;
 use scripts::Scripts;
-use server::Server;
 
-/// Counter and queue over one server.
+/// Counter and queue over one server or cluster.
 pub struct Redis {
     /// Numbers creations, and enqueues them where the configuration says so.
     pub counter: Arc<RedisCounter>,
@@ -63,10 +72,10 @@ impl Redis {
         config.limits.check()?;
         let keys = Arc::new(Keys::try_new(config)?);
         let scripts = Arc::new(Scripts::new());
-        let server = Arc::new(Server::connect(config, &keys, &scripts).await?);
+        let nodes = Arc::new(Nodes::connect(config, &keys, &scripts).await?);
         Ok(Self {
-            counter: Arc::new(RedisCounter::new(config, &server, &keys, &scripts, tokens)),
-            queue: Arc::new(RedisQueue::new(config, &server, &keys, &scripts, clock)),
+            counter: Arc::new(RedisCounter::new(config, &nodes, &keys, &scripts, tokens)),
+            queue: Arc::new(RedisQueue::new(config, &nodes, &keys, &scripts, clock)),
         })
     }
 }

@@ -15,9 +15,9 @@ use crate::{
     entry::{Fields, entries},
     error::Failure,
     keys::{Keys, Place, id, position},
+    nodes::Nodes,
     reply,
     scripts::{Call, Scripts},
-    server::Server,
 };
 
 /// How many entries of a stream are looked at in one step of an audit.
@@ -25,7 +25,7 @@ const STEP: usize = 256;
 
 /// Reads pending creations by number, by range and by age.
 pub(crate) struct PendingReader {
-    server: Arc<Server>,
+    nodes: Arc<Nodes>,
     keys: Arc<Keys>,
     scripts: Arc<Scripts>,
     enqueues: bool,
@@ -48,13 +48,13 @@ struct Candidate {
 
 impl PendingReader {
     pub(crate) fn new(
-        server: &Arc<Server>,
+        nodes: &Arc<Nodes>,
         keys: &Arc<Keys>,
         scripts: &Arc<Scripts>,
         enqueues: bool,
     ) -> Self {
         Self {
-            server: Arc::clone(server),
+            nodes: Arc::clone(nodes),
             keys: Arc::clone(keys),
             scripts: Arc::clone(scripts),
             enqueues,
@@ -129,7 +129,7 @@ impl PendingReader {
             .with(limit)
             .with(PendingPage::BYTES)
             .with(order);
-        let answer = self.scripts.pending.run(&self.server, &call).await?;
+        let answer = self.scripts.pending.run(&self.nodes, shard, &call).await?;
         let mut answer = reply::list(answer)?.into_iter();
         let mut next = || answer.next().unwrap_or_default();
         let (mark, counter) = (reply::text(next())?, reply::text(next())?);
@@ -197,7 +197,7 @@ impl PendingReader {
         let mut reading = redis::cmd("XRANGE");
         reading.arg(self.keys.of_shard(shard, 'q'));
         reading.arg(from).arg("+").arg("COUNT").arg(STEP);
-        let stored = entries(self.server.ask(&reading).await?)?;
+        let stored = entries(self.nodes.ask(shard, &reading).await?)?;
         stored
             .into_iter()
             .map(|entry| {
@@ -229,7 +229,7 @@ impl PendingReader {
             call.add(id(*position));
             call.add(creation.draft.uid.to_bytes().as_slice());
         }
-        let answer = self.scripts.waiting.run(&self.server, &call).await?;
+        let answer = self.scripts.waiting.run(&self.nodes, shard, &call).await?;
         let answers = reply::list(answer)?;
         let mut pending = Vec::new();
         for (Candidate { position, creation }, answer) in candidates.into_iter().zip(answers) {

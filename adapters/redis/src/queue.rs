@@ -12,6 +12,7 @@ use chat_core::{
     model::{Creation, Draft, Position, Shard, Timestamp},
     ports::{Backlog, Clock, Consumer, Delivery, Queue, Receipt},
 };
+use futures_util::future::join_all;
 
 use crate::{
     RedisConfig,
@@ -19,10 +20,10 @@ use crate::{
     entry,
     error::Failure,
     keys::{Keys, Place, id, position},
+    nodes::Nodes,
     reader::Reader,
     reply,
     scripts::{Call, Scripts},
-    server::Server,
 };
 
 /// The group that all workers are in.
@@ -38,7 +39,7 @@ const LONG_IDLE: Duration = Duration::from_hours(24 * 365);
 ///
 /// A consumer that died is relieved of what it held after the configured takeover time.
 pub struct RedisQueue {
-    server: Arc<Server>,
+    nodes: Arc<Nodes>,
     keys: Arc<Keys>,
     scripts: Arc<Scripts>,
     clock: Arc<dyn Clock>,
@@ -50,13 +51,13 @@ pub struct RedisQueue {
 impl RedisQueue {
     pub(crate) fn new(
         config: &RedisConfig,
-        server: &Arc<Server>,
+        nodes: &Arc<Nodes>,
         keys: &Arc<Keys>,
         scripts: &Arc<Scripts>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            server: Arc::clone(server),
+            nodes: Arc::clone(nodes),
             keys: Arc::clone(keys),
             scripts: Arc::clone(scripts),
             clock,
@@ -66,30 +67,31 @@ impl RedisQueue {
         }
     }
 
-    /// The one reader of a consumer, with a connection of its own.
-    fn reader(&self, consumer: &Consumer) -> Result<Arc<tokio::sync::Mutex<Reader>>, Failure> {
+    /// The one reader of a consumer, with connections of its own.
+    fn reader(&self, consumer: &Consumer) -> Arc<tokio::sync::Mutex<Reader>> {
         let mut readers = self.readers.lock().expect("no holder of the lock panics");
         if let Some(reader) = readers.get(consumer) {
-            return Ok(Arc::clone(reader));
+            return Arc::clone(reader);
         }
-        let reader = Reader::try_new(&self.server, &self.keys, &self.config, consumer)?;
+        let reader = Reader::new(&self.nodes, &self.keys, &self.config, consumer);
         let reader = Arc::new(tokio::sync::Mutex::new(reader));
         readers.insert(consumer.clone(), Arc::clone(&reader));
-        Ok(reader)
+        reader
     }
 
     /// Makes the group in every stream; it starts with the first entry that is there.
     async fn make_groups(&self) -> Result<(), Failure> {
-        for shard in self.keys.shards() {
+        let making = self.keys.shards().map(async |shard| {
             let mut making = redis::cmd("XGROUP");
             making.arg("CREATE").arg(self.keys.of_shard(shard, 'q'));
             making.arg(GROUP).arg("0").arg("MKSTREAM");
-            match self.server.ask(&making).await {
-                Err(failure) if !failure.is("BUSYGROUP") => return Err(failure),
-                _ => {}
+            match self.nodes.ask(shard, &making).await {
+                Err(failure) if !failure.is("BUSYGROUP") => Err(failure),
+                _ => Ok(()),
             }
-        }
-        Ok(())
+        });
+        // Where the server of some is away, the others have theirs.
+        join_all(making).await.into_iter().collect()
     }
 
     async fn take(
@@ -98,14 +100,17 @@ impl RedisQueue {
         most: usize,
         wait: Duration,
     ) -> Result<Vec<Delivery>, Failure> {
-        let reader = self.reader(consumer)?;
+        let reader = self.reader(consumer);
         let mut reader = reader.lock().await;
         let until = Instant::now() + wait;
         match reader.take(most, until).await {
             Err(failure) if failure.is("NOGROUP") => {
-                self.make_groups().await?;
+                if let Err(failure) = self.make_groups().await {
+                    tracing::debug!(%failure, "not all streams have a group");
+                }
                 reader.take(most, until).await
             }
+            Err(failure) if self.nodes.has_moved(&failure).await => reader.take(most, until).await,
             taken => taken,
         }
     }
@@ -124,7 +129,7 @@ impl RedisQueue {
             let call = Call::on([self.keys.of_shard(shard, 'q')])
                 .with(GROUP)
                 .with(millis(silence));
-            match self.scripts.tidy.run(&self.server, &call).await {
+            match self.scripts.tidy.run(&self.nodes, shard, &call).await {
                 Err(failure) if !is_nothing_there(&failure) => return Err(failure),
                 _ => {}
             }
@@ -155,30 +160,23 @@ impl RedisQueue {
             for id in ids {
                 call.add(id);
             }
-            self.scripts.acknowledge.run(&self.server, &call).await?;
+            self.scripts
+                .acknowledge
+                .run(&self.nodes, shard, &call)
+                .await?;
         }
         Ok(())
     }
 
     async fn release(&self, receipts: &[Receipt]) -> Result<(), Failure> {
-        let shards = self.by_shard(receipts);
-        if shards.is_empty() {
-            return Ok(());
+        for (shard, ids) in self.by_shard(receipts) {
+            let mut releasing = redis::cmd("XCLAIM");
+            releasing.arg(self.keys.of_shard(shard, 'q'));
+            releasing.arg(GROUP).arg(NOBODY).arg(0).arg(&ids);
+            releasing.arg("IDLE").arg(millis(LONG_IDLE)).arg("JUSTID");
+            self.nodes.ask(shard, &releasing).await?;
         }
-        let mut releasing = redis::pipe();
-        for (shard, ids) in shards {
-            releasing
-                .cmd("XCLAIM")
-                .arg(self.keys.of_shard(shard, 'q'))
-                .arg(GROUP)
-                .arg(NOBODY)
-                .arg(0)
-                .arg(&ids)
-                .arg("IDLE")
-                .arg(millis(LONG_IDLE))
-                .arg("JUSTID");
-        }
-        self.server.ask_all(&releasing).await.map(drop)
+        Ok(())
     }
 
     async fn add(&self, creation: &Creation, forced: bool) -> Result<(), Failure> {
@@ -191,24 +189,25 @@ impl RedisQueue {
         }
         self.scripts
             .publish
-            .run(&self.server, &call)
+            .run(&self.nodes, shard, &call)
             .await
             .map(drop)
     }
 
     async fn give_all_back(&self, consumer: &Consumer) -> Result<(), Failure> {
-        for shard in self.keys.shards() {
+        let giving = self.keys.shards().map(async |shard| {
             let call = Call::on([self.keys.of_shard(shard, 'q')])
                 .with(GROUP)
                 .with(&consumer.0)
                 .with(NOBODY)
                 .with(millis(LONG_IDLE));
-            match self.scripts.leave.run(&self.server, &call).await {
-                Err(failure) if !is_nothing_there(&failure) => return Err(failure),
-                _ => {}
+            match self.scripts.leave.run(&self.nodes, shard, &call).await {
+                Err(failure) if !is_nothing_there(&failure) => Err(failure),
+                _ => Ok(()),
             }
-        }
-        Ok(())
+        });
+        // Where the server of some is away, the others are given back all the same.
+        join_all(giving).await.into_iter().collect()
     }
 
     async fn measure(&self) -> Result<Backlog, Failure> {
@@ -221,7 +220,7 @@ impl RedisQueue {
         for shard in self.keys.shards() {
             let kinds = ['b', 'q', 'k'];
             let call = Call::on(kinds.map(|kind| self.keys.of_shard(shard, kind))).with(GROUP);
-            let answer = match self.scripts.backlog.run(&self.server, &call).await {
+            let answer = match self.scripts.backlog.run(&self.nodes, shard, &call).await {
                 Err(failure) if is_nothing_there(&failure) => continue,
                 answer => answer?,
             };
@@ -302,6 +301,6 @@ impl Queue for RedisQueue {
     }
 
     async fn check(&self) -> Result<(), PortError> {
-        self.server.check().await
+        self.nodes.check().await
     }
 }

@@ -1,9 +1,9 @@
 //! The scripts that run in the server.
 
-use chat_core::model::Epoch;
+use chat_core::model::{Epoch, Shard};
 use redis::{Cmd, ToRedisArgs, Value};
 
-use crate::{RedisLimits, error::Failure, server::Server};
+use crate::{RedisLimits, error::Failure, nodes::Nodes};
 
 /// What the server itself is called by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub(crate) struct Identity {
     pub(crate) run: String,
     /// More after each time that it took its data from another server.
     pub(crate) copied: String,
+    /// More after each time that it took slots or a place in a cluster; nothing outside of one.
+    pub(crate) tenure: String,
 }
 
 /// A script that may run on any server that is asked.
@@ -34,11 +36,16 @@ impl Script {
         Self { text, hash }
     }
 
-    /// Runs the script, and sends its text where the server does not know it yet.
-    pub(crate) async fn run(&self, server: &Server, call: &Call) -> Result<Value, Failure> {
-        match server.ask(&call.command("EVALSHA", &self.hash)).await {
+    /// Runs the script where a shard is, and sends its text where it is not known yet.
+    pub(crate) async fn run(
+        &self,
+        nodes: &Nodes,
+        shard: Shard,
+        call: &Call,
+    ) -> Result<Value, Failure> {
+        match nodes.ask(shard, &call.command("EVALSHA", &self.hash)).await {
             Err(failure) if failure.is("NOSCRIPT") => {
-                server.ask(&call.command("EVAL", &self.text)).await
+                nodes.ask(shard, &call.command("EVAL", &self.text)).await
             }
             answer => answer,
         }
@@ -104,7 +111,16 @@ pub(crate) fn seed(identity: &Identity, epoch: Epoch, limits: &RedisLimits) -> S
 }
 
 fn head(identity: &Identity, epoch: Epoch, limits: &RedisLimits) -> String {
-    let Identity { run, copied } = identity;
+    let Identity {
+        run,
+        copied,
+        tenure,
+    } = identity;
+    let tenure = if tenure.is_empty() {
+        String::new()
+    } else {
+        format!(", in its epoch {tenure} of the cluster")
+    };
     let RedisLimits {
         pending,
         high_bytes,
@@ -112,7 +128,7 @@ fn head(identity: &Identity, epoch: Epoch, limits: &RedisLimits) -> String {
         keys,
     } = limits;
     format!(
-        "-- For the run {run} with {copied} bytes of another server.\n\
+        "-- For the run {run} with {copied} bytes of another server{tenure}.\n\
          local EPOCH, KNOWN = '{epoch}', '{epoch}:'\n\
          local PENDING, HIGH, LOW, KEYS_MOST = {pending}, {high_bytes}, {low_bytes}, {keys}\n"
     )

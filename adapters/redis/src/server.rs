@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use chat_core::{PortError, PortErrorKind};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo as _, Pipeline, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, Value,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
     io::tcp::TcpSettings,
 };
 
 use crate::{
     RedisConfig,
+    batching::Batcher,
     error::{Failure, OpenError, port_error},
     info::Info,
-    keys::Keys,
+    place::address,
     reply,
-    scripts::{Call, Scripts},
+    vitals::Watch,
 };
 
 /// How many commands may wait to be written to one connection.
@@ -30,60 +31,81 @@ const RETRY_AFTER: [Duration; 2] = [Duration::from_millis(50), Duration::from_se
 /// How long sent bytes may go unacknowledged before the connection counts as lost.
 const UNHEARD: Duration = Duration::from_secs(10);
 
-/// The server, and the connection that everything but blocking reads shares.
-pub(crate) struct Server {
-    client: Client,
-    shared: ConnectionManager,
-    /// Where it is, without credentials.
-    pub(crate) address: String,
-    connect_timeout: Duration,
+/// The settings of every connection.
+pub(crate) fn tcp_settings() -> TcpSettings {
+    TcpSettings::default()
+        .set_nodelay(true)
+        .set_user_timeout(UNHEARD)
+}
+
+/// The connection that everything but blocking reads shares.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    connection: ConnectionManager,
     /// How long an answer may take.
     pub(crate) answer_timeout: Duration,
 }
 
+/// A server, or a node of a cluster.
+pub(crate) struct Server {
+    client: Client,
+    pub(crate) shared: Shared,
+    /// Sends what many callers ask.
+    pub(crate) batcher: Batcher,
+    /// What is known of it for a moment.
+    pub(crate) watch: Watch,
+    /// Whether it is one of a cluster.
+    clustered: bool,
+    /// Where it is, without credentials.
+    pub(crate) address: String,
+    connect_timeout: Duration,
+}
+
 impl Server {
-    /// Connects, and makes sure that the server may be used.
-    pub(crate) async fn connect(
+    /// Names a server, and connects once it is asked something.
+    pub(crate) fn try_new(
+        place: &ConnectionInfo,
+        clustered: bool,
         config: &RedisConfig,
-        keys: &Keys,
-        scripts: &Scripts,
-    ) -> Result<Self, OpenError> {
-        // Whoever embeds this may have chosen another provider before, which then stays.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let wrong = |_| OpenError::Setting {
-            what: "the URL of Redis",
-            wanted: "`redis://[user[:password]@]host[:port][/database]`, or `rediss://…` for TLS",
-        };
-        let settings = TcpSettings::default()
-            .set_nodelay(true)
-            .set_user_timeout(UNHEARD);
-        let place = config.url.as_str().into_connection_info().map_err(wrong)?;
-        let client = Client::open(place.set_tcp_settings(settings)).map_err(wrong)?;
-        let address = address(client.get_connection_info().addr());
+    ) -> Result<Self, Failure> {
+        let client = Client::open(place.clone())?;
         let managing = managing(config.connect_timeout);
-        let shared =
-            ConnectionManager::new_lazy_with_config(client.clone(), managing).map_err(wrong)?;
-        let server = Self {
-            client,
-            shared,
-            address,
-            connect_timeout: config.connect_timeout,
+        let shared = Shared {
+            connection: ConnectionManager::new_lazy_with_config(client.clone(), managing)?,
             answer_timeout: config.answer_timeout,
         };
-        server.examine().await?;
-        server.probe(keys, scripts).await?;
-        Ok(server)
+        Ok(Self {
+            address: address(place.addr()),
+            client,
+            batcher: Batcher::begin(&shared),
+            watch: Watch::default(),
+            shared,
+            clustered,
+            connect_timeout: config.connect_timeout,
+        })
+    }
+
+    /// How it is connected to.
+    pub(crate) fn place(&self) -> &ConnectionInfo {
+        self.client.get_connection_info()
     }
 
     /// Asks a fresh connection what the server is like, and tells what an operator should know.
-    async fn examine(&self) -> Result<(), OpenError> {
+    pub(crate) async fn examine(&self) -> Result<(), OpenError> {
         let unreachable = |failure: Failure| OpenError::Unreachable {
             address: self.address.clone(),
             source: failure.of("connect"),
         };
         let mut line = self.line().await.map_err(unreachable)?;
         let info = line.info(&[]).await.map_err(unreachable)?;
-        if let Some(reason) = info.unfit() {
+        let reason = match (self.clustered, info.is_clustered()) {
+            (false, true) => {
+                Some("it is a node of a cluster: name it by `redis+cluster://`".to_owned())
+            }
+            (true, false) => Some("it is no node of a cluster: name it by `redis://`".to_owned()),
+            _ => info.unfit(),
+        };
+        if let Some(reason) = reason {
             return Err(OpenError::Unusable {
                 address: self.address.clone(),
                 reason,
@@ -117,48 +139,6 @@ impl Server {
         Ok(())
     }
 
-    /// Does once what the scripts do, so that none of them is stopped half-way for want of a permission.
-    async fn probe(&self, keys: &Keys, scripts: &Scripts) -> Result<(), OpenError> {
-        let probes = ["x", "y", "z", "w", "v"].map(|kind| keys.probe(kind));
-        match scripts.probe.run(self, &Call::on(probes)).await {
-            Err(failure) if failure.is("ERR") || failure.is("NOPERM") => Err(OpenError::Unusable {
-                address: self.address.clone(),
-                reason: format!("it does not let this user do all that is needed: {failure}"),
-            }),
-            // What else is wrong may pass, and is found again when something is created.
-            _ => Ok(()),
-        }
-    }
-
-    /// Sends one command on the shared connection.
-    pub(crate) async fn ask(&self, command: &Cmd) -> Result<Value, Failure> {
-        let mut shared = self.shared.clone();
-        let answer = command.query_async(&mut shared);
-        in_time(self.answer_timeout, answer).await
-    }
-
-    /// Sends several commands together on the shared connection.
-    pub(crate) async fn ask_all(&self, commands: &Pipeline) -> Result<Vec<Value>, Failure> {
-        let mut shared = self.shared.clone();
-        in_time(self.answer_timeout, commands.query_async(&mut shared)).await
-    }
-
-    /// Sends several commands together on the shared connection; each has an answer of its own.
-    ///
-    /// The commands must [ignore errors](Pipeline::ignore_errors).
-    pub(crate) async fn ask_each(
-        &self,
-        commands: &Pipeline,
-    ) -> Result<Vec<Result<Value, Failure>>, Failure> {
-        let mut shared = self.shared.clone();
-        let answers = commands.query_async(&mut shared);
-        let answers: Vec<redis::RedisResult<Value>> = in_time(self.answer_timeout, answers).await?;
-        Ok(answers
-            .into_iter()
-            .map(|answer| answer.map_err(Failure::from))
-            .collect())
-    }
-
     /// A new connection, which is to one run of the server for as long as it lasts.
     pub(crate) async fn line(&self) -> Result<Line, Failure> {
         // The deadline is kept by the caller of each command.
@@ -170,7 +150,8 @@ impl Server {
             .get_multiplexed_async_connection_with_config(&config);
         Ok(Line {
             connection: in_time(self.connect_timeout, connection).await?,
-            answer_timeout: self.answer_timeout,
+            clustered: self.clustered,
+            answer_timeout: self.shared.answer_timeout,
         })
     }
 
@@ -179,7 +160,7 @@ impl Server {
         let managing = managing(self.connect_timeout);
         Ok(ReadingLine {
             connection: ConnectionManager::new_lazy_with_config(self.client.clone(), managing)?,
-            timeout: longest + self.answer_timeout,
+            timeout: longest + self.shared.answer_timeout,
         })
     }
 
@@ -198,9 +179,59 @@ impl Server {
     }
 
     /// Asks what the server says of itself.
-    pub(crate) async fn info(&self, sections: &[&str]) -> Result<Info, Failure> {
-        let answer = self.ask(redis::cmd("INFO").arg(sections)).await?;
-        Ok(Info::parse(&reply::text(answer)?))
+    async fn info(&self, sections: &[&str]) -> Result<Info, Failure> {
+        let mut asking = redis::pipe();
+        self.asking_info(&mut asking, sections);
+        let answers = self.shared.ask_each(asking.ignore_errors()).await?;
+        self.read_info(&mut answers.into_iter())
+    }
+
+    /// Adds to other questions what the server says of itself.
+    pub(crate) fn asking_info(&self, asking: &mut Pipeline, sections: &[&str]) {
+        asking.cmd("INFO").arg(sections);
+        if self.clustered {
+            asking.cmd("CLUSTER").arg("INFO");
+        }
+    }
+
+    /// Reads the answers to what [`asking_info`](Self::asking_info) added.
+    pub(crate) fn read_info(
+        &self,
+        answers: &mut impl Iterator<Item = Result<Value, Failure>>,
+    ) -> Result<Info, Failure> {
+        let mut next = || reply::text(answers.next().unwrap_or(Ok(Value::Nil))?);
+        let mut text = next()?;
+        if self.clustered {
+            text.push_str("\r\n");
+            text.push_str(&next()?);
+        }
+        Ok(Info::parse(&text))
+    }
+}
+
+impl Shared {
+    /// Sends one command.
+    pub(crate) async fn ask(&self, command: &Cmd) -> Result<Value, Failure> {
+        let mut connection = self.connection.clone();
+        let answer = command.query_async(&mut connection);
+        in_time(self.answer_timeout, answer).await
+    }
+
+    /// Sends several commands together.
+    pub(crate) async fn ask_all(&self, commands: &Pipeline) -> Result<Vec<Value>, Failure> {
+        let mut connection = self.connection.clone();
+        in_time(self.answer_timeout, commands.query_async(&mut connection)).await
+    }
+
+    /// Sends several commands together; each has an answer of its own.
+    ///
+    /// The commands must [ignore errors](Pipeline::ignore_errors).
+    pub(crate) async fn ask_each(
+        &self,
+        commands: &Pipeline,
+    ) -> Result<Vec<Result<Value, Failure>>, Failure> {
+        let mut connection = self.connection.clone();
+        each(self.answer_timeout, commands.query_async(&mut connection)).await
     }
 }
 
@@ -228,6 +259,7 @@ impl Syncing {
 /// A connection of one's own that is never made anew.
 pub(crate) struct Line {
     connection: MultiplexedConnection,
+    clustered: bool,
     answer_timeout: Duration,
 }
 
@@ -238,8 +270,14 @@ impl Line {
     }
 
     pub(crate) async fn info(&mut self, sections: &[&str]) -> Result<Info, Failure> {
-        let answer = self.ask(redis::cmd("INFO").arg(sections)).await?;
-        Ok(Info::parse(&reply::text(answer)?))
+        let mut text = reply::text(self.ask(redis::cmd("INFO").arg(sections)).await?)?;
+        if self.clustered {
+            text.push_str("\r\n");
+            text.push_str(&reply::text(
+                self.ask(redis::cmd("CLUSTER").arg("INFO")).await?,
+            )?);
+        }
+        Ok(Info::parse(&text))
     }
 
     /// Finds out how the server syncs; one that does not tell counts as one that may not.
@@ -282,9 +320,25 @@ impl ReadingLine {
         in_time(self.timeout, command.query_async(&mut self.connection)).await
     }
 
-    pub(crate) async fn ask_all(&mut self, commands: &Pipeline) -> Result<Vec<Value>, Failure> {
-        in_time(self.timeout, commands.query_async(&mut self.connection)).await
+    /// Sends several commands together; each has an answer of its own.
+    pub(crate) async fn ask_each(
+        &mut self,
+        commands: &mut Pipeline,
+    ) -> Result<Vec<Result<Value, Failure>>, Failure> {
+        let commands = commands.ignore_errors();
+        each(self.timeout, commands.query_async(&mut self.connection)).await
     }
+}
+
+/// Waits for the answers to several commands.
+async fn each(
+    timeout: Duration,
+    answers: impl Future<Output = redis::RedisResult<Vec<redis::RedisResult<Value>>>>,
+) -> Result<Vec<Result<Value, Failure>>, Failure> {
+    let answers = in_time(timeout, answers).await?.into_iter();
+    Ok(answers
+        .map(|answer| answer.map_err(Failure::from))
+        .collect())
 }
 
 /// Waits for an answer, but not for ever: also a connection that is being made anew has this long.
@@ -307,15 +361,4 @@ fn managing(connect_timeout: Duration) -> ConnectionManagerConfig {
         .set_min_delay(min_delay)
         .set_max_delay(max_delay)
         .set_pipeline_buffer_size(PIPELINE)
-}
-
-/// Where a server is, as it may be shown and remembered.
-fn address(place: &ConnectionAddr) -> String {
-    match place {
-        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
-            format!("{host}:{port}")
-        }
-        ConnectionAddr::Unix(path) => path.display().to_string(),
-        other => other.to_string(),
-    }
 }

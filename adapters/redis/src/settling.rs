@@ -6,17 +6,17 @@ use chat_core::{
     model::{Epoch, Sequence, Shard},
     ports::Settlement,
 };
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use redis::Value;
 
 use crate::{
     counter::{chat_number, millis},
     error::Failure,
     keys::{Keys, Place, chats_of, id},
+    nodes::Nodes,
     queue::GROUP,
     reply,
     scripts::{Call, Scripts},
-    server::Server,
 };
 
 /// How many creations are settled in one step, so that nobody waits long for the server.
@@ -24,7 +24,7 @@ const STEP: usize = 500;
 
 /// Takes pending creations and their entries away.
 pub(crate) struct Settler {
-    server: Arc<Server>,
+    nodes: Arc<Nodes>,
     keys: Arc<Keys>,
     scripts: Arc<Scripts>,
     idle: Duration,
@@ -32,13 +32,13 @@ pub(crate) struct Settler {
 
 impl Settler {
     pub(crate) fn new(
-        server: &Arc<Server>,
+        nodes: &Arc<Nodes>,
         keys: &Arc<Keys>,
         scripts: &Arc<Scripts>,
         idle: Duration,
     ) -> Self {
         Self {
-            server: Arc::clone(server),
+            nodes: Arc::clone(nodes),
             keys: Arc::clone(keys),
             scripts: Arc::clone(scripts),
             idle,
@@ -62,7 +62,9 @@ impl Settler {
             let steps = settlements.chunks(STEP);
             steps.map(move |step| self.settle_in(*shard, step, epoch))
         });
-        let mut behind = try_join_all(settling).await?;
+        // Where one server is away, the shards of the others are settled all the same.
+        let settled = join_all(settling).await.into_iter();
+        let mut behind = settled.collect::<Result<Vec<_>, Failure>>()?;
         behind.dedup();
         Ok(behind.into_iter().flatten().collect())
     }
@@ -102,7 +104,7 @@ impl Settler {
             call.add(settlement.uid.to_bytes().as_slice());
             call.add(entry);
         }
-        match self.scripts.settle.run(&self.server, &call).await? {
+        match self.scripts.settle.run(&self.nodes, shard, &call).await? {
             Value::Nil => Ok(None),
             behind => Ok(Some((shard, Epoch::new(reply::number(behind)?)))),
         }

@@ -6,15 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chat_core::{PortError, PortErrorKind, ports::Overload};
+use chat_core::{PortError, PortErrorKind, model::Shard, ports::Overload};
 use redis::Value;
 use tokio::time::timeout;
 
 use crate::{
     RedisLimits,
     error::{Failure, port_error},
-    info::Info,
     keys::Keys,
+    nodes::Nodes,
     reply,
     scripts::Identity,
     server::Server,
@@ -33,112 +33,26 @@ const IDENTITY: [&str; 3] = ["server", "replication", "stats"];
 /// For how many hours the count of an hour's idempotency keys stands: they live a day.
 const HOURS: u64 = 25;
 
-/// What is known.
+/// What is known of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Vitals {
     /// Who answers.
     pub(crate) identity: Identity,
     /// Whether another server follows it.
     pub(crate) has_replicas: bool,
-    /// Whether all shards together hold more waiting bytes than they may.
-    ///
-    /// A script sees its own shard alone. So the limits of the whole are exact for the system whose
-    /// work lies in one shard, and else kept to within what is created in the time that this stands.
-    is_full: bool,
-    /// Whether they hold more idempotency keys than they may.
-    has_all_keys: bool,
 }
 
-impl Vitals {
-    /// Of what there is too much for another creation, with or without a key.
-    pub(crate) fn overload(&self, keyed: bool) -> Option<Overload> {
-        if self.is_full {
-            return Some(Overload::Backlog);
-        }
-        (keyed && self.has_all_keys).then_some(Overload::Keys)
-    }
-}
-
-/// Asks the server now and then, once for all callers.
-pub(crate) struct Monitor {
-    server: Arc<Server>,
-    keys: Arc<Keys>,
-    limits: RedisLimits,
+/// What one server said last.
+#[derive(Default)]
+pub(crate) struct Watch {
     latest: Mutex<Option<(Instant, Arc<Vitals>)>>,
     asking: tokio::sync::Mutex<()>,
 }
 
-impl Monitor {
-    pub(crate) fn new(server: &Arc<Server>, keys: &Arc<Keys>, limits: RedisLimits) -> Self {
-        Self {
-            server: Arc::clone(server),
-            keys: Arc::clone(keys),
-            limits,
-            latest: Mutex::default(),
-            asking: tokio::sync::Mutex::default(),
-        }
-    }
-
-    /// What is known, asked for anew where it is too old.
-    pub(crate) async fn vitals(&self) -> Result<Arc<Vitals>, PortError> {
-        const ASKING: &str = "ask the server who it is";
-        if let Some(vitals) = self.fresh() {
-            return Ok(vitals);
-        }
-        let turn = timeout(self.server.answer_timeout, self.asking.lock()).await;
-        let _turn = turn.map_err(|_| Failure::Late.of(ASKING))?;
-        if let Some(vitals) = self.fresh() {
-            return Ok(vitals);
-        }
-        let asked = Instant::now();
-        let told = self.ask().await.map_err(|failure| failure.of(ASKING))?;
-        let vitals =
-            told.map_err(|reason| port_error(PortErrorKind::Unavailable, ASKING, reason))?;
-        let vitals = Arc::new(vitals);
-        *self.latest() = Some((asked, Arc::clone(&vitals)));
-        Ok(vitals)
-    }
-
+impl Watch {
     /// Forgets what is known, so that it is asked for anew.
     pub(crate) fn doubt(&self) {
         *self.latest() = None;
-    }
-
-    /// Asks; what makes the server useless for now is the inner error.
-    async fn ask(&self) -> Result<Result<Vitals, &'static str>, Failure> {
-        let mut asking = redis::pipe();
-        asking.cmd("INFO").arg(&IDENTITY);
-        asking.cmd("TIME");
-        for shard in self.keys.shards() {
-            asking.cmd("GET").arg(self.keys.of_shard(shard, 'b'));
-            asking.cmd("HGETALL").arg(self.keys.of_shard(shard, 'n'));
-        }
-        let mut answers = self.server.ask_all(&asking).await?.into_iter();
-        let info = Info::parse(&reply::text(answers.next().unwrap_or_default())?);
-        if let Some(reason) = info.not_now() {
-            return Ok(Err(reason));
-        }
-        let time = reply::list(answers.next().unwrap_or_default())?;
-        let hour = reply::number(time.into_iter().next().unwrap_or_default())? / 3_600;
-        let (mut bytes, mut keys) = (0, 0);
-        while let (Some(waiting), Some(counts)) = (answers.next(), answers.next()) {
-            bytes += waiting_bytes(waiting)?;
-            keys += kept_keys(counts, hour)?;
-        }
-        let RedisLimits {
-            high_bytes,
-            low_bytes,
-            keys: most_keys,
-            ..
-        } = self.limits;
-        // Once there were too many, they have to fall first.
-        let was_full = self.latest().as_ref().is_some_and(|(_, it)| it.is_full);
-        Ok(Ok(Vitals {
-            identity: info.identity(),
-            has_replicas: info.has_replicas(),
-            is_full: bytes > if was_full { low_bytes } else { high_bytes },
-            has_all_keys: keys >= u64::from(most_keys),
-        }))
     }
 
     fn fresh(&self) -> Option<Arc<Vitals>> {
@@ -149,6 +63,177 @@ impl Monitor {
 
     fn latest(&self) -> MutexGuard<'_, Option<(Instant, Arc<Vitals>)>> {
         self.latest.lock().expect("no holder of the lock panics")
+    }
+}
+
+/// How much the shards hold.
+///
+/// A script sees its own shard alone. So the limits of the whole are exact for the system whose
+/// work lies in one shard, and else kept to within what is created in the time that vitals stand.
+#[derive(Default)]
+struct Totals {
+    /// Waiting bytes and idempotency keys of each shard, as last heard.
+    of_shard: Vec<(u64, u64)>,
+    /// Whether all together hold more waiting bytes than they may.
+    is_full: bool,
+    /// Whether they hold more idempotency keys than they may.
+    has_all_keys: bool,
+}
+
+/// Asks each server now and then, once for all callers.
+#[derive(Clone)]
+pub(crate) struct Monitor {
+    nodes: Arc<Nodes>,
+    keys: Arc<Keys>,
+    limits: RedisLimits,
+    totals: Arc<Mutex<Totals>>,
+}
+
+impl Monitor {
+    pub(crate) fn new(nodes: &Arc<Nodes>, keys: &Arc<Keys>, limits: RedisLimits) -> Self {
+        let totals = Totals {
+            of_shard: keys.shards().map(|_| (0, 0)).collect(),
+            ..Totals::default()
+        };
+        Self {
+            nodes: Arc::clone(nodes),
+            keys: Arc::clone(keys),
+            limits,
+            totals: Arc::new(Mutex::new(totals)),
+        }
+    }
+
+    /// What is known of a server, asked for anew where it is too old.
+    pub(crate) async fn vitals(&self, server: &Arc<Server>) -> Result<Arc<Vitals>, PortError> {
+        const ASKING: &str = "ask the server who it is";
+        let watch = &server.watch;
+        if let Some(vitals) = watch.fresh() {
+            return Ok(vitals);
+        }
+        let turn = timeout(server.shared.answer_timeout, watch.asking.lock()).await;
+        let _turn = turn.map_err(|_| Failure::Late.of(ASKING))?;
+        if let Some(vitals) = watch.fresh() {
+            return Ok(vitals);
+        }
+        self.ask_others(server);
+        match self.ask(server).await {
+            Ok(Ok(vitals)) => Ok(vitals),
+            Ok(Err(reason)) => {
+                // A replica was a master when it was looked up.
+                self.nodes.has_moved(&Failure::Nowhere).await;
+                Err(port_error(PortErrorKind::Unavailable, ASKING, reason))
+            }
+            Err(failure) => {
+                self.nodes.has_moved(&failure).await;
+                Err(failure.of(ASKING))
+            }
+        }
+    }
+
+    /// Of what there is too much for another creation, with or without a key.
+    pub(crate) fn overload(&self, keyed: bool) -> Option<Overload> {
+        let totals = self.totals();
+        if totals.is_full {
+            return Some(Overload::Backlog);
+        }
+        (keyed && totals.has_all_keys).then_some(Overload::Keys)
+    }
+
+    /// Has the other servers asked too, for how much they hold; nobody waits for them.
+    fn ask_others(&self, server: &Arc<Server>) {
+        if !self.nodes.is_cluster() {
+            return;
+        }
+        for (other, _) in self.nodes.map().servers() {
+            if Arc::ptr_eq(&other, server) || other.watch.fresh().is_some() {
+                continue;
+            }
+            let monitor = self.clone();
+            tokio::spawn(async move {
+                if let Ok(_turn) = other.watch.asking.try_lock() {
+                    // Whoever needs that server hears what is wrong with it.
+                    let _ = monitor.ask(&other).await;
+                }
+            });
+        }
+    }
+
+    /// Asks; what makes the server useless for now is the inner error.
+    async fn ask(
+        &self,
+        server: &Arc<Server>,
+    ) -> Result<Result<Arc<Vitals>, &'static str>, Failure> {
+        let asked = Instant::now();
+        let map = self.nodes.map();
+        let mut servers = map.servers().into_iter();
+        let shards = servers.find(|(it, _)| Arc::ptr_eq(it, server));
+        let shards = shards.map_or_else(Vec::new, |(_, shards)| shards);
+        let mut asking = redis::pipe();
+        server.asking_info(&mut asking, &IDENTITY);
+        asking.cmd("TIME");
+        for shard in &shards {
+            asking.cmd("GET").arg(self.keys.of_shard(*shard, 'b'));
+            asking.cmd("HGETALL").arg(self.keys.of_shard(*shard, 'n'));
+        }
+        let answers = server.shared.ask_each(asking.ignore_errors()).await?;
+        let mut answers = answers.into_iter();
+        let info = server.read_info(&mut answers)?;
+        if let Some(reason) = info.not_now() {
+            return Ok(Err(reason));
+        }
+        let time = reply::list(answers.next().unwrap_or(Ok(Value::Nil))?)?;
+        let hour = reply::number(time.into_iter().next().unwrap_or_default())? / 3_600;
+        let mut held = Vec::with_capacity(shards.len());
+        for shard in shards {
+            match (answers.next(), answers.next()) {
+                (Some(Ok(waiting)), Some(Ok(counts))) => {
+                    held.push((shard, (waiting_bytes(waiting)?, kept_keys(counts, hour)?)));
+                }
+                // A shard that is on its way to another node holds what it held, and stops no other.
+                (Some(Err(failure)), _) | (_, Some(Err(failure))) if !failure.is_of_place() => {
+                    return Err(failure);
+                }
+                _ => {}
+            }
+        }
+        self.count(held);
+        let vitals = Arc::new(Vitals {
+            identity: info.identity(),
+            has_replicas: info.has_replicas(),
+        });
+        *server.watch.latest() = Some((asked, Arc::clone(&vitals)));
+        Ok(Ok(vitals))
+    }
+
+    fn count(&self, held: Vec<(Shard, (u64, u64))>) {
+        let RedisLimits {
+            high_bytes,
+            low_bytes,
+            keys: most_keys,
+            ..
+        } = self.limits;
+        let mut totals = self.totals();
+        for (shard, held) in held {
+            if let Some(of_shard) = totals.of_shard.get_mut(usize::from(shard.get())) {
+                *of_shard = held;
+            }
+        }
+        let (bytes, keys) = totals
+            .of_shard
+            .iter()
+            .fold((0, 0), |(bytes, keys), of| (bytes + of.0, keys + of.1));
+        // Once there were too many, they have to fall first.
+        totals.is_full = bytes
+            > if totals.is_full {
+                low_bytes
+            } else {
+                high_bytes
+            };
+        totals.has_all_keys = keys >= u64::from(most_keys);
+    }
+
+    fn totals(&self) -> MutexGuard<'_, Totals> {
+        self.totals.lock().expect("no holder of the lock panics")
     }
 }
 

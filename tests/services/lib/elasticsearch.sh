@@ -4,17 +4,18 @@
 programs=(java javac mvn curl)
 packages=(openjdk-17-jdk-headless maven curl)
 
-# Other libraries lie in another folder.
-libraries=$target/tools/elasticsearch-$(cat "$here"/elasticsearch/* | sha256sum | head -c 12)
+# The folder with what is its own; other libraries lie in another folder.
+engine=elasticsearch
+libraries=$target/tools/$engine-$(cat "$here/$engine"/* | sha256sum | head -c 12)
 
 install() {
     [[ ! -d $libraries ]] || return 0
     mkdir -p "$target/tools"
     local made
     made=$(mktemp -d "$libraries.XXXXXX")
-    mvn -B -q -f "$here/elasticsearch/pom.xml" -DoutputDirectory="$made" \
+    mvn -B -q -f "$here/$engine/pom.xml" -DoutputDirectory="$made" \
         org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies >&2
-    javac -cp "$made/*" -d "$made" "$here/elasticsearch/Server.java" >&2
+    javac -cp "$made/*" -d "$made" "$here/$engine/Server.java" >&2
     # Somebody else may have been quicker.
     mv -T "$made" "$libraries" 2>/dev/null || rm -r "$made"
 }
@@ -23,7 +24,7 @@ start() {
     mkdir -p tmp
     # It meets nobody: no other node is looked for, and none finds it.
     run java -Xms512m -Xmx512m -XX:+UseSerialGC -Djava.io.tmpdir="$home/tmp" \
-        -Dlog4j.configurationFile="$here/elasticsearch/log4j2.properties" \
+        -Dlog4j.configurationFile="$here/$engine/log4j2.properties" \
         -cp "$libraries:$libraries/*" Server \
         cluster.name=chat node.name=chat path.home="$home" path.data="$home/data" \
         network.host=127.0.0.1 http.port="$port" transport.port=0 discovery.type=single-node

@@ -4,12 +4,13 @@
 programs=(rabbitmqctl epmd setpriv)
 packages=(rabbitmq-server util-linux)
 server=beam.smp
+ports=3
 
 scripts=/usr/lib/rabbitmq/bin
 
-# Says what this node's programs go by. Its other ports lie below those of all servers.
+# Says what this node's programs go by.
 export_node() {
-    export HOME=$home ERL_EPMD_PORT=$((port - 2000)) RABBITMQ_DIST_PORT=$((port - 5000))
+    export HOME=$home RABBITMQ_DIST_PORT=$((port + 1)) ERL_EPMD_PORT=$((port + 2))
     export RABBITMQ_NODENAME=chat-$port@localhost RABBITMQ_CONFIG_FILE=$home/rabbitmq.conf
     export RABBITMQ_MNESIA_BASE=$home/data RABBITMQ_LOG_BASE=$home/logs
     export RABBITMQ_ENABLED_PLUGINS_FILE=$home/enabled_plugins
@@ -40,10 +41,11 @@ answers() {
     local greeting
     # Once it is ready, a node greets whoever names the protocol; a frame ends with this byte.
     greeting=$(
+        exec 2>/dev/null
         exec 3<>"/dev/tcp/127.0.0.1/$port" || exit
         printf 'AMQP\0\0\11\1' >&3
         LC_ALL=C IFS= read -r -t 2 -d $'\xce' -u 3 frame && tr -c '[:print:]' ' ' <<<"$frame"
-    ) 2>/dev/null || return
+    ) || return
     sed -n 's/.*versionS *\([0-9.]*\).*/\1/p' <<<"$greeting" | grep .
 }
 

@@ -21,7 +21,8 @@ pub(crate) async fn falling_silent(url: &str, word: &'static str) -> String {
             tokio::spawn(pass(client, server, word));
         }
     });
-    format!("{user}@127.0.0.1:{port}/{database}")
+    // What is encrypted could not be looked into.
+    format!("{user}@127.0.0.1:{port}/{database}?ssl-mode=DISABLED")
 }
 
 async fn pass(client: TcpStream, server: TcpStream, word: &str) {

@@ -5,7 +5,8 @@
 
 local call = redis.call
 
-local done, freed = {}, 0
+-- Nothing is written before all was read: on a cluster's node a key may be on its way to another one.
+local acknowledged, kept, done, freed = {}, {}, {}, 0
 for i = 3, #ARGV do
   local id = ARGV[i]
   local entry = call('XRANGE', KEYS[2], id, id)[1]
@@ -20,13 +21,19 @@ for i = 3, #ARGV do
     local _, at = find(ARGV[2] .. field.s .. 'p', field.n)
     pending = at == id
   end
-  call('XACK', KEYS[2], ARGV[1], id)
+  acknowledged[#acknowledged + 1] = id
   if pending then
-    call('SADD', KEYS[3], id)
+    kept[#kept + 1] = id
   elseif entry then
     done[#done + 1] = id
     freed = freed + #(field.d or '')
   end
+end
+if acknowledged[1] then
+  call('XACK', KEYS[2], ARGV[1], unpack(acknowledged))
+end
+if kept[1] then
+  call('SADD', KEYS[3], unpack(kept))
 end
 if done[1] then
   call('XDEL', KEYS[2], unpack(done))

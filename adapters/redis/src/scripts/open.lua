@@ -2,7 +2,8 @@
 --
 -- KEYS: 1 the shard's epoch, 2 what else is known of it.
 -- ARGV: 1 the run of the server, 2 how much it copied from another in it, as `INFO` has it, 3 the mark
--- that was sighted, 4 the epoch, 5 how writes are synced.
+-- that was sighted, 4 the epoch, 5 how writes are synced, 6 of a cluster's node since when it has its place,
+-- as `CLUSTER INFO` has it, or nothing.
 
 local info = ''
 for _, section in ipairs({ 'server', 'replication', 'stats' }) do
@@ -15,6 +16,9 @@ if not string.find(info, ARGV[2] .. '\r', 1, true) then
   return 0
 end
 if not string.find(info, 'role:master', 1, true) then
+  return 0
+end
+if ARGV[6] ~= '' and not string.find(redis.call('CLUSTER', 'INFO'), ARGV[6] .. '\r', 1, true) then
   return 0
 end
 if redis.call('GET', KEYS[1]) ~= ARGV[3] then

@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing call fails the test")]
 
+mod cluster;
 mod entries;
 mod limits;
 mod losses;
 mod pending;
+mod private_cluster;
 mod private_server;
 mod restarts;
 mod system;

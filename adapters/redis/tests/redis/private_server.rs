@@ -26,12 +26,8 @@ pub(crate) struct PrivateServer {
 impl PrivateServer {
     /// Starts a server; `None` where none is installed and none is asked for.
     pub(crate) async fn start(arguments: &[&str]) -> Option<Self> {
-        // The port is free for a moment, which is long enough unless two tests race for it.
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
         let mut server = Self {
-            port,
+            port: free_port(),
             folder: TempDir::new().unwrap(),
             arguments: arguments.iter().map(|&it| it.to_owned()).collect(),
             child: None,
@@ -142,7 +138,8 @@ impl PrivateServer {
     }
 
     fn spawn(&mut self) -> io::Result<()> {
-        let child = Command::new("redis-server")
+        let named = env::var_os("CHAT_TEST_REDIS_SERVER");
+        let child = Command::new(named.unwrap_or_else(|| "redis-server".into()))
             .arg("--port")
             .arg(self.port.to_string())
             .arg("--dir")
@@ -188,6 +185,12 @@ impl Drop for PrivateServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A port that is free for a moment, which is long enough unless two tests race for it.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -1,6 +1,6 @@
 //! Counter and queue on one server, with all else in memory.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chat_adapter_redis::{Redis, RedisConfig, RedisLimits};
 use chat_core::{
@@ -41,10 +41,19 @@ impl System {
         server: &PrivateServer,
         change: impl FnOnce(&mut RedisConfig),
     ) -> Scene {
+        self.process_at(server.url(), change).await
+    }
+
+    /// A process on what a URL names.
+    pub(crate) async fn process_at(
+        &self,
+        url: String,
+        change: impl FnOnce(&mut RedisConfig),
+    ) -> Scene {
         let mut config = RedisConfig {
             prefix: String::new(),
             shards: 1,
-            ..RedisConfig::new(server.url())
+            ..RedisConfig::new(url)
         };
         change(&mut config);
         let ports = self.memory.ports();
@@ -88,19 +97,21 @@ pub(crate) async fn work(scene: &Scene) -> usize {
     let deliveries = receive(scene, "worker").await;
     let mut creations = Vec::new();
     let mut settlements = Vec::new();
-    let mut furthest = Position::default();
+    let mut furthest: BTreeMap<Shard, Position> = BTreeMap::new();
     for delivery in deliveries {
         let Entry::Creation(creation) = delivery.entry else {
             panic!("an entry cannot be read");
         };
-        furthest = furthest.max(delivery.position.unwrap().1);
+        let (shard, position) = delivery.position.unwrap();
+        let known = furthest.entry(shard).or_default();
+        *known = position.max(*known);
         settlements.push(Settlement::of(&creation, Some(delivery.receipt)));
         creations.push((creation, false));
     }
     let batch = StoreBatch {
         creations,
         not_before: Timestamp::MIN,
-        positions: vec![(Shard::ONLY, furthest)],
+        positions: furthest.into_iter().collect(),
     };
     let stored = scene.repository().store(&batch).await.unwrap();
     let settled = scene.counter().settle(&settlements, &stored.epochs).await;

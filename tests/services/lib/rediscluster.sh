@@ -1,0 +1,36 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# Three Redis nodes that share the slots as a cluster, each set up as the one of the service `redis`.
+
+# A node's bus has the port three behind its own.
+nodes=3
+ports=$((2 * nodes))
+programs=(redis-server redis-cli setpriv)
+packages=(redis-server util-linux)
+server=redis-cluster.sh
+
+start() {
+    local node
+    for ((node = 0; node < nodes; node++)); do
+        mkdir -p "data/$node"
+    done
+    run "$here/redis-cluster.sh" "$port" "$nodes"
+}
+
+answers() {
+    local node info
+    for ((node = port; node < port + nodes; node++)); do
+        info=$(timeout 5 redis-cli -h 127.0.0.1 -p "$node" CLUSTER INFO 2>/dev/null | tr -d '\r')
+        grep -qx 'cluster_state:ok' <<<"$info" || return
+        grep -qx "cluster_known_nodes:$nodes" <<<"$info" || return
+        info=$(timeout 5 redis-cli -h 127.0.0.1 -p "$node" INFO 2>/dev/null | tr -d '\r')
+        grep -qx "process_id:$(cat "$home/data/$((node - port))/pid" 2>/dev/null)" <<<"$info" || return
+    done
+    sed -n 's/^redis_version://p' <<<"$info"
+}
+
+settings() {
+    local url=redis+cluster://127.0.0.1:$port
+    echo "CHAT_TEST_REDIS_CLUSTER_URL=$url"
+    echo "CHAT_COUNTER_URL=$url"
+    echo "CHAT_QUEUE_URL=$url"
+}
