@@ -14,6 +14,8 @@ pub enum Set {
     Embedded,
     /// Redis, MariaDB and Elasticsearch under two `api`, two `worker` and one `sync`.
     Redis,
+    /// The same on three nodes of a Redis Cluster.
+    Cluster,
 }
 
 impl Set {
@@ -37,7 +39,8 @@ impl FromStr for Set {
         match name {
             "embedded" => Ok(Self::Embedded),
             "redis" => Ok(Self::Redis),
-            _ => bail!("there is no set `{name}`, but `embedded` and `redis`"),
+            "cluster" => Ok(Self::Cluster),
+            _ => bail!("there is no set `{name}`, but `embedded`, `redis` and `cluster`"),
         }
     }
 }
@@ -48,6 +51,7 @@ impl fmt::Display for Set {
         formatter.write_str(match self {
             Self::Embedded => "embedded",
             Self::Redis => "redis",
+            Self::Cluster => "cluster",
         })
     }
 }
@@ -58,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_set_is_chosen_by_the_name_that_it_shows() {
-        for set in [Set::Embedded, Set::Redis] {
+        for set in [Set::Embedded, Set::Redis, Set::Cluster] {
             assert_eq!(set.to_string().parse::<Set>().unwrap(), set);
         }
         let message = "Redis".parse::<Set>().unwrap_err().to_string();

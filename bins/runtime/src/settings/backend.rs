@@ -50,15 +50,17 @@ const REPOSITORY: Kind = Kind {
     embedded: "sqlite",
     live: &["mysql"],
 };
+/// One server or a cluster, each without and with TLS.
+const REDIS: [&str; 4] = ["redis", "rediss", "redis+cluster", "rediss+cluster"];
 const COUNTER: Kind = Kind {
     setting: "counter_url",
     embedded: "sqlite",
-    live: &["redis", "rediss", "redis+cluster"],
+    live: &REDIS,
 };
 const QUEUE: Kind = Kind {
     setting: "queue_url",
     embedded: "sqlite",
-    live: &["redis", "rediss", "redis+cluster", "amqp"],
+    live: &["redis", "rediss", "redis+cluster", "rediss+cluster", "amqp"],
 };
 const SEARCH: Kind = Kind {
     setting: "search_url",
@@ -99,7 +101,7 @@ impl Backend {
                 Url::Live(_, search),
             ] => {
                 for (kind, scheme) in [(COUNTER, counts), (QUEUE, carries)] {
-                    if !["redis", "rediss"].contains(&scheme) {
+                    if !REDIS.contains(&scheme) {
                         return Err(no_adapter(given, kind, "redis", scheme));
                     }
                 }
