@@ -107,6 +107,12 @@ fn servers_are_all_or_none_and_their_passwords_are_not_shown() {
         let shown = format!("{:?}", apart.backend);
         assert!(!shown.contains("hunter2"), "{shown}");
     }
+    let [counter, queue] = ["counter", "queue"]
+        .map(|it| format!("--{it}-url=rediss+cluster://:hunter2@h:7000?node=i:7001"));
+    let shown = settings(&[live[0], &counter, &queue, live[3]]).unwrap();
+    let shown = format!("{:?}", shown.backend);
+    assert!(shown.starts_with("Live"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
     for (others, sentence) in [
         (&live[1..], "mixture"),
         (&live[..2], "mixture"),

@@ -5,44 +5,26 @@ use std::{
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
     thread,
-    time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use hyper::http::uri::Authority;
 use lapin::{ConnectionProperties, options::QueueDeleteOptions};
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, mysql::MySqlConnectOptions,
 };
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    time::{Instant, sleep},
-};
 
-use crate::{
-    client::Client,
-    process::{Launch, Process},
-    program::free_port,
-    programs::Setting,
-    set::Set,
-};
+use crate::{client::Client, programs::Setting, redis::Redis, set::Set};
 
-/// How long Redis may take until it answers, on a busy machine.
-const START: Duration = Duration::from_secs(20);
-
-/// The wait between two looks at whether it does.
-const POLL: Duration = Duration::from_millis(2);
-
-/// A Redis of its own, and on the MariaDB, the Elasticsearch and the RabbitMQ that `tests/services/up`
-/// started a database, indices and queues of its own.
+/// A Redis or a Redis Cluster of its own, and on the MariaDB, the Elasticsearch and the RabbitMQ that
+/// `tests/services/up` started a database, indices and queues of its own.
 ///
 /// Redis comes up in some milliseconds; the others take seconds, and keep those well apart.
 /// All are removed when dropped.
 #[derive(Debug)]
 pub struct Ground {
     settings: Vec<(&'static str, String)>,
-    _redis: Process,
+    _redis: Redis,
     _database: Database,
     _indices: Indices,
     _queues: Option<Queues>,
@@ -61,14 +43,15 @@ impl Ground {
         let name = own_name();
         let database = Database::named(&named("CHAT_TEST_MYSQL_URL", set)?, &name)?;
         let indices = Indices::named(&named("CHAT_TEST_ELASTICSEARCH_URL", set)?, &name)?;
-        let (redis, port) = redis(&named("CHAT_TEST_REDIS_SERVER", set)?, folder).await?;
-        let redis_url = format!("redis://127.0.0.1:{port}");
+        let redis = named("CHAT_TEST_REDIS_SERVER", set)?;
+        let redis = Redis::start(&redis, set == Set::Cluster, folder).await?;
+        let redis_url = redis.url();
         let queues = match set {
             Set::RabbitMq => Some(Queues::named(
                 &named("CHAT_TEST_RABBITMQ_URL", set)?,
                 &name,
             )?),
-            Set::Embedded | Set::Redis => None,
+            Set::Embedded | Set::Redis | Set::Cluster => None,
         };
         let mut settings = vec![
             ("CHAT_REPOSITORY_URL", database.url()),
@@ -107,46 +90,6 @@ fn named(variable: &str, set: Set) -> Result<String> {
              tests/services/env prints"
         )
     })
-}
-
-/// Starts a Redis as `tests/services/up` does, which keeps every write.
-async fn redis(server: &str, folder: &Path) -> Result<(Process, u16)> {
-    let folder = folder.join("redis");
-    std::fs::create_dir(&folder).context("making a folder for Redis")?;
-    let port = free_port()?;
-    let arguments = format!(
-        "--bind 127.0.0.1 --port {port} --appendonly yes --appendfsync always \
-         --maxmemory-policy noeviction --save"
-    );
-    let mut launch = Launch {
-        file: server.into(),
-        arguments: arguments.split(' ').map(Into::into).collect(),
-        environment: Vec::new(),
-        folder,
-    };
-    launch.arguments.push("".into());
-    let mut process = Process::start(launch)?;
-    let give_up = Instant::now() + START;
-    while !answers(port).await {
-        process.expect_running()?;
-        ensure!(
-            Instant::now() < give_up,
-            "Redis did not answer in {START:?}"
-        );
-        sleep(POLL).await;
-    }
-    Ok((process, port))
-}
-
-async fn answers(port: u16) -> bool {
-    let asked = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.write_all(b"PING\r\n").await?;
-        let mut answer = [0; 7];
-        stream.read_exact(&mut answer).await?;
-        std::io::Result::Ok(answer)
-    };
-    asked.await.is_ok_and(|answer| answer == *b"+PONG\r\n")
 }
 
 /// A name that no other test has now.

@@ -25,6 +25,7 @@ pub mod process;
 pub mod program;
 pub mod programs;
 pub mod race;
+mod redis;
 pub mod servers;
 pub mod services;
 pub mod set;

@@ -16,6 +16,8 @@ pub enum Set {
     Redis,
     /// The same, with RabbitMQ to carry the work.
     RabbitMq,
+    /// The same as on Redis, on three nodes of a Redis Cluster.
+    Cluster,
 }
 
 impl Set {
@@ -40,7 +42,10 @@ impl FromStr for Set {
             "embedded" => Ok(Self::Embedded),
             "redis" => Ok(Self::Redis),
             "rabbitmq" => Ok(Self::RabbitMq),
-            _ => bail!("there is no set `{name}`, but `embedded`, `redis` and `rabbitmq`"),
+            "cluster" => Ok(Self::Cluster),
+            _ => {
+                bail!("there is no set `{name}`, but `embedded`, `redis`, `rabbitmq` and `cluster`")
+            }
         }
     }
 }
@@ -52,6 +57,7 @@ impl fmt::Display for Set {
             Self::Embedded => "embedded",
             Self::Redis => "redis",
             Self::RabbitMq => "rabbitmq",
+            Self::Cluster => "cluster",
         })
     }
 }
@@ -62,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_set_is_chosen_by_the_name_that_it_shows() {
-        for set in [Set::Embedded, Set::Redis, Set::RabbitMq] {
+        for set in [Set::Embedded, Set::Redis, Set::RabbitMq, Set::Cluster] {
             assert_eq!(set.to_string().parse::<Set>().unwrap(), set);
         }
         let message = "Redis".parse::<Set>().unwrap_err().to_string();

@@ -289,7 +289,8 @@ impl Load {
         }
         // What was answered on the nodes that kept everything is there.
         let mut kept = 0;
-        for creation in &*self.given.lock().unwrap() {
+        let given = self.given.lock().unwrap().clone();
+        for creation in &given {
             let Sequence::Messages(_) = creation.sequence() else {
                 continue;
             };

@@ -45,8 +45,9 @@ pub struct Arguments {
     #[arg(default_value = "sqlite", hide_env_values = true)]
     pub repository_url: OsString,
 
-    /// What numbers chats and messages: `redis://HOST:PORT`, or `rediss://…` with TLS; on the embedded
-    /// set the same as the repository.
+    /// What numbers chats and messages: `redis://HOST:PORT`, or `rediss://…` with TLS, for Redis and
+    /// Valkey, `redis+cluster://HOST:PORT` or `rediss+cluster://…` for a Redis Cluster, more nodes of
+    /// which `?node=HOST:PORT&node=…` may name; on the embedded set the same as the repository.
     #[arg(long, env = "CHAT_COUNTER_URL", value_name = "URL", global = true)]
     #[arg(default_value = "sqlite", hide_env_values = true)]
     pub counter_url: OsString,

@@ -52,15 +52,24 @@ const REPOSITORY: Kind = Kind {
     embedded: "sqlite",
     live: &["mysql"],
 };
+/// One server or a cluster, each without and with TLS.
+const REDIS: [&str; 4] = ["redis", "rediss", "redis+cluster", "rediss+cluster"];
 const COUNTER: Kind = Kind {
     setting: "counter_url",
     embedded: "sqlite",
-    live: &["redis", "rediss", "redis+cluster"],
+    live: &REDIS,
 };
 const QUEUE: Kind = Kind {
     setting: "queue_url",
     embedded: "sqlite",
-    live: &["redis", "rediss", "redis+cluster", "amqp", "amqps"],
+    live: &[
+        "redis",
+        "rediss",
+        "redis+cluster",
+        "rediss+cluster",
+        "amqp",
+        "amqps",
+    ],
 };
 const SEARCH: Kind = Kind {
     setting: "search_url",
@@ -96,14 +105,11 @@ impl Backend {
             }
             [
                 Url::Live(_, repository),
-                Url::Live(counts, counter),
+                Url::Live(_, counter),
                 Url::Live(carries, queue),
                 Url::Live(_, search),
             ] => {
-                if !["redis", "rediss"].contains(&counts) {
-                    return Err(no_adapter(given, COUNTER, "redis", counts));
-                }
-                let is_apart = ["amqp", "amqps"].contains(&carries);
+                let is_apart = !REDIS.contains(&carries);
                 if !is_apart && queue != counter {
                     let wanted = "the same as CHAT_COUNTER_URL, or an `amqp` or `amqps` URL";
                     return Err(given.refuse(QUEUE.setting, wanted));
@@ -121,11 +127,6 @@ impl Backend {
             )),
         }
     }
-}
-
-fn no_adapter(given: &Given, kind: Kind, wanted: &str, scheme: &str) -> SettingsError {
-    let wanted = format_args!("a `{wanted}` URL: this build has no adapter for `{scheme}` yet");
-    given.refuse(kind.setting, wanted)
 }
 
 impl Url {
