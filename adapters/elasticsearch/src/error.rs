@@ -189,7 +189,11 @@ mod tests {
         }
         assert_eq!(Failure::Late.kind(), PortErrorKind::Timeout);
         for blocked in ["cluster_block_exception", "index_create_block_exception"] {
-            assert_eq!(refused(403, blocked).kind(), PortErrorKind::Full, "{blocked}");
+            assert_eq!(
+                refused(403, blocked).kind(),
+                PortErrorKind::Full,
+                "{blocked}"
+            );
         }
     }
 
