@@ -109,8 +109,13 @@ impl Failure {
             Self::LeftAlone | Self::Away(_) | Self::Missing => PortErrorKind::Unavailable,
             Self::Foreign(_) => PortErrorKind::Misconfigured,
             Self::Strange(_) => PortErrorKind::Corrupt,
-            // A disk that is nearly full makes indices read-only.
-            Self::Refused { code, .. } if code == "cluster_block_exception" => PortErrorKind::Full,
+            // A disk that is nearly full makes indices read-only, and OpenSearch make none.
+            Self::Refused { code, .. }
+                if ["cluster_block_exception", "index_create_block_exception"]
+                    .contains(&code.as_str()) =>
+            {
+                PortErrorKind::Full
+            }
             Self::Refused { status, .. } => match status {
                 401 | 403 => PortErrorKind::Misconfigured,
                 404 | 429 | 500.. => PortErrorKind::Unavailable,
@@ -183,8 +188,13 @@ mod tests {
             assert!(refused(status, "some").kind().is_retryable(), "{status}");
         }
         assert_eq!(Failure::Late.kind(), PortErrorKind::Timeout);
-        let blocked = refused(403, "cluster_block_exception");
-        assert_eq!(blocked.kind(), PortErrorKind::Full);
+        for blocked in ["cluster_block_exception", "index_create_block_exception"] {
+            assert_eq!(
+                refused(403, blocked).kind(),
+                PortErrorKind::Full,
+                "{blocked}"
+            );
+        }
     }
 
     #[test]

@@ -22,12 +22,14 @@ install() {
 
 start() {
     mkdir -p tmp
-    # It meets nobody: no other node is looked for, and none finds it.
+    # It meets nobody: no other node is looked for, and none finds it. How full the machine's disk is, is not
+    # its concern.
     run java -Xms512m -Xmx512m -XX:+UseSerialGC -Djava.io.tmpdir="$home/tmp" \
         -Dlog4j.configurationFile="$here/$engine/log4j2.properties" \
         -cp "$libraries:$libraries/*" Server \
         cluster.name=chat node.name=chat path.home="$home" path.data="$home/data" \
-        network.host=127.0.0.1 http.port="$port" transport.port=0 discovery.type=single-node
+        network.host=127.0.0.1 http.port="$port" transport.port=0 discovery.type=single-node \
+        cluster.routing.allocation.disk.threshold_enabled=false
 }
 
 answers() {
