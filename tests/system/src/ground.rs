@@ -47,13 +47,13 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Prepares it in `folder`; the embedded set needs none.
+    /// Prepares it in `folder`; the embedded set needs none, and what runs already has its own.
     ///
     /// # Errors
     ///
     /// Fails with what to do where no servers are named, and when Redis does not come up.
     pub async fn open(set: Set, folder: &Path) -> Result<Option<Self>> {
-        if set == Set::Embedded {
+        if set != Set::Redis {
             return Ok(None);
         }
         let name = own_name();

@@ -3,9 +3,13 @@
 use std::{env, fmt, str::FromStr};
 
 use anyhow::{Context as _, Result, bail};
+use hyper::http::uri::Authority;
 
 /// What names the set in the environment.
 const VARIABLE: &str = "CHAT_E2E";
+
+/// What names the address of a system that runs already.
+const ENTRY: &str = "CHAT_TEST_ENTRY";
 
 /// What a system stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +18,9 @@ pub enum Set {
     Embedded,
     /// Redis, MariaDB and Elasticsearch under two `api`, two `worker` and one `sync`.
     Redis,
+    /// Whatever answers where `CHAT_TEST_ENTRY` says: a system that somebody else started, and that all
+    /// tests share. It has its own settings and whatever others made in it, and is not killed.
+    Entry,
 }
 
 impl Set {
@@ -28,6 +35,19 @@ impl Set {
             Some(name) => name.to_string_lossy().parse().context(VARIABLE),
         }
     }
+
+    /// Answers where the system is that runs already.
+    ///
+    /// # Errors
+    ///
+    /// Fails where `CHAT_TEST_ENTRY` does not say so, as in `127.0.0.1:8080`.
+    pub fn entry() -> Result<Authority> {
+        let address =
+            env::var(ENTRY).with_context(|| format!("the set `{}` needs {ENTRY}", Self::Entry))?;
+        address
+            .parse()
+            .with_context(|| format!("{ENTRY}=`{address}` is no address"))
+    }
 }
 
 impl FromStr for Set {
@@ -37,7 +57,8 @@ impl FromStr for Set {
         match name {
             "embedded" => Ok(Self::Embedded),
             "redis" => Ok(Self::Redis),
-            _ => bail!("there is no set `{name}`, but `embedded` and `redis`"),
+            "entry" => Ok(Self::Entry),
+            _ => bail!("there is no set `{name}`, but `embedded`, `redis` and `entry`"),
         }
     }
 }
@@ -48,6 +69,7 @@ impl fmt::Display for Set {
         formatter.write_str(match self {
             Self::Embedded => "embedded",
             Self::Redis => "redis",
+            Self::Entry => "entry",
         })
     }
 }
@@ -58,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_set_is_chosen_by_the_name_that_it_shows() {
-        for set in [Set::Embedded, Set::Redis] {
+        for set in [Set::Embedded, Set::Redis, Set::Entry] {
             assert_eq!(set.to_string().parse::<Set>().unwrap(), set);
         }
         let message = "Redis".parse::<Set>().unwrap_err().to_string();

@@ -62,10 +62,8 @@ fn the_images_are_built_on_fixed_releases() -> Result<()> {
     Ok(())
 }
 
-/// Each rule is trusted since it finds its fault here.
-#[test]
-fn a_fault_of_each_kind_is_found() -> Result<()> {
-    let fine = "
+/// A file that keeps the rules.
+const FINE: &str = "
 x-asked: &asked
   healthcheck: {test: [CMD, 'true']}
   restart: always
@@ -86,91 +84,98 @@ services:
     <<: *asked
     image: two:local
 ";
+
+/// What to put for what in it, and the fault that this makes.
+const BREAKS: [(&str, &str, &str); 17] = [
+    (
+        "CHAT_LOG",
+        "CHAT_LOGS",
+        "CHAT_LOGS is no setting of the programs",
+    ),
+    (
+        "OTHER: 1",
+        "OTHER: $CHAT_QUE",
+        "CHAT_QUE is no setting of the programs",
+    ),
+    (
+        "test: [CMD, 'true']",
+        "interval: 1s",
+        "one has no health check",
+    ),
+    (
+        "test: [CMD, 'true']",
+        "test: [NONE]",
+        "two has no health check",
+    ),
+    (
+        "test: [CMD, 'true']",
+        "test: [CMD, 'true'], disable: true",
+        "two has no health check",
+    ),
+    (
+        "      two: {condition: service_healthy}",
+        "      two: {condition: service_started}",
+        "one does not wait for the health of two",
+    ),
+    (
+        "\n      two: {condition: service_healthy}",
+        " [two]",
+        "one does not wait for the health of two",
+    ),
+    (
+        "      two: {",
+        "      four: {",
+        "one waits for four, which is not there",
+    ),
+    (
+        "127.0.0.1",
+        "0.0.0.0",
+        "one publishes 0.0.0.0:8080:80 beyond loopback",
+    ),
+    (
+        "'[::1]:81:81'",
+        "82:82",
+        "one publishes 82:82 beyond loopback",
+    ),
+    (
+        "'[::1]:81:81'",
+        "{target: 83, published: 83}",
+        "one publishes {\"target\":83,\"published\":83} beyond loopback",
+    ),
+    (":1.2.3-small", "", "one has an image of no fixed version"),
+    (
+        "    build: .\n",
+        "",
+        "three has an image of no fixed version",
+    ),
+    (
+        ":1.2.3-small",
+        ":latest",
+        "one has an image of no fixed version",
+    ),
+    (
+        ":1.2.3-small",
+        ":1.2",
+        "one has an image of no fixed version",
+    ),
+    ("restart: always", "init: true", "two does not start again"),
+    (
+        "stop_grace_period: 20s",
+        "stop_grace_period: 10s",
+        "one is not given the time to end",
+    ),
+];
+
+/// Each rule is trusted since it finds its fault here.
+#[test]
+fn a_fault_of_each_kind_is_found() -> Result<()> {
     let rules = Rules {
         settings: BTreeSet::from(["CHAT_LOG".to_owned()]),
     };
-    assert_eq!(rules.faults(fine)?, [""; 0]);
-    for (from, to, fault) in [
-        (
-            "CHAT_LOG",
-            "CHAT_LOGS",
-            "CHAT_LOGS is no setting of the programs",
-        ),
-        (
-            "OTHER: 1",
-            "OTHER: $CHAT_QUE",
-            "CHAT_QUE is no setting of the programs",
-        ),
-        (
-            "test: [CMD, 'true']",
-            "interval: 1s",
-            "one has no health check",
-        ),
-        (
-            "test: [CMD, 'true']",
-            "test: [NONE]",
-            "two has no health check",
-        ),
-        (
-            "test: [CMD, 'true']",
-            "test: [CMD, 'true'], disable: true",
-            "two has no health check",
-        ),
-        (
-            "      two: {condition: service_healthy}",
-            "      two: {condition: service_started}",
-            "one does not wait for the health of two",
-        ),
-        (
-            "\n      two: {condition: service_healthy}",
-            " [two]",
-            "one does not wait for the health of two",
-        ),
-        (
-            "      two: {",
-            "      four: {",
-            "one waits for four, which is not there",
-        ),
-        (
-            "127.0.0.1",
-            "0.0.0.0",
-            "one publishes 0.0.0.0:8080:80 beyond loopback",
-        ),
-        (
-            "'[::1]:81:81'",
-            "82:82",
-            "one publishes 82:82 beyond loopback",
-        ),
-        (
-            "'[::1]:81:81'",
-            "{target: 83, published: 83}",
-            "one publishes {\"target\":83,\"published\":83} beyond loopback",
-        ),
-        (":1.2.3-small", "", "one has an image of no fixed version"),
-        (
-            "    build: .\n",
-            "",
-            "three has an image of no fixed version",
-        ),
-        (
-            ":1.2.3-small",
-            ":latest",
-            "one has an image of no fixed version",
-        ),
-        (
-            ":1.2.3-small",
-            ":1.2",
-            "one has an image of no fixed version",
-        ),
-        ("restart: always", "init: true", "two does not start again"),
-        (
-            "stop_grace_period: 20s",
-            "stop_grace_period: 10s",
-            "one is not given the time to end",
-        ),
-    ] {
-        let broken = fine.replace(from, to);
-        assert_ne!(broken, fine, "`{from}` is not there");
+    assert_eq!(rules.faults(FINE)?, [""; 0]);
+    for (from, to, fault) in BREAKS {
+        let broken = FINE.replace(from, to);
+        assert_ne!(broken, FINE, "`{from}` is not there");
         let faults = rules.faults(&broken)?;
         assert!(
             faults.iter().any(|found| found == fault),
@@ -236,9 +241,7 @@ fn faults_of(service: &Value, services: &Map<String, Value>) -> impl Iterator<It
         }
     }
     for port in items(&service["ports"]) {
-        let shown = port
-            .as_str()
-            .map_or_else(|| port.to_string(), |text| by_default(text));
+        let shown = port.as_str().map_or_else(|| port.to_string(), by_default);
         let is_on_loopback = match port {
             Value::Object(port) => port.get("host_ip").is_some_and(|ip| ip == "127.0.0.1"),
             _ => shown.starts_with("127.0.0.1:") || shown.starts_with("[::1]:"),
