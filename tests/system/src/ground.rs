@@ -31,13 +31,13 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Prepares it in `folder`; the embedded set needs none.
+    /// Prepares it in `folder`; the embedded set needs none, and what runs already has its own.
     ///
     /// # Errors
     ///
     /// Fails with what to do where no servers are named, and when Redis does not come up.
     pub async fn open(set: Set, folder: &Path) -> Result<Option<Self>> {
-        if set == Set::Embedded {
+        if matches!(set, Set::Embedded | Set::Entry) {
             return Ok(None);
         }
         let name = own_name();
@@ -51,7 +51,7 @@ impl Ground {
                 &named("CHAT_TEST_RABBITMQ_URL", set)?,
                 &name,
             )?),
-            Set::Embedded | Set::Redis | Set::Cluster => None,
+            Set::Embedded | Set::Redis | Set::Cluster | Set::Entry => None,
         };
         let mut settings = vec![
             ("CHAT_REPOSITORY_URL", database.url()),

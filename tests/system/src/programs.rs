@@ -22,8 +22,8 @@ const AUDIT: &str = "5";
 /// A setting in a program's environment.
 pub type Setting<'a> = (&'static str, &'a str);
 
-/// The started programs, killed when dropped.
-#[derive(Debug)]
+/// The started programs, killed when dropped; none by default.
+#[derive(Debug, Default)]
 pub struct Programs {
     /// What clients talk to.
     pub apis: Vec<Program>,

@@ -48,6 +48,16 @@ impl Servers {
         self.0.len()
     }
 
+    /// Answers one of them, for each number in a row the next.
+    ///
+    /// # Panics
+    ///
+    /// Panics where there is none.
+    #[must_use]
+    pub fn one(&self, number: usize) -> &Authority {
+        &self.0[number % self.count()]
+    }
+
     /// Puts them in another order: so many of the first come last.
     #[must_use]
     pub fn turned(mut self, by: usize) -> Self {

@@ -3,9 +3,13 @@
 use std::{env, fmt, str::FromStr};
 
 use anyhow::{Context as _, Result, bail};
+use hyper::http::uri::Authority;
 
 /// What names the set in the environment.
 const VARIABLE: &str = "CHAT_E2E";
+
+/// What names the address of a system that runs already.
+const ENTRY: &str = "CHAT_TEST_ENTRY";
 
 /// What a system stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +22,9 @@ pub enum Set {
     RabbitMq,
     /// The same as on Redis, on three nodes of a Redis Cluster.
     Cluster,
+    /// Whatever answers where `CHAT_TEST_ENTRY` says: a system that somebody else started, and that all
+    /// tests share. It has its own settings and whatever others made in it, and is not killed.
+    Entry,
 }
 
 impl Set {
@@ -32,6 +39,19 @@ impl Set {
             Some(name) => name.to_string_lossy().parse().context(VARIABLE),
         }
     }
+
+    /// Answers where the system is that runs already.
+    ///
+    /// # Errors
+    ///
+    /// Fails where `CHAT_TEST_ENTRY` does not say so, as in `127.0.0.1:8080`.
+    pub fn entry() -> Result<Authority> {
+        let address =
+            env::var(ENTRY).with_context(|| format!("the set `{}` needs {ENTRY}", Self::Entry))?;
+        address
+            .parse()
+            .with_context(|| format!("{ENTRY}=`{address}` is no address"))
+    }
 }
 
 impl FromStr for Set {
@@ -43,9 +63,10 @@ impl FromStr for Set {
             "redis" => Ok(Self::Redis),
             "rabbitmq" => Ok(Self::RabbitMq),
             "cluster" => Ok(Self::Cluster),
-            _ => {
-                bail!("there is no set `{name}`, but `embedded`, `redis`, `rabbitmq` and `cluster`")
-            }
+            "entry" => Ok(Self::Entry),
+            _ => bail!(
+                "there is no set `{name}`, but `embedded`, `redis`, `rabbitmq`, `cluster` and `entry`"
+            ),
         }
     }
 }
@@ -58,6 +79,7 @@ impl fmt::Display for Set {
             Self::Redis => "redis",
             Self::RabbitMq => "rabbitmq",
             Self::Cluster => "cluster",
+            Self::Entry => "entry",
         })
     }
 }
@@ -68,7 +90,13 @@ mod tests {
 
     #[test]
     fn a_set_is_chosen_by_the_name_that_it_shows() {
-        for set in [Set::Embedded, Set::Redis, Set::RabbitMq, Set::Cluster] {
+        for set in [
+            Set::Embedded,
+            Set::Redis,
+            Set::RabbitMq,
+            Set::Cluster,
+            Set::Entry,
+        ] {
             assert_eq!(set.to_string().parse::<Set>().unwrap(), set);
         }
         let message = "Redis".parse::<Set>().unwrap_err().to_string();

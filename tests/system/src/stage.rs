@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use hyper::{Method, http::uri::Authority};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -36,6 +36,7 @@ pub struct Stage {
     /// A client of it, whose requests go to each `api` in turn.
     pub client: Client,
     set: Set,
+    servers: Servers,
     // In the order in which they may go.
     programs: Programs,
     _ground: Option<Ground>,
@@ -67,15 +68,24 @@ impl Stage {
         let folder = scratch()?;
         let ground = Ground::open(set, folder.path()).await?;
         let programs = match &ground {
+            None if set == Set::Entry => {
+                ensure!(settings.is_empty(), "what runs already has its settings");
+                Programs::default()
+            }
             None => Programs::embedded(folder.path(), settings).await?,
             Some(ground) => {
                 let settings: Vec<Setting> = ground.settings().chain(settings.to_vec()).collect();
                 Programs::live(folder.path(), &settings).await?
             }
         };
+        let servers = match set {
+            Set::Entry => Set::entry()?.into(),
+            _ => programs.servers(),
+        };
         let stage = Self {
-            client: Client::new(programs.servers()),
+            client: Client::new(&servers),
             set,
+            servers,
             programs,
             _ground: ground,
             folder,
@@ -91,10 +101,10 @@ impl Stage {
         self.set
     }
 
-    /// Answers the address of every `api`.
+    /// Answers the address of every `api`, or of the entry point in front of them.
     #[must_use]
     pub fn servers(&self) -> Servers {
-        self.programs.servers()
+        self.servers.clone()
     }
 
     /// Makes another client of them.
@@ -110,9 +120,8 @@ impl Stage {
     /// Never: there is one at least.
     #[must_use]
     pub fn one_api(&self) -> &Authority {
-        let apis = &self.programs.apis;
-        let next = self.asked.fetch_add(1, Ordering::Relaxed) % apis.len();
-        apis[next].authority()
+        let next = self.asked.fetch_add(1, Ordering::Relaxed);
+        self.servers.one(next)
     }
 
     /// Answers each `api`.
@@ -121,7 +130,8 @@ impl Stage {
         &mut self.programs.apis
     }
 
-    /// Kills every program as `kill -9` does, and starts all of them again.
+    /// Kills every program as `kill -9` does, and starts all of them again; what runs already is not
+    /// ours to kill, and goes on.
     ///
     /// # Errors
     ///

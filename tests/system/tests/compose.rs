@@ -12,7 +12,57 @@ struct Rules {
     settings: BTreeSet<String>,
 }
 
-/// A file without a fault.
+#[test]
+fn the_compose_file_keeps_the_rules() -> Result<()> {
+    let faults = Rules::known()?.faults(&read("docker-compose.yml")?)?;
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn the_queue_is_the_counters_server_by_default() -> Result<()> {
+    let file = parse(&read("docker-compose.yml")?)?;
+    for name in ["api", "worker", "sync"] {
+        let setting = |setting: &str| {
+            let value = file["services"][name]["environment"][setting].as_str();
+            value
+                .map(by_default)
+                .with_context(|| format!("{name} has no {setting}"))
+        };
+        assert_eq!(
+            setting("CHAT_QUEUE_URL")?,
+            setting("CHAT_COUNTER_URL")?,
+            "{name}"
+        );
+        for server in ["CHAT_REPOSITORY_URL", "CHAT_SEARCH_URL"] {
+            setting(server)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_images_are_built_on_fixed_releases() -> Result<()> {
+    let file = read("bins/Dockerfile")?;
+    let mut stages = BTreeSet::new();
+    for line in file.lines().filter_map(|line| line.strip_prefix("FROM ")) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let tag = words[0].rsplit_once(':').map(|(_, tag)| tag);
+        assert!(
+            tag.is_some_and(|tag| !tag.contains("latest")),
+            "`{line}` is of no release"
+        );
+        stages.extend(words.get(2).copied());
+    }
+    assert_eq!(
+        stages.len(),
+        1,
+        "one stage builds, and the last is the image"
+    );
+    Ok(())
+}
+
+/// A file that keeps the rules.
 const FINE: &str = "
 x-asked: &asked
   healthcheck: {test: [CMD, 'true']}
@@ -35,8 +85,8 @@ services:
     image: two:local
 ";
 
-/// What becomes what in it, and the fault that it has then.
-const FAULTS: [(&str, &str, &str); 17] = [
+/// What to put for what in it, and the fault that this makes.
+const BREAKS: [(&str, &str, &str); 17] = [
     (
         "CHAT_LOG",
         "CHAT_LOGS",
@@ -116,56 +166,6 @@ const FAULTS: [(&str, &str, &str); 17] = [
     ),
 ];
 
-#[test]
-fn the_compose_file_keeps_the_rules() -> Result<()> {
-    let faults = Rules::known()?.faults(&read("docker-compose.yml")?)?;
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
-    Ok(())
-}
-
-#[test]
-fn the_queue_is_the_counters_server_by_default() -> Result<()> {
-    let file = parse(&read("docker-compose.yml")?)?;
-    for name in ["api", "worker", "sync"] {
-        let setting = |setting: &str| {
-            let value = file["services"][name]["environment"][setting].as_str();
-            value
-                .map(by_default)
-                .with_context(|| format!("{name} has no {setting}"))
-        };
-        assert_eq!(
-            setting("CHAT_QUEUE_URL")?,
-            setting("CHAT_COUNTER_URL")?,
-            "{name}"
-        );
-        for server in ["CHAT_REPOSITORY_URL", "CHAT_SEARCH_URL"] {
-            setting(server)?;
-        }
-    }
-    Ok(())
-}
-
-#[test]
-fn the_images_are_built_on_fixed_releases() -> Result<()> {
-    let file = read("bins/Dockerfile")?;
-    let mut stages = BTreeSet::new();
-    for line in file.lines().filter_map(|line| line.strip_prefix("FROM ")) {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let tag = words[0].rsplit_once(':').map(|(_, tag)| tag);
-        assert!(
-            tag.is_some_and(|tag| !tag.contains("latest")),
-            "`{line}` is of no release"
-        );
-        stages.extend(words.get(2).copied());
-    }
-    assert_eq!(
-        stages.len(),
-        1,
-        "one stage builds, and the last is the image"
-    );
-    Ok(())
-}
-
 /// Each rule is trusted since it finds its fault here.
 #[test]
 fn a_fault_of_each_kind_is_found() -> Result<()> {
@@ -173,7 +173,7 @@ fn a_fault_of_each_kind_is_found() -> Result<()> {
         settings: BTreeSet::from(["CHAT_LOG".to_owned()]),
     };
     assert_eq!(rules.faults(FINE)?, [""; 0]);
-    for (from, to, fault) in FAULTS {
+    for (from, to, fault) in BREAKS {
         let broken = FINE.replace(from, to);
         assert_ne!(broken, FINE, "`{from}` is not there");
         let faults = rules.faults(&broken)?;

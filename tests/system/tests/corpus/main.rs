@@ -32,7 +32,9 @@ const MEGABYTES: u64 = 150;
 fn promised(set: Set) -> (u128, Duration) {
     match set {
         Set::Embedded => (4_000, Duration::from_millis(250)),
-        Set::Redis | Set::RabbitMq | Set::Cluster => (1_000, Duration::from_millis(500)),
+        Set::Redis | Set::RabbitMq | Set::Cluster | Set::Entry => {
+            (1_000, Duration::from_millis(500))
+        }
     }
 }
 

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Starts Elasticsearch with the settings that the environment names, as the image does that this one stands
+# for, but for those of modules that are not here.
+set -euo pipefail
+
+home=/usr/share/elasticsearch
+mapfile -t settings < <(env | grep -E '^(discovery|cluster|node)\.')
+read -ra options <<<"${ES_JAVA_OPTS:-}"
+exec java "${options[@]}" -Dlog4j.configurationFile="$home/log4j2.properties" \
+    -cp "$home/lib:$home/lib/*" Server cluster.name=docker-cluster node.name="$HOSTNAME" \
+    path.home="$home" path.data="$home/data" network.host=0.0.0.0 http.port=9200 "${settings[@]}"
