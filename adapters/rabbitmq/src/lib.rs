@@ -17,6 +17,7 @@ mod error;
 mod link;
 mod queue;
 mod receiver;
+mod seen;
 
 pub use config::RabbitMqConfig;
 pub use error::OpenError;

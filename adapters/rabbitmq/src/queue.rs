@@ -2,10 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -13,7 +10,7 @@ use async_trait::async_trait;
 use chat_core::{
     PortError,
     model::Creation,
-    ports::{Backlog, Consumer, Delivery, Entry, Queue, Receipt},
+    ports::{Backlog, Consumer, Delivery, Queue, Receipt},
 };
 use lapin::{
     Confirmation,
@@ -45,14 +42,6 @@ pub struct RabbitMqQueue {
     receiving: Link,
     receivers: Mutex<HashMap<Consumer, Arc<tokio::sync::Mutex<Option<Receiver>>>>>,
     lanes: Arc<Lanes>,
-    seen: Seen,
-}
-
-/// What this process has published and received.
-#[derive(Default)]
-struct Seen {
-    entries: AtomicU64,
-    bytes: AtomicU64,
 }
 
 impl RabbitMqQueue {
@@ -81,7 +70,6 @@ impl RabbitMqQueue {
             receiving,
             receivers: Mutex::default(),
             lanes: Arc::default(),
-            seen: Seen::default(),
         })
     }
 
@@ -111,7 +99,7 @@ impl RabbitMqQueue {
             return Err(Failure::Blocked);
         }
         let body = creation.draft.encode();
-        self.seen.note(body.len());
+        self.lanes.seen.note(body.len());
         let publishing = async {
             let options = BasicPublishOptions {
                 // An entry that no queue takes comes back.
@@ -158,9 +146,6 @@ impl RabbitMqQueue {
         };
         let taken = present.take(consumer, most, until, self.gather).await?;
         *receiver = Some(present);
-        for delivery in &taken {
-            self.seen.note(size(&delivery.entry));
-        }
         Ok(taken)
     }
 
@@ -195,7 +180,7 @@ impl RabbitMqQueue {
         }
         Ok(Backlog {
             entries,
-            bytes: self.seen.bytes_of(entries),
+            bytes: self.lanes.seen.bytes_of(entries),
             // Of a queue that holds something the broker does not tell since when.
             oldest: (entries == 0).then_some(Duration::ZERO),
         })
@@ -206,28 +191,6 @@ impl RabbitMqQueue {
             return Err(Failure::Blocked);
         }
         self.measure().await.map(drop)
-    }
-}
-
-impl Seen {
-    fn note(&self, bytes: usize) {
-        self.entries.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    /// How many bytes so many entries have, if they are like those seen.
-    fn bytes_of(&self, entries: u64) -> u64 {
-        let seen = u128::from(self.entries.load(Ordering::Relaxed)).max(1);
-        let bytes = u128::from(self.bytes.load(Ordering::Relaxed));
-        u64::try_from(bytes * u128::from(entries) / seen).unwrap_or(u64::MAX)
-    }
-}
-
-/// How many bytes of an entry count.
-fn size(entry: &Entry) -> usize {
-    match entry {
-        Entry::Creation(creation) => creation.draft.encode().len(),
-        Entry::Unreadable { payload, .. } => payload.len(),
     }
 }
 

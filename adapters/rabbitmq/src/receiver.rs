@@ -35,6 +35,7 @@ use crate::{
     entry,
     error::Failure,
     link::{Place, Session},
+    seen::Seen,
 };
 
 /// How long the driver may take to tell that nothing more comes, once the broker has said so.
@@ -48,6 +49,7 @@ pub(crate) struct Lane {
     queue: ShortString,
     /// How often what comes here was handed out before it came here.
     before: u32,
+    seen: Arc<Seen>,
     /// What was handed out here and is not ended, by delivery tag, and so in the order in which it came.
     held: Mutex<BTreeMap<u64, Delivery>>,
 }
@@ -55,6 +57,7 @@ pub(crate) struct Lane {
 /// The lanes of a process by their numbers, which receipts name.
 #[derive(Default)]
 pub(crate) struct Lanes {
+    pub(crate) seen: Arc<Seen>,
     last: AtomicU64,
     open: Mutex<HashMap<u64, Arc<Lane>>>,
 }
@@ -213,6 +216,7 @@ impl Lanes {
             channel,
             queue,
             before,
+            seen: Arc::clone(&self.seen),
             held: Mutex::default(),
         });
         let mut lanes = self.open.lock().expect("no holder of the lock panics");
@@ -281,6 +285,7 @@ impl Lane {
             data,
             ..
         } = message;
+        self.seen.note(data.len());
         let counted = entry::earlier_deliveries(&properties);
         let earlier = counted.unwrap_or(redelivered.into()).max(self.before);
         let delivery = Delivery {
