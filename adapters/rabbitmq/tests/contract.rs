@@ -1,9 +1,9 @@
 //! The laws, on a RabbitMQ server.
 
+mod named;
+
 use std::{
-    env,
     hash::{BuildHasher as _, Hasher as _, RandomState},
-    io::{self, Write as _},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -16,18 +16,7 @@ use chat_core::{contract::queue_contract, memory::Memory, ports::Ports};
 /// The queue on the server that is named, under names that nobody else uses.
 async fn rabbitmq() -> Option<(Ports, Memory)> {
     static NAMESPACES: AtomicU32 = AtomicU32::new(0);
-    let Ok(url) = env::var("CHAT_TEST_RABBITMQ_URL") else {
-        let required = env::var("CHAT_TEST_REQUIRE").unwrap_or_default();
-        assert!(
-            !required.split(',').any(|name| name.trim() == "rabbitmq"),
-            "CHAT_TEST_REQUIRE asks for rabbitmq, and CHAT_TEST_RABBITMQ_URL names no server"
-        );
-        let _ = writeln!(
-            io::stderr(),
-            "skipped: CHAT_TEST_RABBITMQ_URL names no server"
-        );
-        return None;
-    };
+    let url = named::server()?;
     let count = NAMESPACES.fetch_add(1, Ordering::Relaxed);
     let random = RandomState::new().build_hasher().finish();
     let config = RabbitMqConfig {

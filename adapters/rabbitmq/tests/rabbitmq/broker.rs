@@ -1,9 +1,7 @@
 //! The broker that is named, seen from outside.
 
 use std::{
-    env,
     hash::{BuildHasher as _, Hasher as _, RandomState},
-    io::{self, Write as _},
     sync::Arc,
     time::Duration,
 };
@@ -19,7 +17,7 @@ use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties, options::BasicPublishOptions,
 };
 
-use crate::proxy::Proxy;
+use crate::{named, proxy::Proxy};
 
 pub(crate) const MOMENT: Duration = Duration::from_millis(200);
 
@@ -36,18 +34,7 @@ pub(crate) struct Broker {
 impl Broker {
     /// `None` where none is named.
     pub(crate) async fn find() -> Option<Self> {
-        let Ok(url) = env::var("CHAT_TEST_RABBITMQ_URL") else {
-            let required = env::var("CHAT_TEST_REQUIRE").unwrap_or_default();
-            assert!(
-                !required.split(',').any(|name| name.trim() == "rabbitmq"),
-                "CHAT_TEST_REQUIRE asks for rabbitmq, and CHAT_TEST_RABBITMQ_URL names no server"
-            );
-            let _ = writeln!(
-                io::stderr(),
-                "skipped: CHAT_TEST_RABBITMQ_URL names no server"
-            );
-            return None;
-        };
+        let url = named::server()?;
         let place = url.rsplit_once('@').expect("the URL has a user").1;
         let (place, _) = place.split_once('/').expect("the URL has a virtual host");
         let proxy = Proxy::to(place.parse().expect("the URL has an address")).await;

@@ -8,5 +8,7 @@
 mod broker;
 mod entries;
 mod losses;
+#[path = "../named/mod.rs"]
+mod named;
 mod proxy;
 mod refusals;
