@@ -10,7 +10,7 @@ use chat_adapter_rabbitmq::{OpenError as RabbitMqError, RabbitMqConfig, RabbitMq
 use chat_adapter_redis::{OpenError as RedisError, Redis, RedisConfig, RedisLimits};
 use chat_adapter_system::{SystemClock, SystemTokens};
 use chat_core::{
-    Chain,
+    Chain, PortError,
     ports::{Clock, Counter, Ports, Queue, Repository, SearchIndex, Tokens},
     service::{Policy, Services},
 };
@@ -231,7 +231,16 @@ async fn live(
     let opening_database = async {
         let config = mysql(settings, repository);
         let open = async || MySqlRepository::open(&config).await;
-        until_there(DATABASE, give_up, open, MySqlError::is_retryable).await
+        let repository = until_there(DATABASE, give_up, open, MySqlError::is_retryable).await?;
+        // It may be away again.
+        let ask = async || repository.fix_shards(settings.shards).await;
+        let fixed = until_there(DATABASE, give_up, ask, PortError::is_retryable).await?;
+        if fixed != settings.shards {
+            let sentence =
+                format!("CHAT_SHARDS must be {fixed}, as at the first start of this system");
+            return Err(SettingsError::new(sentence).into());
+        }
+        Ok(repository)
     };
     let opening_redis = async {
         let config = redis(settings, counter, queue.is_some());
@@ -258,17 +267,10 @@ async fn live(
         Box::pin(opening_rabbitmq),
         Box::pin(search_index(settings, search)),
     )?;
-    let repository = Arc::new(repository);
-    let fixed = repository.fix_shards(settings.shards).await;
-    let fixed = fixed.context("asking the database for the number of shards")?;
-    if fixed != settings.shards {
-        let sentence = format!("CHAT_SHARDS must be {fixed}, as at the first start of this system");
-        return Err(SettingsError::new(sentence).into());
-    }
     Ok(Set::Live {
         redis,
         rabbitmq,
-        repository,
+        repository: Arc::new(repository),
         search,
     })
 }
