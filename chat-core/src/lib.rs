@@ -13,6 +13,7 @@
 //! 4. [`text`]: what a word is.
 //! 5. `memory` (feature `memory`): every port in memory, for tests, prototypes and simulation.
 //! 6. `contract` (feature `contract`): each port's laws as tests, to check an adapter with.
+//! 7. [`promised`]: what all of it promises together, what voids that, and the tests that show it.
 //!
 //! Feature `mocks` adds a mockall mock of every port, such as `ports::MockCounter`.
 //!
@@ -33,6 +34,9 @@ pub mod text;
 
 #[cfg(feature = "memory")]
 pub mod memory;
+
+#[doc = include_str!("promised.md")]
+pub mod promised {}
 
 mod error;
 

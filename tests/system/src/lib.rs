@@ -7,7 +7,8 @@
 //! [`moment`]), as many devices at once ([`race`]), and as nobody should ([`wire`]).
 //! Knows the contract as data ([`operations`], [`windows`], [`exposition`]).
 //! Lets tools that others made judge them ([`tools`]).
-//! A corpus of real chat ([`corpus`]) is sent to them ([`loader`]) and read back ([`verify`]).
+//! A corpus of real chat ([`corpus`]) is sent to them ([`loader`]) and read back ([`verify`]), also while
+//! programs and servers ([`live`], [`index`]) and the ways between them ([`proxy`]) are hurt ([`tally`]).
 //! It depends on no other crate of the workspace: what it knows of them is the documented contract.
 //! Tests of search alone ask `chat_core::text`, the one place that says what a match is.
 
@@ -15,7 +16,9 @@ pub mod client;
 pub mod corpus;
 pub mod exposition;
 pub mod ground;
+pub mod index;
 pub mod invocation;
+pub mod live;
 pub mod loader;
 pub mod moment;
 pub mod operations;
@@ -24,12 +27,14 @@ pub mod problem;
 pub mod process;
 pub mod program;
 pub mod programs;
+pub mod proxy;
 pub mod race;
 mod redis;
 pub mod servers;
 pub mod services;
 pub mod set;
 pub mod stage;
+pub mod tally;
 pub mod tools;
 pub mod verify;
 pub mod windows;

@@ -3,7 +3,7 @@
 use std::{
     collections::BinaryHeap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -21,6 +21,7 @@ use crate::{
     client::{Answer, Call, Client},
     corpus::Corpus,
     servers::Servers,
+    tally::{Tally, tally},
     verify::{Verified, verify},
 };
 
@@ -29,6 +30,16 @@ const SLICE: usize = 50;
 
 /// How long a load beside a test tries a request again: longer than any server takes to come back.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Which numbers a load takes for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbering {
+    /// Each message gets the number of its line, since nothing is lost.
+    WithoutGaps,
+    /// Each gets some number: where something may have been lost, numbers leap. Whether each is given once
+    /// is seen at the end, as [`Sent::tally`] tells.
+    Leaping,
+}
 
 /// Where and how a corpus is loaded.
 #[derive(Clone, Debug)]
@@ -41,6 +52,8 @@ pub struct Load {
     pub connections: usize,
     /// How long a lost connection or a 503 is tried again.
     pub patience: Duration,
+    /// Which numbers are right.
+    pub numbering: Numbering,
 }
 
 /// What a load did.
@@ -48,6 +61,8 @@ pub struct Load {
 pub struct Loaded {
     /// The number of each chat of the corpus, in the corpus' order.
     pub chats: Vec<u64>,
+    /// The numbers of each chat's messages that were sent and answered, in the order of its lines.
+    pub numbers: Vec<Vec<u64>>,
     /// How many messages were sent and answered.
     pub messages: u64,
     /// How many messages an earlier load had sent.
@@ -94,16 +109,18 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// Fails with the first answer that is not a 201 with the number of the line.
+    /// Fails with the first answer that is not a 201 with a number that is right.
     pub async fn run(&self, corpus: &Arc<Corpus>, progress: &Arc<AtomicU64>) -> Result<Loaded> {
         let (chats, open) = self.create_chats(corpus).await?;
         let left: usize = open.iter().map(|open| open.left).sum();
         let found = corpus.messages_count().saturating_sub(left) as u64;
         progress.fetch_add(found, Ordering::Relaxed);
+        let numbers = chats.iter().map(|_| Mutex::default()).collect();
         let shared = Arc::new(Shared {
             load: self.clone(),
             corpus: Arc::clone(corpus),
             chats,
+            numbers,
             open: Mutex::new(open),
             progress: Arc::clone(progress),
             sent: AtomicU64::new(0),
@@ -117,8 +134,10 @@ impl Load {
             outcome.context("a sender broke down")??;
         }
         let messages = shared.sent.load(Ordering::Relaxed);
+        let numbers = shared.numbers.iter().map(|of_chat| lock(of_chat).clone());
         Ok(Loaded {
             chats: shared.chats.clone(),
+            numbers: numbers.collect(),
             messages,
             found,
         })
@@ -177,19 +196,24 @@ impl Loading {
     /// # Errors
     ///
     /// Fails when the application cannot be created.
-    pub async fn begin(api: impl Into<Servers>, corpus: Corpus) -> Result<Self> {
+    pub async fn begin(
+        api: impl Into<Servers>,
+        corpus: Corpus,
+        numbering: Numbering,
+    ) -> Result<Self> {
         let api = api.into();
         let load = Load {
             application: create_application(&api, "loaded").await?,
             api,
             connections: 64,
             patience: PATIENCE,
+            numbering,
         };
         let (corpus, answered) = (Arc::new(corpus), Arc::new(AtomicU64::new(0)));
         let task = tokio::spawn({
             let (load, corpus, answered) =
                 (load.clone(), Arc::clone(&corpus), Arc::clone(&answered));
-            // It checks that each answer, also one lost and asked for again, is the line's own number.
+            // It checks each answer, also one lost and asked for again.
             async move { load.run(&corpus, &answered).await }
         });
         Ok(Self {
@@ -251,6 +275,7 @@ impl Loading {
             load: self.load,
             corpus: self.corpus,
             chats: loaded.chats,
+            numbers: loaded.numbers,
         })
     }
 }
@@ -261,9 +286,29 @@ pub struct Sent {
     load: Load,
     corpus: Arc<Corpus>,
     chats: Vec<u64>,
+    numbers: Vec<Vec<u64>>,
 }
 
 impl Sent {
+    /// Reads everything back by its numbers, and counts what is there and what is not.
+    ///
+    /// # Errors
+    ///
+    /// Fails when something cannot be read.
+    pub async fn tally(&self) -> Result<Tally> {
+        let Load {
+            api, application, ..
+        } = &self.load;
+        let chats = self.chats.iter().zip(&self.numbers);
+        tally(api, application, &self.corpus, chats).await
+    }
+
+    /// Answers the token of the application that has it.
+    #[must_use]
+    pub fn application(&self) -> &str {
+        &self.load.application
+    }
+
     /// Checks that everything can be read as it was sent, and is counted.
     ///
     /// # Errors
@@ -299,6 +344,8 @@ struct Shared {
     load: Load,
     corpus: Arc<Corpus>,
     chats: Vec<u64>,
+    /// What the lines of each chat were numbered; a chat is in one connection's hands at a time.
+    numbers: Vec<Mutex<Vec<u64>>>,
     open: Mutex<BinaryHeap<Open>>,
     progress: Arc<AtomicU64>,
     sent: AtomicU64,
@@ -343,26 +390,35 @@ impl Shared {
                 .await?;
             let place = || format!("line {line} of chat `{}`", self.corpus.chats[chat].name);
             let number = created(&answer).with_context(place)?;
-            ensure!(number == line as u64, "{} was numbered {number}", place());
+            self.take_number(chat, line, number).with_context(place)?;
             self.sent.fetch_add(1, Ordering::Relaxed);
             self.progress.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
 
+    fn take_number(&self, chat: usize, line: usize, number: u64) -> Result<()> {
+        let mut numbers = lock(&self.numbers[chat]);
+        let may_leap = self.load.numbering == Numbering::Leaping;
+        ensure!(
+            may_leap || number == line as u64,
+            "it was numbered {number}"
+        );
+        numbers.push(number);
+        Ok(())
+    }
+
     fn take(&self) -> Option<Open> {
-        self.open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
+        lock(&self.open).pop()
     }
 
     fn give_back(&self, open: Open) {
-        self.open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(open);
+        lock(&self.open).push(open);
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn created(answer: &Answer) -> Result<u64> {

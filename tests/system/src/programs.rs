@@ -55,18 +55,26 @@ impl Programs {
     ///
     /// Fails when one of them does not start.
     pub async fn live(folder: &Path, settings: &[Setting<'_>]) -> Result<Self> {
+        Self::live_apart(folder, [settings; EACH]).await
+    }
+
+    /// Starts the same, where the first `api` and `worker` and the `sync` get there by other ways than
+    /// the second of each.
+    ///
+    /// # Errors
+    ///
+    /// As for [`live`](Self::live).
+    pub async fn live_apart(folder: &Path, ways: [&[Setting<'_>]; EACH]) -> Result<Self> {
         // No order is needed: the schema is made by whoever comes first, and all wait for it.
-        let sync = start("sync", "sync", folder, settings)?;
-        let mut workers = Vec::new();
-        for number in 1..=EACH {
+        let sync = start("sync", "sync", folder, ways[0])?;
+        let (mut workers, mut folders) = (Vec::new(), Vec::new());
+        for (number, settings) in (1..).zip(ways) {
             let name = format!("worker-{number}");
             workers.push(start("worker", &name, folder, settings)?);
+            folders.push((made(folder, &format!("api-{number}"))?, settings));
         }
-        let mut folders = Vec::new();
-        for number in 1..=EACH {
-            folders.push(made(folder, &format!("api-{number}"))?);
-        }
-        let apis = folders.iter().map(|folder| Program::api(folder, settings));
+        let apis = folders.iter();
+        let apis = apis.map(|(folder, settings)| Program::api(folder, settings));
         Ok(Self {
             apis: try_join_all(apis).await?,
             workers,
@@ -107,6 +115,18 @@ impl Programs {
         }
         try_join_all(self.apis.iter_mut().map(Program::restart)).await?;
         Ok(())
+    }
+
+    /// Answers how much memory of the largest one is resident, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Process::resident_bytes`].
+    pub fn largest_resident_bytes(&self) -> Result<u64> {
+        let apis = self.apis.iter().map(Program::resident_bytes);
+        let others = self.workers.iter().chain(&self.sync);
+        apis.chain(others.map(Process::resident_bytes))
+            .try_fold(0, |largest, bytes| Ok(bytes?.max(largest)))
     }
 
     /// Checks that none has ended by itself.

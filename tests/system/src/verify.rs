@@ -88,11 +88,12 @@ struct ChatView {
     messages_count: usize,
 }
 
+/// A message as `api` shows it.
 #[derive(Deserialize)]
-struct MessageView {
-    number: usize,
-    sender: Option<String>,
-    body: String,
+pub(crate) struct MessageView {
+    pub(crate) number: usize,
+    pub(crate) sender: Option<String>,
+    pub(crate) body: String,
 }
 
 #[derive(Deserialize)]
@@ -192,7 +193,11 @@ async fn read<T: DeserializeOwned>(client: &mut Client, path: &str) -> Result<T>
     answer.json()
 }
 
-async fn read_pages<T: DeserializeOwned>(client: &mut Client, path: &str) -> Result<Vec<T>> {
+/// Reads a list to its end.
+pub(crate) async fn read_pages<T: DeserializeOwned>(
+    client: &mut Client,
+    path: &str,
+) -> Result<Vec<T>> {
     let mut items = Vec::new();
     let mut next = Some(path.to_owned());
     while let Some(path) = next {

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Result;
 use chat_system::{
     corpus::Corpus,
-    loader::{Load, create_application},
+    loader::{Load, Numbering, create_application},
     set::Set,
     stage::Stage,
     verify::verify,
@@ -53,6 +53,7 @@ async fn the_whole_corpus_comes_back_byte_for_byte_and_is_found() -> Result<()> 
         application: application.clone(),
         connections: 64,
         patience: Duration::from_secs(30),
+        numbering: Numbering::WithoutGaps,
     };
     let start = Instant::now();
     let loaded = load.run(&corpus, &Arc::new(AtomicU64::new(0))).await?;

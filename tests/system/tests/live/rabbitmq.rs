@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use chat_system::stage::within;
+use chat_system::{
+    live::{LiveSet, UNDER_FIRE},
+    loader::Numbering,
+    stage::within,
+};
 use serde_json::json;
-
-use crate::{LiveSet, UNDER_FIRE};
 
 /// How long an answer may take at most while RabbitMQ is away.
 const PROMPT: Duration = Duration::from_secs(4);
@@ -21,7 +23,7 @@ async fn no_killed_broker_loses_or_repeats_a_message() -> Result<()> {
     let Some(mut live) = LiveSet::find_with_rabbitmq(name).await? else {
         return Ok(());
     };
-    let mut loading = live.load(UNDER_FIRE).await?;
+    let mut loading = live.load(UNDER_FIRE, Numbering::WithoutGaps).await?;
     for percent in [20, 60] {
         loading.until_answered(UNDER_FIRE * percent / 100).await?;
         live.services.kill("rabbitmq").await?;
@@ -39,8 +41,8 @@ async fn no_killed_broker_loses_or_repeats_a_message() -> Result<()> {
         Ok((stored == UNDER_FIRE).then_some(()))
     })
     .await?;
-    println!("{}", live.expect_kept(loading).await?);
-    Ok(())
+    let tally = live.expect_kept(loading).await?;
+    tally.report("RabbitMQ killed twice, and a `worker` while it was away")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,11 +4,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use chat_system::client::Call;
+use chat_system::{
+    client::Call,
+    live::{LiveSet, UNDER_FIRE},
+    loader::Numbering,
+};
 use hyper::Method;
 use tokio::time::sleep;
-
-use crate::{LiveSet, UNDER_FIRE};
 
 /// How long an indexer is stalled: longer than it holds what it has taken.
 const STALLED: Duration = Duration::from_secs(25);
@@ -36,7 +38,7 @@ async fn writes_go_on_without_elasticsearch_and_search_follows() -> Result<()> {
         return Ok(());
     };
     let (away, messages) = away()?;
-    let mut loading = live.load(messages).await?;
+    let mut loading = live.load(messages, Numbering::WithoutGaps).await?;
     let total = loading.total();
     let (began, part) = (Instant::now(), total / 5);
     loading.until_answered(part).await?;
@@ -53,8 +55,8 @@ async fn writes_go_on_without_elasticsearch_and_search_follows() -> Result<()> {
     );
     sleep(away.saturating_sub(began.elapsed())).await;
     live.services.up(&["elasticsearch"]).await?;
-    println!("{}", live.expect_kept(loading).await?);
-    Ok(())
+    let tally = live.expect_kept(loading).await?;
+    tally.report(&format!("Elasticsearch away for {} s", away.as_secs()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,15 +66,15 @@ async fn an_index_that_was_deleted_or_is_rebuilt_under_load_is_what_the_database
     let Some(mut live) = LiveSet::find(name).await? else {
         return Ok(());
     };
-    let mut loading = live.load(UNDER_FIRE).await?;
+    let mut loading = live.load(UNDER_FIRE, Numbering::WithoutGaps).await?;
     loading.until_answered(UNDER_FIRE / 4).await?;
     live.index()?.delete().await?;
     loading.until_answered(UNDER_FIRE / 4 * 3).await?;
     let rebuild = Call::try_new(Method::POST, "/api/v1/admin/search/rebuild")?;
     let mut client = live.programs.apis[0].client();
     client.send(&rebuild).await?.expect(202)?;
-    println!("{}", live.expect_kept(loading).await?);
-    Ok(())
+    let tally = live.expect_kept(loading).await?;
+    tally.report("the search index deleted, and rebuilt")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,7 +83,7 @@ async fn neither_refused_items_nor_a_stalled_indexer_leave_a_gap_in_search() -> 
     let Some(mut live) = LiveSet::find(name).await? else {
         return Ok(());
     };
-    let mut loading = live.load(UNDER_FIRE).await?;
+    let mut loading = live.load(UNDER_FIRE, Numbering::WithoutGaps).await?;
     loading.until_answered(UNDER_FIRE / 5).await?;
     live.index()?.refuse_writes(true).await?;
     sleep(FULL).await;
@@ -91,6 +93,6 @@ async fn neither_refused_items_nor_a_stalled_indexer_leave_a_gap_in_search() -> 
     live.programs.workers[0].stall()?;
     sleep(STALLED).await;
     live.programs.workers[0].wake()?;
-    println!("{}", live.expect_kept(loading).await?);
-    Ok(())
+    let tally = live.expect_kept(loading).await?;
+    tally.report("the search index full, and an indexer stalled for 25 s")
 }

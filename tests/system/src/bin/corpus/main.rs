@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use chat_system::{
     corpus::Corpus,
-    loader::{Load, create_application},
+    loader::{Load, Numbering, create_application},
     verify::verify,
 };
 use clap::{Args, Parser, Subcommand};
@@ -102,6 +102,7 @@ async fn load(arguments: LoadArguments) -> Result<()> {
         application,
         connections,
         patience: Duration::from_mins(1),
+        numbering: Numbering::WithoutGaps,
     };
     let start = Instant::now();
     let outcome = load.run(&corpus, &progress).await;

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use chat_system::client::{Call, Client};
 use hyper::{Method, http::uri::Authority};
 use serde_json::{Value, json};
+
+use crate::client::{Call, Client};
 
 /// How many documents are read at once, which is as many as can be.
 const PAGE: usize = 10_000;
@@ -14,13 +15,18 @@ const PAGE: usize = 10_000;
 const SERVING: &str = "chat-serving";
 
 /// The index that serves.
-pub(crate) struct Index {
+#[derive(Debug)]
+pub struct Index {
     server: Authority,
 }
 
 impl Index {
     /// Looks for it on the server at a URL.
-    pub(crate) fn at(url: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// Fails when that has no address.
+    pub fn at(url: &str) -> Result<Self> {
         let server = url.trim_start_matches("http://").parse();
         let server = server.context("the address of Elasticsearch")?;
         Ok(Self { server })
@@ -31,7 +37,11 @@ impl Index {
     }
 
     /// Answers the version of each document, by its name; nothing where there is no index.
-    pub(crate) async fn versions(&self) -> Result<BTreeMap<String, u64>> {
+    ///
+    /// # Errors
+    ///
+    /// Fails where Elasticsearch does not do it.
+    pub async fn versions(&self) -> Result<BTreeMap<String, u64>> {
         let mut versions = BTreeMap::new();
         let mut after = None;
         let mut client = Client::new(&self.server);
@@ -64,7 +74,11 @@ impl Index {
     }
 
     /// Deletes it, as somebody might who does not know what it is.
-    pub(crate) async fn delete(&self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// Fails where Elasticsearch does not do it.
+    pub async fn delete(&self) -> Result<()> {
         let aliases = Call::get(&format!("/_alias/{SERVING}"))?;
         let aliases = self.ask(&aliases).await?;
         let aliases = aliases.as_object().context("aliases are an object")?;
@@ -74,7 +88,11 @@ impl Index {
     }
 
     /// Lets it refuse each item of whatever is written, as it does when its disk is nearly full.
-    pub(crate) async fn refuse_writes(&self, refuse: bool) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// Fails where Elasticsearch does not do it.
+    pub async fn refuse_writes(&self, refuse: bool) -> Result<()> {
         let setting = if refuse { json!(true) } else { Value::Null };
         let settings = json!({"index.blocks.write": setting});
         let path = format!("/{SERVING}/_settings");

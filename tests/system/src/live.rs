@@ -1,0 +1,340 @@
+//! The live set: two `api`, two `worker` and one `sync` on servers of their own, which can be hurt.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use ::redis::aio::MultiplexedConnection;
+use anyhow::{Context as _, Result, ensure};
+use sqlx::{Connection as _, MySqlConnection};
+use tempfile::TempDir;
+
+use crate::{
+    corpus::Corpus,
+    index::Index,
+    loader::{Loading, Numbering, Sent},
+    program::scratch,
+    programs::Programs,
+    proxy::Proxy,
+    services::{SERVERS, Services, urls},
+    stage::{eventually, within},
+    tally::Tally,
+};
+
+/// How many messages are sent while something is hurt.
+pub const UNDER_FIRE: usize = 30_000;
+
+/// Into how many parts the counter cuts its data by default.
+pub const SHARDS: usize = 16;
+
+/// How soon search is again what the database is, after whatever it was.
+const REPAIRED: Duration = Duration::from_mins(1);
+
+/// How soon everything is stored after a load, whatever held it up.
+const STORED: Duration = Duration::from_mins(1);
+
+/// How much memory a program may take at most, whatever has happened, in bytes.
+const MEMORY: u64 = 512 << 20;
+
+/// The settings that lead to servers.
+pub type Settings = BTreeMap<String, String>;
+
+/// Programs on servers, ended when dropped: the programs first.
+#[derive(Debug)]
+pub struct LiveSet {
+    /// The programs.
+    pub programs: Programs,
+    /// Their servers.
+    pub services: Services,
+    /// What leads straight to these.
+    pub settings: Settings,
+    _folder: TempDir,
+}
+
+impl LiveSet {
+    /// Starts all of it; `None` where no servers are to be had, as [`Services::find`] says.
+    ///
+    /// # Errors
+    ///
+    /// Fails when something does not come up.
+    pub async fn find(name: &str) -> Result<Option<Self>> {
+        match Services::find(name)? {
+            None => Ok(None),
+            Some(services) => Self::on(services, &SERVERS).await.map(Some),
+        }
+    }
+
+    /// The same, with RabbitMQ to carry the work.
+    ///
+    /// # Errors
+    ///
+    /// Fails when something does not come up.
+    pub async fn find_with_rabbitmq(name: &str) -> Result<Option<Self>> {
+        match Services::find(name)? {
+            None => Ok(None),
+            Some(services) => {
+                // The last one of these that says where the queue is counts.
+                let servers = [&SERVERS[..], &["rabbitmq"]].concat();
+                Self::on(services, &servers).await.map(Some)
+            }
+        }
+    }
+
+    /// Starts the programs on servers that are started where they are not up.
+    ///
+    /// # Errors
+    ///
+    /// Fails when something does not come up.
+    pub async fn on(services: Services, servers: &[&str]) -> Result<Self> {
+        services.up(servers).await?;
+        let settings = services.settings_of(servers).await?;
+        Self::begin(services, settings.clone(), [&settings, &settings]).await
+    }
+
+    /// Starts the programs on servers that are up; the first of each kind gets there by other ways than the
+    /// second.
+    ///
+    /// # Errors
+    ///
+    /// Fails when one does not come up.
+    pub async fn begin(
+        services: Services,
+        settings: Settings,
+        ways: [&Settings; 2],
+    ) -> Result<Self> {
+        let folder = scratch()?;
+        let [first, second] = ways.map(urls);
+        let live = Self {
+            programs: Programs::live_apart(folder.path(), [&first, &second]).await?,
+            services,
+            settings,
+            _folder: folder,
+        };
+        eventually("the index was made", || async {
+            let mut client = live.programs.apis[0].client();
+            let ready = client.get("/health/ready").await?.expect(200)?;
+            Ok((ready["status"] == "ready").then_some(()))
+        })
+        .await?;
+        Ok(live)
+    }
+
+    /// Begins to send the first so many messages of the corpus.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the corpus is not there, or nothing can be created.
+    pub async fn load(&self, messages: usize, numbering: Numbering) -> Result<Loading> {
+        let corpus = Corpus::read(&Corpus::file())?.up_to(messages);
+        Loading::begin(self.programs.servers(), corpus, numbering).await
+    }
+
+    /// Waits for the end of a load, and compares what was answered with what can be read, is counted,
+    /// lies in the database, and is found; nothing may be left in the queue.
+    ///
+    /// # Errors
+    ///
+    /// Fails with what differs.
+    pub async fn expect_kept(&mut self, loading: Loading) -> Result<Tally> {
+        let total = loading.total();
+        let sent = loading.finish().await?;
+        let verified = sent.verify_once_stored().await?;
+        ensure!(verified.messages == total, "{verified}");
+        let rows = self.rows_of(&sent).await?;
+        ensure!(rows == total, "{rows} creations are stored");
+        self.expect_settled().await?;
+        println!("{verified}");
+        Ok(Tally::all(total))
+    }
+
+    /// Waits for the end of a load during which something may have been lost, and counts what is there;
+    /// what is there is counted, found, and in no queue any more.
+    ///
+    /// # Errors
+    ///
+    /// Fails where counts, the index or the queue do not agree with the rows.
+    pub async fn tally(&mut self, loading: Loading) -> Result<Tally> {
+        let sent = loading.finish().await?;
+        self.tally_of(&sent).await
+    }
+
+    /// The same of a load that has ended.
+    ///
+    /// # Errors
+    ///
+    /// As for [`tally`](Self::tally).
+    pub async fn tally_of(&mut self, sent: &Sent) -> Result<Tally> {
+        self.expect_settled().await?;
+        let tally = sent.tally().await?;
+        let rows = self.rows_of(sent).await?;
+        let shown = tally.stored + tally.unanswered + tally.repeated;
+        ensure!(rows == shown, "{rows} creations are stored, and {tally}");
+        println!("{tally}");
+        Ok(tally)
+    }
+
+    /// Waits until nothing is left in the queue, and checks that counts and search are what the database is,
+    /// and that no program has ended or grown large.
+    ///
+    /// # Errors
+    ///
+    /// Fails with what differs.
+    pub async fn expect_settled(&mut self) -> Result<()> {
+        let redis = self.redis().await?;
+        within(STORED, "the queue is empty", || {
+            let mut redis = redis.clone();
+            async move {
+                let mut left = 0;
+                for shard in 0..SHARDS {
+                    let mut asking = ::redis::cmd("XLEN");
+                    let length: usize = asking.arg(stream(shard)).query_async(&mut redis).await?;
+                    left += length;
+                }
+                Ok((left == 0).then_some(()))
+            }
+        })
+        .await?;
+        self.expect_counted().await?;
+        let index = self.expect_indexed().await?;
+        println!("search is what the database is after {index:.1?}");
+        self.programs.expect_running()?;
+        let bytes = self.programs.largest_resident_bytes()?;
+        ensure!(bytes <= MEMORY, "a program has {bytes} bytes of memory");
+        Ok(())
+    }
+
+    /// Waits until the index has what the database has, each in its version, and nothing else.
+    async fn expect_indexed(&self) -> Result<Duration> {
+        let began = Instant::now();
+        let index = self.index()?;
+        within(REPAIRED, "search is what the database is", || async {
+            let (found, stored) = (index.versions().await?, self.versions().await?);
+            Ok((found == stored).then_some(()))
+        })
+        .await?;
+        Ok(began.elapsed())
+    }
+
+    /// Answers the index.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it has no address.
+    pub fn index(&self) -> Result<Index> {
+        Index::at(&self.settings["CHAT_SEARCH_URL"])
+    }
+
+    /// Answers the version of each message, by its name in the index.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be asked.
+    pub async fn versions(&self) -> Result<BTreeMap<String, u64>> {
+        let mut database = self.database().await?;
+        let rows: Vec<(String, u64)> = sqlx::query_as(
+            "SELECT CONCAT_WS(':', application_id, chat_number, number), version FROM messages
+             WHERE deleted_at IS NULL",
+        )
+        .fetch_all(&mut database)
+        .await?;
+        database.close().await.context("leaving the database")?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Opens a connection to the database.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it is away.
+    pub async fn database(&self) -> Result<MySqlConnection> {
+        let url = &self.settings["CHAT_REPOSITORY_URL"];
+        let connection = MySqlConnection::connect(url).await;
+        connection.context("reaching the database")
+    }
+
+    /// Counts the creations of a load that are stored, each once.
+    async fn rows_of(&self, sent: &Sent) -> Result<usize> {
+        let mut database = self.database().await?;
+        let rows: i64 = sqlx::query_scalar(
+            "SELECT COUNT(DISTINCT uid) FROM messages
+                JOIN applications ON applications.id = application_id WHERE token = ?",
+        )
+        .bind(sent.application())
+        .fetch_one(&mut database)
+        .await?;
+        database.close().await.context("leaving the database")?;
+        Ok(usize::try_from(rows)?)
+    }
+
+    /// Compares the counts with the rows themselves.
+    async fn expect_counted(&self) -> Result<()> {
+        let mut database = self.database().await?;
+        let wrong: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM chats JOIN
+                (SELECT application_id, chat_number, COUNT(*) AS there, COUNT(DISTINCT uid) AS made,
+                        MAX(number) AS last
+                    FROM messages GROUP BY application_id, chat_number) AS stored
+                ON stored.application_id = chats.application_id AND chat_number = chats.number
+             WHERE messages_count <> there OR made <> there OR last > last_number",
+        )
+        .fetch_one(&mut database)
+        .await?;
+        ensure!(wrong == 0, "{wrong} chats have other rows than they count");
+        database.close().await.context("leaving the database")
+    }
+
+    /// Opens a connection to Redis.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it is away.
+    pub async fn redis(&self) -> Result<MultiplexedConnection> {
+        let client = ::redis::Client::open(self.settings["CHAT_COUNTER_URL"].as_str())?;
+        let connection = client.get_multiplexed_async_connection().await;
+        connection.context("reaching Redis")
+    }
+
+    /// Answers the folder with a server's data.
+    #[must_use]
+    pub fn data_of(&self, server: &str) -> std::path::PathBuf {
+        Path::new(self.services.folder()).join(server).join("data")
+    }
+}
+
+/// Names the stream of a shard.
+#[must_use]
+pub fn stream(shard: usize) -> String {
+    format!("chat:{{s{shard:02}}}:q")
+}
+
+/// Answers where the server of a setting is.
+///
+/// # Errors
+///
+/// Fails where the setting has no address of loopback in it.
+pub fn address(settings: &Settings, setting: &str) -> Result<SocketAddr> {
+    let url = &settings[setting];
+    let found = url.find("127.0.0.1:").map(|at| &url[at..]);
+    let address = found.map(|found| {
+        let end = found.find('/').unwrap_or(found.len());
+        &found[..end]
+    });
+    let address = address.with_context(|| format!("`{url}` is elsewhere"))?;
+    address.parse().with_context(|| format!("`{url}`"))
+}
+
+/// Answers the settings that lead to the same servers by way of proxies.
+#[must_use]
+pub fn through(settings: &Settings, proxies: &[&Proxy]) -> Settings {
+    let instead = |value: &String| {
+        let proxies = proxies.iter();
+        proxies.fold(value.clone(), |value, proxy| proxy.instead(&value))
+    };
+    let settings = settings.iter();
+    settings
+        .map(|(name, value)| (name.clone(), instead(value)))
+        .collect()
+}
