@@ -1,6 +1,6 @@
 //! From the driver's errors and the broker's answers to the ports' error.
 
-use std::fmt;
+use std::{fmt, io};
 
 use chat_core::{PortError, PortErrorKind};
 use lapin::{
@@ -106,6 +106,7 @@ fn kind(error: &lapin::Error) -> PortErrorKind {
         ErrorKind::InvalidProtocolVersion(_) | ErrorKind::AuthProviderError(_) => {
             PortErrorKind::Misconfigured
         }
+        ErrorKind::IOError(error) if is_distrust(error) => PortErrorKind::Misconfigured,
         ErrorKind::ProtocolError(said) => match said.kind() {
             // A user without rights, an unknown virtual host, a queue of another kind.
             AMQPErrorKind::Soft(
@@ -117,5 +118,40 @@ fn kind(error: &lapin::Error) -> PortErrorKind {
             _ => PortErrorKind::Unavailable,
         },
         _ => PortErrorKind::Unavailable,
+    }
+}
+
+/// Says whether the broker cannot prove who it is, or both know no common TLS.
+///
+/// What TLS says comes as the cause of a failed read or write, as does what passes by itself.
+fn is_distrust(error: &io::Error) -> bool {
+    let told = error.get_ref().and_then(|it| it.downcast_ref());
+    matches!(
+        told,
+        Some(
+            rustls::Error::InvalidCertificate(_)
+                | rustls::Error::NoCertificatesPresented
+                | rustls::Error::PeerIncompatible(_)
+        )
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_distrust_of_what_tls_says_is_an_operators() {
+        let kind = |told: rustls::Error| {
+            let error = io::Error::new(io::ErrorKind::InvalidData, told);
+            Failure::from(lapin::Error::from(error)).kind()
+        };
+        let unknown = rustls::CertificateError::UnknownIssuer;
+        assert_eq!(kind(unknown.into()), PortErrorKind::Misconfigured);
+        let cut = rustls::Error::DecryptError;
+        assert_eq!(kind(cut), PortErrorKind::Unavailable);
+        let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+        let reset = Failure::from(lapin::Error::from(reset));
+        assert_eq!(reset.kind(), PortErrorKind::Unavailable);
     }
 }

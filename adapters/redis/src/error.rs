@@ -1,6 +1,6 @@
 //! From Redis' errors to the ports' error.
 
-use std::fmt;
+use std::{error::Error, fmt, io, sync::Arc};
 
 use chat_core::{PortError, PortErrorKind};
 use redis::{ErrorKind, RedisError};
@@ -159,6 +159,7 @@ fn kind(error: &RedisError) -> PortErrorKind {
         // Among them LOADING, READONLY, MISCONF, NOREPLICAS, BUSY, MASTERDOWN, and of a cluster TRYAGAIN,
         // CLUSTERDOWN, ASK, and MOVED where it is said twice.
         Some(_) => PortErrorKind::Unavailable,
+        None if is_distrust(error) => PortErrorKind::Misconfigured,
         None => match error.kind() {
             ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => {
                 PortErrorKind::Misconfigured
@@ -167,6 +168,25 @@ fn kind(error: &RedisError) -> PortErrorKind {
             _ => PortErrorKind::Unavailable,
         },
     }
+}
+
+/// Says whether the server cannot prove who it is, or both know no common TLS.
+///
+/// What TLS says comes as the cause of a failed read or write, as does what passes by itself.
+fn is_distrust(error: &RedisError) -> bool {
+    let cause = error
+        .source()
+        .and_then(|it| it.downcast_ref::<Arc<dyn Error + Send + Sync>>())
+        .and_then(|it| it.downcast_ref::<io::Error>());
+    let told = cause.and_then(|it| it.get_ref()?.downcast_ref());
+    matches!(
+        told,
+        Some(
+            rustls::Error::InvalidCertificate(_)
+                | rustls::Error::NoCertificatesPresented
+                | rustls::Error::PeerIncompatible(_)
+        )
+    )
 }
 
 /// What the server said, without the arguments that it repeats of a command it does not know.
@@ -228,6 +248,21 @@ mod tests {
             told("WRONGTYPE Operation against a key").kind(),
             PortErrorKind::Corrupt
         );
+    }
+
+    #[test]
+    fn only_distrust_of_what_tls_says_is_an_operators() {
+        let kind = |told: rustls::Error| {
+            let error = io::Error::new(io::ErrorKind::InvalidData, told);
+            Failure::Told(error.into()).kind()
+        };
+        let unknown = rustls::CertificateError::UnknownIssuer;
+        assert_eq!(kind(unknown.into()), PortErrorKind::Misconfigured);
+        let cut = rustls::Error::DecryptError;
+        assert_eq!(kind(cut), PortErrorKind::Unavailable);
+        let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+        let reset = Failure::Told(reset.into());
+        assert_eq!(reset.kind(), PortErrorKind::Unavailable);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # RabbitMQ, one node for itself.
 
-programs=(rabbitmqctl epmd setpriv)
-packages=(rabbitmq-server util-linux)
+programs=(rabbitmqctl epmd setpriv openssl)
+packages=(rabbitmq-server util-linux openssl)
 server=beam.smp
-ports=3
+ports=4
 
 scripts=/usr/lib/rabbitmq/bin
 
@@ -19,10 +19,25 @@ export_node() {
     export RABBITMQ_ALLOW_INPUT=1 RABBITMQ_SERVER_START_ARGS=-noinput
 }
 
+# Makes an authority that nobody knows, and what it certifies: that the server is the one at 127.0.0.1.
+certify() {
+    local new=(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365)
+    "${new[@]}" -subj '/CN=authority' -keyout authority.key -out authority.pem 2>>log
+    "${new[@]}" -subj '/CN=rabbitmq' -keyout key.pem -out certificate.pem \
+        -CA authority.pem -CAkey authority.key \
+        -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE 2>>log
+}
+
 start() {
     mkdir -p data logs
+    certify
     cat >rabbitmq.conf <<CONF
 listeners.tcp.1 = 127.0.0.1:$port
+listeners.ssl.1 = 127.0.0.1:$((port + 3))
+ssl_options.cacertfile = $home/authority.pem
+ssl_options.certfile = $home/certificate.pem
+ssl_options.keyfile = $home/key.pem
+ssl_options.verify = verify_none
 # The usual limits speak of machines that do nothing else.
 disk_free_limit.absolute = 512MB
 vm_memory_high_watermark.absolute = 1GB
@@ -52,5 +67,7 @@ answers() {
 settings() {
     local url=amqp://guest:guest@127.0.0.1:$port/%2f
     echo "CHAT_TEST_RABBITMQ_URL=$url"
+    echo "CHAT_TEST_RABBITMQ_TLS_URL=amqps://guest:guest@127.0.0.1:$((port + 3))/%2f"
+    echo "CHAT_TEST_RABBITMQ_AUTHORITY=$home/authority.pem"
     echo "CHAT_QUEUE_URL=$url"
 }

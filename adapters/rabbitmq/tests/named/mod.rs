@@ -7,17 +7,19 @@ use std::{
 
 /// The URL of the server; `None` where none is named and none is asked for.
 pub(crate) fn server() -> Option<String> {
-    if let Ok(url) = env::var("CHAT_TEST_RABBITMQ_URL") {
-        return Some(url);
+    setting("CHAT_TEST_RABBITMQ_URL")
+}
+
+/// What is said of the server; `None` where it is not said and no server is asked for.
+pub(crate) fn setting(name: &str) -> Option<String> {
+    if let Ok(value) = env::var(name) {
+        return Some(value);
     }
     let required = env::var("CHAT_TEST_REQUIRE").unwrap_or_default();
     assert!(
         !required.split(',').any(|name| name.trim() == "rabbitmq"),
-        "CHAT_TEST_REQUIRE asks for rabbitmq, and CHAT_TEST_RABBITMQ_URL names no server"
+        "CHAT_TEST_REQUIRE asks for rabbitmq, and {name} is not set"
     );
-    let _ = writeln!(
-        io::stderr(),
-        "skipped: CHAT_TEST_RABBITMQ_URL names no server"
-    );
+    let _ = writeln!(io::stderr(), "skipped: {name} is not set");
     None
 }

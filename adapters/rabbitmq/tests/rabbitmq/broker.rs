@@ -38,9 +38,8 @@ impl Broker {
         let place = url.rsplit_once('@').expect("the URL has a user").1;
         let (place, _) = place.split_once('/').expect("the URL has a virtual host");
         let proxy = Proxy::to(place.parse().expect("the URL has an address")).await;
-        let random = RandomState::new().build_hasher().finish();
         let config = RabbitMqConfig {
-            prefix: format!("test-{random:x}."),
+            prefix: own_prefix(),
             answer_timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_millis(700),
             ..RabbitMqConfig::new(url.replace(place, &proxy.address.to_string()))
@@ -81,6 +80,12 @@ impl Broker {
             .basic_publish("".into(), queue, options, body, properties);
         publishing.await.unwrap().await.unwrap();
     }
+}
+
+/// What the names of queues begin with that nobody else has.
+pub(crate) fn own_prefix() -> String {
+    let random = RandomState::new().build_hasher().finish();
+    format!("test-{random:x}.")
 }
 
 /// A creation of a message with this number.

@@ -12,3 +12,4 @@ mod losses;
 mod named;
 mod proxy;
 mod refusals;
+mod tls;

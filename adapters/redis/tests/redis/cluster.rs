@@ -177,7 +177,7 @@ async fn a_cluster_and_a_server_are_not_taken_for_each_other() {
 }
 
 /// A process on the cluster, with a chat in some shards of every node.
-async fn begin(system: &System, cluster: &PrivateCluster) -> (Scene, Vec<ChatKey>) {
+pub(crate) async fn begin(system: &System, cluster: &PrivateCluster) -> (Scene, Vec<ChatKey>) {
     let scene = process(system, cluster).await;
     let mut chats = Vec::new();
     for _ in 0..12 {
@@ -191,23 +191,23 @@ async fn begin(system: &System, cluster: &PrivateCluster) -> (Scene, Vec<ChatKey
     (scene, chats)
 }
 
-async fn process(system: &System, cluster: &PrivateCluster) -> Scene {
+pub(crate) async fn process(system: &System, cluster: &PrivateCluster) -> Scene {
     let change = |config: &mut RedisConfig| config.shards = SHARDS;
     system.process_at(cluster.url(), change).await
 }
 
-fn shard_of(chat: ChatKey) -> u16 {
+pub(crate) fn shard_of(chat: ChatKey) -> u16 {
     Shard::of(chat.application, SHARDS).get()
 }
 
-async fn bring(cluster: &PrivateCluster, slot: u32, from: usize, to: usize) {
+pub(crate) async fn bring(cluster: &PrivateCluster, slot: u32, from: usize, to: usize) {
     cluster.begin_migration(slot, from, to).await;
     while cluster.migrate_keys(slot, from, to, 100).await > 0 {}
     cluster.end_migration(slot, to).await;
 }
 
 /// Creates once the shard can be created in again.
-async fn try_again(scene: &Scene, chat: ChatKey) -> Creation {
+pub(crate) async fn try_again(scene: &Scene, chat: ChatKey) -> Creation {
     static COUNT: Mutex<u64> = Mutex::new(0);
     let key = {
         let mut count = COUNT.lock().unwrap();

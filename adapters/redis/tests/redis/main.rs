@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing call fails the test")]
 
+mod authority;
 mod cluster;
 mod entries;
 mod limits;
@@ -11,3 +12,4 @@ mod private_cluster;
 mod private_server;
 mod restarts;
 mod system;
+mod tls;

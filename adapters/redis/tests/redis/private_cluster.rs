@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use redis::Value;
 
-use crate::private_server::{PrivateServer, free_port};
+use crate::{
+    authority::Authority,
+    private_server::{PrivateServer, free_port},
+};
 
 /// How long the nodes may take to agree, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,9 +26,14 @@ pub(crate) struct PrivateCluster {
 impl PrivateCluster {
     /// Starts one; `None` where no server is installed and none is asked for.
     pub(crate) async fn start() -> Option<Self> {
+        Self::start_with(None).await
+    }
+
+    /// The same; its nodes speak TLS, to each other too, where an authority certifies that they may.
+    pub(crate) async fn start_with(authority: Option<&Authority>) -> Option<Self> {
         let mut cluster = Self { nodes: Vec::new() };
         for at in 0..MASTERS {
-            let node = node().await?;
+            let node = node(authority).await?;
             node.ask(&format!("CLUSTER SET-CONFIG-EPOCH {}", at + 1))
                 .await;
             let (first, last) = (SLOTS * at / MASTERS, SLOTS * (at + 1) / MASTERS - 1);
@@ -40,7 +48,7 @@ impl PrivateCluster {
     /// Adds a node that follows another.
     pub(crate) async fn add_replica(&mut self, of: usize) -> usize {
         let master = self.nodes[of].text("CLUSTER MYID").await;
-        let replica = node().await.unwrap();
+        let replica = node(None).await.unwrap();
         self.join(replica).await;
         self.agree().await;
         let replica = self.nodes.last().unwrap();
@@ -88,10 +96,11 @@ impl PrivateCluster {
         let [first, second, ..] = self.nodes.as_slice() else {
             panic!("a cluster has several nodes");
         };
-        format!(
-            "redis+cluster://127.0.0.1:{}?node=127.0.0.1:{}",
-            first.port, second.port
-        )
+        let (scheme, first, second) = match (first.tls_port, second.tls_port) {
+            (Some(first), Some(second)) => ("rediss", first, second),
+            _ => ("redis", first.port, second.port),
+        };
+        format!("{scheme}+cluster://127.0.0.1:{first}?node=127.0.0.1:{second}")
     }
 
     /// The slot of a shard, and which of the nodes has it.
@@ -128,7 +137,10 @@ impl PrivateCluster {
             return 0;
         }
         let mut migrating = redis::cmd("MIGRATE");
-        migrating.arg("127.0.0.1").arg(self.nodes[to].port);
+        let target = &self.nodes[to];
+        migrating
+            .arg("127.0.0.1")
+            .arg(target.tls_port.unwrap_or(target.port));
         migrating.arg("").arg(0).arg(10_000).arg("KEYS").arg(&keys);
         source.run(&migrating).await;
         keys.len()
@@ -146,9 +158,9 @@ impl PrivateCluster {
     }
 }
 
-async fn node() -> Option<PrivateServer> {
+async fn node(authority: Option<&Authority>) -> Option<PrivateServer> {
     let bus = free_port().to_string();
-    PrivateServer::start(&[
+    let arguments = [
         "--appendfsync",
         "always",
         "--cluster-enabled",
@@ -161,8 +173,8 @@ async fn node() -> Option<PrivateServer> {
         "0",
         "--cluster-port",
         &bus,
-    ])
-    .await
+    ];
+    PrivateServer::start_with(&arguments, authority).await
 }
 
 async fn bus(node: &PrivateServer) -> String {

@@ -12,12 +12,16 @@ use std::{
 use redis::{Value, aio::MultiplexedConnection};
 use tempfile::TempDir;
 
+use crate::authority::Authority;
+
 /// How long a server may take to come up, or to copy another one's data.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running server with a folder of its own; it ends with the test.
 pub(crate) struct PrivateServer {
     pub(crate) port: u16,
+    /// Where it speaks TLS, if it does; the test itself goes without.
+    pub(crate) tls_port: Option<u16>,
     folder: TempDir,
     arguments: Vec<String>,
     child: Option<Child>,
@@ -26,20 +30,28 @@ pub(crate) struct PrivateServer {
 impl PrivateServer {
     /// Starts a server; `None` where none is installed and none is asked for.
     pub(crate) async fn start(arguments: &[&str]) -> Option<Self> {
+        Self::start_with(arguments, None).await
+    }
+
+    /// The same, and speaks TLS where an authority certifies that it may.
+    pub(crate) async fn start_with(
+        arguments: &[&str],
+        authority: Option<&Authority>,
+    ) -> Option<Self> {
+        let tls_port = authority.map(|_| free_port());
+        let mut arguments: Vec<String> = arguments.iter().map(|&it| it.to_owned()).collect();
+        if let (Some(authority), Some(port)) = (authority, tls_port) {
+            arguments.extend(authority.arguments(port));
+        }
         let mut server = Self {
             port: free_port(),
+            tls_port,
             folder: TempDir::new().unwrap(),
-            arguments: arguments.iter().map(|&it| it.to_owned()).collect(),
+            arguments,
             child: None,
         };
         if let Err(error) = server.spawn() {
-            assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
-            let required = env::var("CHAT_TEST_REQUIRE").unwrap_or_default();
-            assert!(
-                !required.split(',').any(|name| name.trim() == "redis"),
-                "CHAT_TEST_REQUIRE asks for redis, and `redis-server` is not installed"
-            );
-            let _ = writeln!(io::stderr(), "skipped: `redis-server` is not installed");
+            skip("redis-server", &error);
             return None;
         }
         server.answer().await;
@@ -185,6 +197,17 @@ impl Drop for PrivateServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Says that a test is skipped for want of a program; fails where it is asked for.
+pub(crate) fn skip(program: &str, error: &io::Error) {
+    assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
+    let required = env::var("CHAT_TEST_REQUIRE").unwrap_or_default();
+    assert!(
+        !required.split(',').any(|name| name.trim() == "redis"),
+        "CHAT_TEST_REQUIRE asks for redis, and `{program}` is not installed"
+    );
+    let _ = writeln!(io::stderr(), "skipped: `{program}` is not installed");
 }
 
 /// A port that is free for a moment, which is long enough unless two tests race for it.
