@@ -3,12 +3,12 @@
 use chat_core::{
     memory::Memory,
     model::{
-        ApplicationName, Content, Creation, DeadLetter, DeadLetterId, DeadLetterReason, Draft,
-        Epoch, EpochMark, Incarnation, Limit, Number, Position, Sequence, Shard, Sighting,
-        Timestamp, Uid,
+        ApplicationId, ApplicationName, Content, Creation, DeadLetter, DeadLetterId,
+        DeadLetterReason, Draft, Epoch, EpochMark, Incarnation, Limit, Number, Position, Sequence,
+        Shard, Sighting, Timestamp, Uid,
     },
     ports::Ports,
-    service::{Policy, Services},
+    service::{Policy, ServiceError, Services},
 };
 
 fn letter(uid: u128, payload: Vec<u8>) -> DeadLetter {
@@ -113,4 +113,43 @@ async fn a_letter_stays_while_the_counter_is_behind() {
     assert_eq!(pending().await, Some(creation));
     let kept = ports.repository.dead_letter(&id).await.unwrap();
     assert_eq!(kept.map(|letter| letter.id), Some(id));
+}
+
+/// What cannot succeed is refused, and the letter stays.
+#[tokio::test]
+async fn what_would_only_come_back_is_not_put_back_to_work() {
+    let garbage = letter(1, b"garbage".to_vec());
+    let content = Content::Chat {
+        application: ApplicationId::new(1),
+        title: None,
+    };
+    let draft = Draft {
+        uid: Uid::new(2),
+        created_at: Timestamp::from_micros(1),
+        content,
+    };
+    let old = DeadLetter {
+        reason: DeadLetterReason::TooOld,
+        ..letter(2, draft.encode())
+    };
+    let (ports, services) = with_letters(&[garbage.clone(), old.clone()]).await;
+    let replay = |letter: &DeadLetter, force| {
+        let (letters, id) = (services.dead_letters.clone(), letter.id.clone());
+        async move { letters.replay(&id, force).await }
+    };
+    let refused = replay(&garbage, true).await;
+    assert!(
+        matches!(refused, Err(ServiceError::Unreadable)),
+        "{refused:?}"
+    );
+    let refused = replay(&old, false).await;
+    assert!(
+        matches!(refused, Err(ServiceError::NeedsForce)),
+        "{refused:?}"
+    );
+    let kept = ports.repository.dead_letters(None, 9).await.unwrap();
+    assert_eq!(kept, [garbage.clone(), old.clone()]);
+    replay(&old, true).await.unwrap();
+    let kept = ports.repository.dead_letters(None, 9).await.unwrap();
+    assert_eq!(kept, [garbage]);
 }

@@ -85,12 +85,14 @@ pub(crate) async fn list(
 pub(crate) async fn remove(
     connection: &mut SqliteConnection,
     id: &DeadLetterId,
+    seen: Timestamp,
 ) -> Result<Option<DeadLetter>, sqlx::Error> {
     let row = sqlx::query(concat!(
-        "DELETE FROM dead_letters WHERE id = ?1 RETURNING ",
+        "DELETE FROM dead_letters WHERE id = ?1 AND last_failed_at <= ?2 RETURNING ",
         letter_columns!()
     ))
     .bind(id.as_str())
+    .bind(seen.as_micros())
     .fetch_optional(connection)
     .await?;
     row.as_ref().map(letter).transpose()

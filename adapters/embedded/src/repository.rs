@@ -338,10 +338,14 @@ impl Repository for EmbeddedRepository {
             .map_err(|error| port_error("list dead letters", error))
     }
 
-    async fn remove_dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
+    async fn remove_dead_letter(
+        &self,
+        id: &DeadLetterId,
+        seen: Timestamp,
+    ) -> Result<Option<DeadLetter>, PortError> {
         let id = id.clone();
         write!(self, "remove a dead letter", |connection| {
-            dead_letters::remove(connection, &id)
+            dead_letters::remove(connection, &id, seen)
         })
     }
 

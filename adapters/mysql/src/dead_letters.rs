@@ -92,17 +92,19 @@ pub(crate) async fn list(
 pub(crate) async fn remove(
     connection: &mut MySqlConnection,
     id: &DeadLetterId,
+    seen: Timestamp,
 ) -> Result<Option<DeadLetter>, sqlx::Error> {
     let row = sqlx::query(read_letter!("FOR UPDATE"))
         .bind(id.as_str().as_bytes())
         .fetch_optional(&mut *connection)
         .await?;
-    let Some(row) = row else {
+    let letter = row.as_ref().map(letter).transpose()?;
+    let Some(letter) = letter.filter(|letter| letter.last_failed_at <= seen) else {
         return Ok(None);
     };
     sqlx::query("DELETE FROM dead_letters WHERE id = ?")
         .bind(id.as_str().as_bytes())
         .execute(connection)
         .await?;
-    letter(&row).map(Some)
+    Ok(Some(letter))
 }

@@ -330,8 +330,15 @@ impl Repository for MySqlRepository {
         )
     }
 
-    async fn remove_dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
-        run!(self.write("remove a dead letter"), dead_letters::remove(id))
+    async fn remove_dead_letter(
+        &self,
+        id: &DeadLetterId,
+        seen: Timestamp,
+    ) -> Result<Option<DeadLetter>, PortError> {
+        run!(
+            self.write("remove a dead letter"),
+            dead_letters::remove(id, seen)
+        )
     }
 
     async fn generations(&self) -> Result<Vec<Generation>, PortError> {

@@ -286,7 +286,11 @@ impl Problem {
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
         match error {
-            ServiceError::NotFound => Self::not_found(),
+            ServiceError::NotFound | ServiceError::Unreadable => Self::not_found(),
+            ServiceError::NeedsForce => {
+                let message = "must be true: the letter is too old to be put back to work without";
+                Self::invalid(vec![Fault::new("force", message)])
+            }
             ServiceError::KeyReused => {
                 let detail = "the idempotency key was used for another request";
                 let fault = Fault::new("Idempotency-Key", "was used for another request");

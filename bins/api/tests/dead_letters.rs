@@ -45,6 +45,10 @@ impl Stage {
 
     /// Sets a message aside that was given number 7.
     async fn set_aside(&self) -> DeadLetterId {
+        self.set_aside_for(DeadLetterReason::Refused).await
+    }
+
+    async fn set_aside_for(&self, reason: DeadLetterReason) -> DeadLetterId {
         let uid = Uid::new(1);
         let draft = Draft {
             uid,
@@ -57,7 +61,7 @@ impl Stage {
         };
         let letter = DeadLetter {
             id: DeadLetterId::of_creation(uid),
-            reason: DeadLetterReason::Refused,
+            reason,
             detail: "the driver's own words".to_owned(),
             number: Number::try_new(7).ok(),
             epoch: Epoch::default(),
@@ -135,6 +139,24 @@ async fn a_letter_about_the_index_names_its_message_and_no_row() {
         (&json!(1), &json!(1))
     );
     assert_eq!(told["unreadable"], Value::Null);
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_replayed_by_force_alone() {
+    let (stage, api) = Stage::new().await;
+    let id = stage.set_aside_for(DeadLetterReason::TooOld).await;
+    let replay = format!("{LETTERS}/{}/replay", id.as_str());
+    let (status, body) = send(&api, Method::POST, &replay).await;
+    assert_eq!(status, 422, "{body}");
+    let problem: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (&problem["code"], &problem["errors"][0]["field"]),
+        (&json!("invalid"), &json!("force"))
+    );
+    assert_eq!(listed(&api).await.len(), 1);
+    let forced = format!("{replay}?force=true");
+    assert_eq!(send(&api, Method::POST, &forced).await.0, 202);
+    assert!(listed(&api).await.is_empty());
 }
 
 #[tokio::test]

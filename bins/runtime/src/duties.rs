@@ -44,6 +44,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// The longest pause after failures to store: one entry that cannot be stored may be all that fails, and
+/// what comes in beside it waits no longer.
+const LONGEST_PAUSE_OF_STORING: Duration = Duration::from_secs(1);
+
 /// Begins duties of a process, each as a task that ends once the program is asked to, and counts what
 /// they do; what a process does not do is not served as if it were nothing.
 pub struct Duties<'a> {
@@ -140,6 +144,7 @@ async fn persist(
     end: CancellationToken,
 ) {
     let mut failures = Failures::of("storing what was accepted");
+    failures.longest = LONGEST_PAUSE_OF_STORING;
     while !end.is_cancelled() {
         let round = persister.run_once(&consumer, WAIT).await;
         if let Ok(round) = &round {
@@ -242,11 +247,16 @@ fn rest(pause: Duration, end: &CancellationToken) -> impl Future<Output = Option
 struct Failures {
     what: &'static str,
     count: u32,
+    longest: Duration,
 }
 
 impl Failures {
     fn of(what: &'static str) -> Self {
-        Self { what, count: 0 }
+        Self {
+            what,
+            count: 0,
+            longest: LONGEST_PAUSE,
+        }
     }
 
     /// Notes a success, after which there is no pause.
@@ -269,7 +279,7 @@ impl Failures {
         }
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.count));
         self.count = self.count.saturating_add(1);
-        pause.min(LONGEST_PAUSE)
+        pause.min(self.longest)
     }
 }
 

@@ -47,10 +47,10 @@ impl<Own: Args> CommandLine<Own> {
     /// Fails with one sentence about the first that is wrong.
     pub fn settings(&self) -> Result<Settings, SettingsError> {
         // What stands behind a subcommand counts too, and is known to its matches alone.
-        let matches = self
-            .matches
-            .subcommand()
-            .map_or(&self.matches, |(_, matches)| matches);
+        let mut matches = &self.matches;
+        while let Some((_, behind)) = matches.subcommand() {
+            matches = behind;
+        }
         Settings::try_from_given(&Given::try_new(matches)?)
     }
 }

@@ -7,7 +7,10 @@ mod rows;
 mod things;
 mod together;
 
-pub use letters::{dead_letter_is_kept_once, letters_are_paged, removed_letter_is_gone};
+pub use letters::{
+    dead_letter_is_kept_once, letter_that_failed_again_stays, letters_are_paged,
+    removed_letter_is_gone,
+};
 pub use notes::{
     audit_repairs_nothing_that_is_right, changes_leave_outbox_rows,
     chat_on_its_way_hides_nothing_from_the_index, noted_changes_come_out, one_holder_has_the_job,
@@ -78,6 +81,7 @@ macro_rules! __repository_contract {
                 dead_letter_is_kept_once,
                 removed_letter_is_gone,
                 letters_are_paged,
+                letter_that_failed_again_stays,
             ]
         );
     };

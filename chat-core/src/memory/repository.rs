@@ -352,8 +352,19 @@ impl Repository for MemoryRepository {
         .await
     }
 
-    async fn remove_dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
-        self.act(|tables| tables.letters.remove(id)).await
+    async fn remove_dead_letter(
+        &self,
+        id: &DeadLetterId,
+        seen: Timestamp,
+    ) -> Result<Option<DeadLetter>, PortError> {
+        self.act(|tables| {
+            let letter = tables.letters.get(id)?;
+            if letter.last_failed_at > seen {
+                return None;
+            }
+            tables.letters.remove(id)
+        })
+        .await
     }
 
     async fn generations(&self) -> Result<Vec<Generation>, PortError> {

@@ -17,6 +17,9 @@ impl Timestamp {
     /// The earliest moment of all, for "from the beginning".
     pub const MIN: Self = Self(i64::MIN);
 
+    /// The latest moment there is.
+    pub const MAX: Self = Self(i64::MAX);
+
     /// Wraps microseconds since 1970.
     #[must_use]
     pub fn from_micros(micros: i64) -> Self {

@@ -103,6 +103,7 @@ pub use storing::{Audit, Basis, StoreBatch, StoreOutcome, StoreReport};
 ///     its last.
 /// 37. `removed_letter_is_gone`: a removed letter is handed out once, then it is unknown.
 /// 38. `letters_are_paged`: letters are listed by id, after a given one.
+/// 39. `letter_that_failed_again_stays`: a letter is not removed by who has not seen its last failure.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Repository: Send + Sync {
@@ -288,8 +289,14 @@ pub trait Repository: Send + Sync {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, PortError>;
 
-    /// Removes a dead letter and hands it out; `None` if there is none.
-    async fn remove_dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError>;
+    /// Removes a dead letter and hands it out; `None` if there is none that failed last at `seen` or before.
+    ///
+    /// So a letter stays whose entry was put back to work and has failed again by now.
+    async fn remove_dead_letter(
+        &self,
+        id: &DeadLetterId,
+        seen: Timestamp,
+    ) -> Result<Option<DeadLetter>, PortError>;
 
     /// Lists the index generations, the lowest number first.
     async fn generations(&self) -> Result<Vec<Generation>, PortError>;

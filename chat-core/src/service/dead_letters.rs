@@ -9,8 +9,9 @@ use super::{ServiceError, paging};
 use crate::{
     PortError, PortErrorKind,
     model::{
-        ApplicationId, ApplicationToken, Content, Creation, DeadLetter, DeadLetterId,
-        DeadLetterReason, Epoch, Limit, Page, Sequence,
+        ApplicationId, ApplicationToken, ChatNumber, ChatTitle, Content, Creation, DeadLetter,
+        DeadLetterId, DeadLetterReason, Epoch, Limit, MessageBody, MessageNumber, Page, Sender,
+        Sequence, Timestamp,
     },
     ports::{
         Clock, Counter, Lookup, OutboxChange, Ports, Queue, Repository, Settlement, StoreBatch,
@@ -26,6 +27,71 @@ pub struct OpenedLetter {
     pub creation: Option<Creation>,
     /// The token of the application that it belongs to, if that lives.
     pub token: Option<ApplicationToken>,
+}
+
+impl OpenedLetter {
+    /// What it holds, as it may be shown.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        let Some(Creation { number, draft, .. }) = &self.creation else {
+            return match self.letter.message() {
+                Some(key) => Held::Stored {
+                    chat: key.chat,
+                    number: key.message,
+                },
+                None if self.letter.reason == DeadLetterReason::Undecodable => {
+                    Held::Foreign(self.letter.payload.clone())
+                }
+                None => Held::Newer,
+            };
+        };
+        match draft.content.clone() {
+            Content::Chat { title, .. } => Held::Chat {
+                number: (*number).into(),
+                title,
+            },
+            Content::Message { chat, sender, body } => Held::Message {
+                chat: chat.chat,
+                number: (*number).into(),
+                sender,
+                body,
+            },
+        }
+    }
+}
+
+/// What a dead letter holds, without what stays in the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// A chat that is not stored.
+    Chat {
+        /// Its number.
+        number: ChatNumber,
+        /// Its title, if it has one.
+        title: Option<ChatTitle>,
+    },
+    /// A message that is not stored.
+    Message {
+        /// The chat that it is in.
+        chat: ChatNumber,
+        /// Its number.
+        number: MessageNumber,
+        /// Who it is from, if the client said so.
+        sender: Option<Sender>,
+        /// What it says.
+        body: MessageBody,
+    },
+    /// A message that is stored and not indexed.
+    Stored {
+        /// The chat that it is in.
+        chat: ChatNumber,
+        /// Its number.
+        number: MessageNumber,
+    },
+    /// What is none of this system's.
+    Foreign(Vec<u8>),
+    /// What a newer version wrote, which is for that version to show: it may name rows.
+    Newer,
 }
 
 /// Serves dead letters.
@@ -86,26 +152,36 @@ impl DeadLetters {
 
     /// Puts a dead letter's entry back to work; `force` stores it although it is old.
     ///
+    /// If it fails again, its letter comes back.
+    ///
     /// # Errors
     ///
-    /// Fails with [`ServiceError::NotFound`] also where this program cannot read the entry, or when a
-    /// backend does.
+    /// Fails with [`ServiceError::NotFound`], with [`ServiceError::Unreadable`] where this program cannot
+    /// read the entry, with [`ServiceError::NeedsForce`] where it would be set aside again for its age, or
+    /// when a backend does.
     pub async fn replay(&self, id: &DeadLetterId, force: bool) -> Result<(), ServiceError> {
         let letter = self.repository.dead_letter(id).await?;
         let letter = letter.ok_or(ServiceError::NotFound)?;
         if let Some(key) = letter.message() {
             let change = OutboxChange::Message(key);
             self.repository.note_changes(&[change]).await?;
-            return self.forget(id).await;
+        } else {
+            let creation = letter.creation().ok_or(ServiceError::Unreadable)?;
+            if letter.reason == DeadLetterReason::TooOld && !force {
+                return Err(ServiceError::NeedsForce);
+            }
+            // In this order a crash in between leaves the letter, and perhaps an entry more, which is
+            // harmless; and a worker that is faster and sets it aside again has the last word.
+            let (sequence, uid) = (creation.sequence(), creation.draft.uid);
+            self.counter
+                .set_aside(&sequence, creation.number, uid, None)
+                .await?;
+            self.queue.publish(&creation, force).await?;
         }
-        let creation = letter.creation().ok_or(ServiceError::NotFound)?;
-        // In this order a crash in between leaves the letter, and an entry more, which is harmless.
-        self.queue.publish(&creation, force).await?;
-        let (sequence, uid) = (creation.sequence(), creation.draft.uid);
-        self.counter
-            .set_aside(&sequence, creation.number, uid, None)
+        self.repository
+            .remove_dead_letter(id, letter.last_failed_at)
             .await?;
-        self.forget(id).await
+        Ok(())
     }
 
     /// Gives a dead letter up: what it would have created counts as deleted.
@@ -132,7 +208,8 @@ impl DeadLetters {
             }
             self.settle(&creation).await?;
         }
-        self.forget(id).await
+        let removed = self.repository.remove_dead_letter(id, Timestamp::MAX);
+        removed.await?.map(drop).ok_or(ServiceError::NotFound)
     }
 
     /// Forgets what is pending, unless the counter is behind and must not have the room.
@@ -156,11 +233,6 @@ impl DeadLetters {
             let kind = PortErrorKind::Unavailable;
             Err(PortError::new(kind, "counter", "settle a dropped creation"))
         }
-    }
-
-    async fn forget(&self, id: &DeadLetterId) -> Result<(), ServiceError> {
-        let removed = self.repository.remove_dead_letter(id).await?;
-        removed.map(drop).ok_or(ServiceError::NotFound)
     }
 
     /// Leaves a tombstone where the creation would have stood; once more is harmless.

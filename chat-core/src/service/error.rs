@@ -10,6 +10,12 @@ pub enum ServiceError {
     /// The thing is not there, was deleted, or belongs to another application.
     #[error("there is no such thing")]
     NotFound,
+    /// A dead letter is so old that it is put back to work by force alone.
+    #[error("it is so old that it is put back to work by force alone")]
+    NeedsForce,
+    /// This program cannot read what a dead letter holds, so it cannot put it back to work.
+    #[error("this version cannot read it")]
+    Unreadable,
     /// The idempotency key was used by another request.
     #[error("the idempotency key was used by another request")]
     KeyReused,

@@ -24,7 +24,7 @@ mod search;
 
 pub use applications::Applications;
 pub use chats::Chats;
-pub use dead_letters::{DeadLetters, OpenedLetter};
+pub use dead_letters::{DeadLetters, Held, OpenedLetter};
 pub use error::ServiceError;
 pub use indexer::{Indexed, Indexer};
 pub use messages::Messages;

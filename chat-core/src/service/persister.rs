@@ -21,13 +21,18 @@ use crate::{
 /// An entry that was handed out more often than this is tried alone.
 const ATTEMPTS_TOGETHER: u32 = 3;
 
+/// How long entries that were handed out often are tried, once one of them has failed: where each takes
+/// long to fail the backend is away, and where it does not one of them may be at fault.
+const PATIENCE_ALONE: Duration = Duration::from_millis(500);
+
 /// Stores what was accepted, hundreds of creations in one transaction.
 ///
 /// The order is: commit, settle, acknowledge; so a crash anywhere leaves work that comes again and is
 /// found done.
 /// A batch that the repository refuses as input is split until the entry that is at fault is alone;
 /// only that one is set aside, and stays readable under its number. Every other failure speaks of a
-/// backend, and all is given back.
+/// backend, and all is given back; an entry that keeps failing so is tried alone, behind all others, so that
+/// it holds up itself.
 pub struct Persister {
     counter: Arc<dyn Counter>,
     queue: Arc<dyn Queue>,
@@ -92,25 +97,27 @@ impl Persister {
         for delivery in deliveries {
             let suspect = delivery.attempt > ATTEMPTS_TOGETHER;
             match self.readable(delivery).await? {
-                Some(item) if suspect => alone.push(vec![item]),
+                Some(item) if suspect => alone.push(item),
                 Some(item) => together.push(item),
                 None => report.set_aside += 1,
             }
         }
-        let mut batches = alone;
-        batches.push(together);
-        while let Some(batch) = batches.pop() {
-            if let Err(error) = self.store_split(batch, &mut report).await {
-                let rest: Vec<Receipt> = batches
-                    .iter()
-                    .flatten()
-                    .filter_map(|item| item.receipt.clone())
-                    .collect();
-                self.queue.give_back(&rest).await?;
-                return Err(error);
+        let mut failed = self.store_split(together, &mut report).await.err();
+        let mut rest = alone.into_iter();
+        let give_up = self.clock.now().plus(PATIENCE_ALONE);
+        while failed.is_none() || self.clock.now() < give_up {
+            let Some(item) = rest.next() else { break };
+            let outcome = self.store_split(vec![item], &mut report).await;
+            failed = failed.or(outcome.err());
+        }
+        match failed {
+            None => Ok(report),
+            Some(error) => {
+                let untried = receipts(rest.as_slice().iter());
+                self.queue.give_back(&untried).await?;
+                Err(error)
             }
         }
-        Ok(report)
     }
 
     /// Leaves what the consumer still holds to others; for the end of a process.

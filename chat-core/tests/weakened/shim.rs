@@ -114,7 +114,7 @@ shim!(RepositoryShim, Repository {
     async fn add_dead_letter(&self, letter: &DeadLetter) -> ();
     async fn dead_letter(&self, id: &DeadLetterId) -> Option<DeadLetter>;
     async fn dead_letters(&self, after: Option<DeadLetterId>, limit: usize) -> Vec<DeadLetter>;
-    async fn remove_dead_letter(&self, id: &DeadLetterId) -> Option<DeadLetter>;
+    async fn remove_dead_letter(&self, id: &DeadLetterId, seen: Timestamp) -> Option<DeadLetter>;
     async fn generations(&self) -> Vec<Generation>;
     async fn add_generation(&self) -> Generation;
     async fn serve_generation(&self, number: u64) -> ();

@@ -55,6 +55,36 @@ async fn worker_and_sync_leave_the_embedded_set_to_api() -> Result<()> {
 }
 
 #[tokio::test]
+async fn dead_letters_of_the_embedded_set_are_left_to_api() -> Result<()> {
+    for (arguments, code) in [
+        (&["list"][..], 1),
+        (&["list", "--json"], 1),
+        (&["replay", "an-id", "--force"], 1),
+        (&["replay", "--all"], 1),
+        (&["drop", "an-id", "another"], 1),
+        (&[], 2),
+        (&["replay"], 2),
+        (&["drop"], 2),
+        (&["drop", "--all"], 2),
+    ] {
+        let worker = Invocation::of("worker")?.argument("dead-letters");
+        let worker = arguments.iter().fold(worker, Invocation::argument);
+        let ended = worker.run().await?;
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {ended:?}");
+        if code == 1 {
+            let named = ["embedded", "api", "/api/v1/admin/dead-letters"];
+            expect_sentence(&ended, &named)?;
+        }
+    }
+    // A setting behind the innermost command counts as one.
+    let worker = Invocation::of("worker")?.argument("dead-letters");
+    let worker = worker.argument("list").argument("--counter-url");
+    let refused = worker.argument("gopher://localhost").run().await?;
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    expect_sentence(&refused, &["--counter-url"])
+}
+
+#[tokio::test]
 async fn a_wrong_setting_stops_the_start_with_a_sentence_that_names_it() -> Result<()> {
     for (name, value) in [
         ("CHAT_LISTEN", "nonsense"),

@@ -166,7 +166,9 @@ async fn call_notes(scene: &Scene) {
         .await
         .unwrap();
     it.dead_letter(&letters[0].id).await.unwrap();
-    it.remove_dead_letter(&letters[0].id).await.unwrap();
+    it.remove_dead_letter(&letters[0].id, Timestamp::MAX)
+        .await
+        .unwrap();
     it.add_dead_letter(&letters[0]).await.unwrap();
     for _ in 0..2 {
         it.claim_job(JobName::Purge, &claim).await.unwrap();

@@ -13,6 +13,7 @@ mod generations;
 mod opening;
 mod plans;
 mod private;
+mod refusals;
 mod stage;
 mod storms;
 mod texts;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chat_core::{
-    model::{Content, Creation, DeadLetter, DeadLetterId, DeadLetterReason, Limit},
-    service::{DeadLetters, OpenedLetter, Services},
+    model::{DeadLetterId, Limit},
+    service::{DeadLetters, Held, OpenedLetter, Services},
 };
 use chat_runtime::settings::Admin;
 use poem_openapi::{ApiResponse, Object, OpenApi, types::Example};
@@ -46,8 +46,8 @@ impl DeadLettersApi {
 struct DeadLetterView {
     /// The letter's id.
     id: String,
-    /// Why it was set aside, for programs: `refused`, `number_taken`, `too_old`, `undecodable`,
-    /// `newer_format` or `not_indexable`.
+    /// Why it was set aside, for programs: `refused`, `number_taken`, `no_application`, `too_old`,
+    /// `undecodable`, `newer_format` or `not_indexable`.
     reason: String,
     /// Why it was set aside, for people.
     detail: String,
@@ -95,12 +95,8 @@ impl Example for DeadLetterView {
 
 impl From<OpenedLetter> for DeadLetterView {
     fn from(opened: OpenedLetter) -> Self {
-        let OpenedLetter {
-            letter,
-            creation,
-            token,
-        } = opened;
-        let held = Held::of(&letter, creation);
+        let held = Shown::of(opened.held());
+        let OpenedLetter { letter, token, .. } = opened;
         Self {
             id: letter.id.as_str().to_owned(),
             reason: letter.reason.as_str().to_owned(),
@@ -119,9 +115,9 @@ impl From<OpenedLetter> for DeadLetterView {
     }
 }
 
-/// What a letter holds, as far as this server can read it.
+/// What a letter holds, in the fields that show it.
 #[derive(Default)]
-struct Held {
+struct Shown {
     kind: Option<&'static str>,
     chat: Option<u64>,
     message: Option<u64>,
@@ -131,44 +127,39 @@ struct Held {
     unreadable: Option<String>,
 }
 
-impl Held {
-    fn of(letter: &DeadLetter, creation: Option<Creation>) -> Self {
-        let Some(Creation { number, draft, .. }) = creation else {
-            return Self::without_creation(letter);
-        };
-        match draft.content {
-            Content::Chat { title, .. } => Self {
+impl Shown {
+    fn of(held: Held) -> Self {
+        match held {
+            Held::Chat { number, title } => Self {
                 kind: Some("chat"),
                 chat: Some(number.get()),
                 title: title.map(String::from),
                 ..Self::default()
             },
-            Content::Message { chat, sender, body } => Self {
+            Held::Message {
+                chat,
+                number,
+                sender,
+                body,
+            } => Self {
                 kind: Some("message"),
-                chat: Some(chat.chat.get()),
+                chat: Some(chat.get()),
                 message: Some(number.get()),
                 sender: sender.map(String::from),
                 body: Some(body.into()),
                 ..Self::default()
             },
-        }
-    }
-
-    /// A message that is stored and cannot be indexed, or what cannot be read.
-    fn without_creation(letter: &DeadLetter) -> Self {
-        match letter.message() {
-            Some(key) => Self {
+            Held::Stored { chat, number } => Self {
                 kind: Some("message"),
-                chat: Some(key.chat.get()),
-                message: Some(key.message.get()),
+                chat: Some(chat.get()),
+                message: Some(number.get()),
                 ..Self::default()
             },
-            // What a newer version wrote is for that version to show: it may name rows.
-            None if letter.reason == DeadLetterReason::Undecodable => Self {
-                unreadable: Some(BASE64_STANDARD.encode(&letter.payload)),
+            Held::Foreign(payload) => Self {
+                unreadable: Some(BASE64_STANDARD.encode(payload)),
                 ..Self::default()
             },
-            None => Self::default(),
+            Held::Newer => Self::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
         Scene,
         scene::{message, number},
     },
-    model::{ApplicationId, ChatKey, DeadLetter, DeadLetterId, DeadLetterReason},
+    model::{ApplicationId, ChatKey, DeadLetter, DeadLetterId, DeadLetterReason, Timestamp},
     ports::Ports,
 };
 
@@ -41,14 +41,32 @@ pub async fn removed_letter_is_gone(ports: Ports) {
     let letter = letter(&scene, 1);
     let repository = scene.repository();
     repository.add_dead_letter(&letter).await.unwrap();
-    let removed = repository.remove_dead_letter(&letter.id).await.unwrap();
+    let remove = || repository.remove_dead_letter(&letter.id, Timestamp::MAX);
+    let removed = remove().await.unwrap();
     assert_eq!(removed.as_ref(), Some(&letter));
     assert_eq!(letter.creation().unwrap().number, number(1));
-    assert_eq!(
-        repository.remove_dead_letter(&letter.id).await.unwrap(),
-        None
-    );
+    assert_eq!(remove().await.unwrap(), None);
     assert_eq!(repository.dead_letter(&letter.id).await.unwrap(), None);
+}
+
+/// A letter whose last failure nobody had seen is not removed.
+pub async fn letter_that_failed_again_stays(ports: Ports) {
+    let scene = Scene::new(ports);
+    let repository = scene.repository();
+    let letter = letter(&scene, 1);
+    repository.add_dead_letter(&letter).await.unwrap();
+    let seen = letter.last_failed_at;
+    let again = DeadLetter {
+        last_failed_at: seen.plus(Duration::from_millis(1)),
+        ..letter
+    };
+    repository.add_dead_letter(&again).await.unwrap();
+    let removed = repository.remove_dead_letter(&again.id, seen);
+    assert_eq!(removed.await.unwrap(), None);
+    let kept = repository.dead_letter(&again.id).await.unwrap();
+    assert_eq!(kept.as_ref(), Some(&again));
+    let removed = repository.remove_dead_letter(&again.id, again.last_failed_at);
+    assert_eq!(removed.await.unwrap(), Some(again));
 }
 
 /// Letters are listed by id, after a given one.

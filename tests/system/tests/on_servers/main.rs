@@ -1,6 +1,7 @@
 //! The programs on servers of the test's own: how they start there, what they tell of themselves, and how
 //! they go on when a server came back with less than it had.
 
+mod dead_letters;
 mod restoring;
 mod starting;
 

@@ -33,7 +33,7 @@ async fn without_search(services: &Services) -> Result<BTreeMap<String, String>>
 }
 
 /// Prepares a run of a program with settings that lead to servers.
-fn on(settings: &BTreeMap<String, String>, name: &str) -> Result<Invocation> {
+pub(crate) fn on(settings: &BTreeMap<String, String>, name: &str) -> Result<Invocation> {
     let invocation = Invocation::of(name)?;
     Ok(URLS.iter().fold(invocation, |invocation, name| {
         invocation.with(name, &settings[*name])
@@ -41,7 +41,7 @@ fn on(settings: &BTreeMap<String, String>, name: &str) -> Result<Invocation> {
 }
 
 /// Checks that a program has failed, and that its last line holds all of `named`.
-fn expect_failure(ended: &Ended, named: &[&str]) -> Result<()> {
+pub(crate) fn expect_failure(ended: &Ended, named: &[&str]) -> Result<()> {
     ensure!(ended.code == Some(1), "{ended:?}");
     let line = ended.stderr.lines().last().context("nothing was said")?;
     for name in named {

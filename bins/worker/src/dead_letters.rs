@@ -1,0 +1,191 @@
+//! Dead letters on the command line: what an operator is told of what was set aside, and can do.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use chat_core::{
+    model::{DeadLetterId, Limit},
+    service::{DeadLetters, ServiceError},
+};
+use chat_runtime::{program::print, running::Running, settings::Settings};
+
+use crate::shown::{line, paragraph};
+
+/// Where dead letters of the embedded set are seen to.
+pub(crate) const ELSEWHERE: &str = "on the embedded set the data folder belongs to `api`, and so do its \
+     dead letters: ask it by GET /api/v1/admin/dead-letters, POST \
+     /api/v1/admin/dead-letters/{id}/replay or DELETE /api/v1/admin/dead-letters/{id}";
+
+/// How many letters are read at a time.
+const PAGE: u64 = 100;
+
+/// What is to be done.
+#[derive(clap::Subcommand)]
+pub(crate) enum Action {
+    /// Tell all of them: why and when each was set aside, and what it holds
+    List {
+        /// Write each as a line of JSON: what the admin API answers, and the failure in its own words
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put letters back to work, once the reason of their failure is gone
+    Replay {
+        /// The letters' ids
+        #[arg(value_name = "ID", required_unless_present = "all")]
+        ids: Vec<String>,
+        /// Put every letter back to work that there is
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+        /// Also what is so old that what deleted it may have been purged
+        #[arg(long)]
+        force: bool,
+    },
+    /// Give letters up: what they would have created counts as deleted, and what is stored stays
+    Drop {
+        /// The letters' ids
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+    },
+}
+
+/// Opens the servers that the settings name, and does it.
+pub(crate) async fn run(settings: &Settings, action: Action) -> Result<()> {
+    let Some(running) = Running::open("worker", settings).await? else {
+        bail!("it was stopped before it began");
+    };
+    let doing = act(&running.wiring.services.dead_letters, action);
+    let outcome = running.shutdown.soft.run_until_cancelled(doing).await;
+    running.close().await;
+    outcome.unwrap_or_else(|| bail!("it was stopped half-way; what is done stays done"))
+}
+
+async fn act(letters: &DeadLetters, action: Action) -> Result<()> {
+    match action {
+        Action::List { json } => list(letters, json).await,
+        Action::Replay {
+            all: true, force, ..
+        } => replay_all(letters, force).await,
+        Action::Replay { ids, force, .. } => {
+            let mut tally = Tally::of("replayed");
+            for id in ids.into_iter().map(DeadLetterId::new) {
+                tally.count(&id, letters.replay(&id, force).await)?;
+            }
+            tally.conclude()
+        }
+        Action::Drop { ids } => {
+            let mut tally = Tally::of("dropped");
+            for id in ids.into_iter().map(DeadLetterId::new) {
+                tally.count(&id, letters.drop_letter(&id).await)?;
+            }
+            tally.conclude()
+        }
+    }
+}
+
+/// Writes all letters, a page in memory at a time.
+async fn list(letters: &DeadLetters, json: bool) -> Result<()> {
+    let limit = Limit::try_new(PAGE).context("a page has a size")?;
+    let (mut after, mut count) = (None, 0_u64);
+    loop {
+        let page = letters.list(after, limit).await;
+        let page = page.context("listing the dead letters")?;
+        for opened in &page.items {
+            print(&if json {
+                line(opened)?
+            } else {
+                paragraph(opened)
+            })?;
+            count += 1;
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    if json {
+        return Ok(());
+    }
+    print(&format!("dead letters: {count}"))
+}
+
+/// Puts each letter back to work that is there; one that fails again meanwhile is not met again.
+async fn replay_all(letters: &DeadLetters, force: bool) -> Result<()> {
+    let limit = Limit::try_new(PAGE).context("a page has a size")?;
+    let mut tally = Tally::of("replayed");
+    let mut after = None;
+    loop {
+        let page = letters.list(after, limit).await;
+        let page = page.context("listing the dead letters")?;
+        for opened in page.items {
+            let id = opened.letter.id;
+            match letters.replay(&id, force).await {
+                // Somebody else has seen to it.
+                Err(ServiceError::NotFound) => {}
+                outcome => tally.count(&id, outcome)?,
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            return tally.conclude();
+        }
+    }
+}
+
+/// How often something was done, and how often it could not be.
+struct Tally {
+    what: &'static str,
+    done: u64,
+    refused: u64,
+}
+
+impl Tally {
+    fn of(what: &'static str) -> Self {
+        Self {
+            what,
+            done: 0,
+            refused: 0,
+        }
+    }
+
+    /// Counts one letter, and says what to do where it was refused; a server that fails ends it all.
+    fn count(&mut self, id: &DeadLetterId, outcome: Result<(), ServiceError>) -> Result<()> {
+        let id = id.as_str();
+        let advice = match outcome {
+            Ok(()) => {
+                self.done += 1;
+                return Ok(());
+            }
+            Err(ServiceError::NotFound) => {
+                "there is no such dead letter; `worker dead-letters list` tells which there are"
+            }
+            Err(ServiceError::NeedsForce) => {
+                "it is so old that what deleted it may have been purged; replay it with --force, or drop it"
+            }
+            Err(ServiceError::Unreadable) => {
+                "this version cannot read it; replay it by the version that wrote it, or drop it"
+            }
+            Err(error) => {
+                let failed = format!(
+                    "{} {} letters; then `{id}` failed, and can be tried again",
+                    self.what, self.done
+                );
+                return Err(anyhow::Error::new(error).context(failed));
+            }
+        };
+        self.refused += 1;
+        tracing::error!(letter = id, "`{id}` was not {}: {advice}", self.what);
+        Ok(())
+    }
+
+    fn conclude(self) -> Result<()> {
+        let Self {
+            what,
+            done,
+            refused,
+        } = self;
+        print(&format!("{what}: {done}"))?;
+        ensure!(
+            refused == 0,
+            "not {what}: {refused}; the lines above say why"
+        );
+        Ok(())
+    }
+}
