@@ -20,6 +20,9 @@ pub fn start(settings: &Settings) -> Result<()> {
     let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.log))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // A line that cannot be written, as to a full disk, would be told by one more line there, and
+        // failing to write that one ends the task that logs.
+        .log_internal_errors(false)
         .with_writer(io::stderr);
     let is_terminal = io::stderr().is_terminal();
     let started = match settings.log_form {

@@ -2,7 +2,10 @@
 
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use chat_core::service::{Held, OpenedLetter};
+use chat_core::{
+    model::ApplicationToken,
+    service::{Held, OpenedLetter},
+};
 use serde::Serialize;
 
 /// How many characters of a text are shown to people.
@@ -36,7 +39,7 @@ pub(crate) fn line(opened: &OpenedLetter) -> Result<String> {
         reason: letter.reason.as_str(),
         detail: letter.reason.sentence(),
         failure: &letter.detail,
-        application_token: opened.token.as_ref().map(|token| token.as_str()),
+        application_token: opened.token.as_ref().map(ApplicationToken::as_str),
         first_failed_at: letter.first_failed_at.to_string(),
         last_failed_at: letter.last_failed_at.to_string(),
         ..Line::default()

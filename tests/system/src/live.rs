@@ -146,7 +146,7 @@ impl LiveSet {
         let rows = self.rows_of(&sent).await?;
         ensure!(rows == total, "{rows} creations are stored");
         self.expect_settled().await?;
-        println!("{verified}");
+        eprintln!("{verified}");
         Ok(Tally::all(total))
     }
 
@@ -172,7 +172,7 @@ impl LiveSet {
         let rows = self.rows_of(sent).await?;
         let shown = tally.stored + tally.unanswered + tally.repeated;
         ensure!(rows == shown, "{rows} creations are stored, and {tally}");
-        println!("{tally}");
+        eprintln!("{tally}");
         Ok(tally)
     }
 
@@ -199,7 +199,7 @@ impl LiveSet {
         .await?;
         self.expect_counted().await?;
         let index = self.expect_indexed().await?;
-        println!("search is what the database is after {index:.1?}");
+        eprintln!("search is what the database is after {index:.1?}");
         self.programs.expect_running()?;
         let bytes = self.programs.largest_resident_bytes()?;
         ensure!(bytes <= MEMORY, "a program has {bytes} bytes of memory");

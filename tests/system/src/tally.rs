@@ -77,7 +77,7 @@ impl Tally {
         let row = format!(
             "| {fault} | {answered} creates | {answered} | {stored} | {lost} | {repeated} |"
         );
-        println!("{row}");
+        eprintln!("{row}");
         let Some(file) = env::var_os(TABLE) else {
             return Ok(());
         };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use chat_core::{
     memory::Memory,
     model::{ApplicationName, Limit, MessageBody},
-    ports::{Consumer, Ports, Repository as _},
+    ports::{Consumer, Ports},
     service::{Policy, Services},
 };
 

@@ -80,8 +80,8 @@ async fn a_cut_log_of_the_database_leaves_what_is_whole() -> Result<()> {
     }
     let sent = loading.finish().await?;
     until_ready(&api).await?;
-    println!("{at_risk} creations were answered in what was cut");
+    eprintln!("{at_risk} creations were answered in what was cut");
     let tally = sent.tally().await?;
-    println!("{tally}");
+    eprintln!("{tally}");
     tally.report("embedded: killed, and 0.3 s of the database's log cut off, twice")
 }

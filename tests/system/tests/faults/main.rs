@@ -29,7 +29,7 @@ fn dice() -> Result<StdRng> {
         Ok(seed) => seed.parse().context("CHAT_SEED is no number")?,
         Err(_) => RandomState::new().hash_one("seed"),
     };
-    println!("CHAT_SEED={seed}");
+    eprintln!("CHAT_SEED={seed}");
     Ok(StdRng::seed_from_u64(seed))
 }
 

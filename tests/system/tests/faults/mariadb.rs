@@ -94,7 +94,7 @@ async fn locks_of_others_lose_nothing() -> Result<()> {
         transaction.rollback().await?;
     }
     let deadlocks = lock_backwards(&mut database).await?;
-    println!("{deadlocks} deadlocks of which the other was told");
+    eprintln!("{deadlocks} deadlocks of which the other was told");
     let tally = live.expect_kept(loading).await?;
     tally.report("MariaDB: rows locked for 4 s twice, and for 10 s against the workers' order")
 }
@@ -121,7 +121,7 @@ async fn commits_without_an_answer_store_once() -> Result<()> {
         proxy.set(Way::Open);
     }
     ensure!(proxy.unanswered() > 0, "each commit was answered");
-    println!("{} commits got no answer", proxy.unanswered());
+    eprintln!("{} commits got no answer", proxy.unanswered());
     let tally = live.expect_kept(loading).await?;
     tally.report("MariaDB: the connection cut between `COMMIT` and its answer")
 }

@@ -98,7 +98,7 @@ async fn try_way(name: &str, server: &str, setting: &str, most: [Duration; 3]) -
             .await
             .with_context(|| called.to_owned())?;
         proxy.set(Way::Open);
-        println!("{server} {called}: creates, reads, searches take {slowest:.1?} at most");
+        eprintln!("{server} {called}: creates, reads, searches take {slowest:.1?} at most");
         for (took, most) in slowest.into_iter().zip(most) {
             ensure!(took <= most + most / 10, "{server} {called}: {slowest:.1?}");
         }

@@ -59,7 +59,7 @@ async fn a_flushed_redis_repeats_nothing_and_tells() -> Result<()> {
         ask::<()>(&mut redis, "FLUSHALL").await?;
     }
     let tally = live.tally(loading).await?;
-    println!("{waited} creations waited to be stored");
+    eprintln!("{waited} creations waited to be stored");
     // What was answered between the count and the loss may be gone, too.
     let tally = tally.expect_lost_at_most(waited + UNDER_FIRE / 10)?;
     expect_told(&live)?;
@@ -127,7 +127,7 @@ async fn a_cut_tail_of_the_append_only_file_repeats_nothing_and_is_told() -> Res
         live.services.up(&["redis"]).await?;
     }
     let tally = live.tally(loading).await?;
-    println!("{at_risk} creations were answered in what was cut");
+    eprintln!("{at_risk} creations were answered in what was cut");
     // The count was taken a moment after the length.
     let tally = tally.expect_lost_at_most(at_risk + 1_000)?;
     expect_told(&live)?;

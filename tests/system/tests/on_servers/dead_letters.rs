@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use chat_system::{
-    invocation::Ended,
+    client::Client,
+    invocation::{Ended, Invocation},
     program::{Program, free_port, scratch},
     services::{Services, URLS, ask_mariadb},
     stage::{eventually, numbers, within},
@@ -39,9 +40,7 @@ impl Operator<'_> {
         let worker = on(self.settings, "worker")?
             .with("CHAT_WAIT_FOR", "1")
             .argument("dead-letters");
-        let worker = arguments
-            .iter()
-            .fold(worker, |run, word| run.argument(word));
+        let worker = arguments.iter().fold(worker, Invocation::argument);
         worker.within(Duration::from_secs(30)).run().await
     }
 
@@ -80,6 +79,100 @@ async fn until_counted(api: &Program, chat: &str, wanted: u64) -> Result<()> {
         Ok((count == wanted).then_some(()))
     })
     .await
+}
+
+/// What is set aside is told of in two ways, and read under its number.
+async fn expect_told(
+    operator: &Operator<'_>,
+    client: &mut Client,
+    token: &str,
+    letters: &BTreeMap<u64, Value>,
+) -> Result<()> {
+    assert_eq!(letters.keys().copied().collect::<Vec<_>>(), REFUSED);
+    let admin = client
+        .get("/api/v1/admin/dead-letters")
+        .await?
+        .expect(200)?;
+    for told in admin["items"].as_array().context("items")? {
+        let number = told["message_number"].as_u64().context("a number")?;
+        let mut letter = letters[&number].clone();
+        let failure = letter["failure"].take();
+        let failure = failure.as_str().context("a failure")?;
+        assert!(failure.contains("4025"), "{failure}");
+        letter
+            .as_object_mut()
+            .context("an object")?
+            .remove("failure");
+        assert_eq!(&letter, told);
+        assert_eq!(told["reason"], "refused");
+        assert_eq!(told["body"], "refused");
+        assert_eq!(told["application_token"], token);
+    }
+    let text = operator.done(&["list"]).await?;
+    assert!(text.ends_with("dead letters: 3\n"), "{text}");
+    let first = format!("message 10 of chat 1 of application {token}\n");
+    assert!(text.contains(&first), "{text}");
+    let all = format!("/api/v1/applications/{token}/chats/1/messages?limit=1000");
+    let page = client.get(&all).await?.expect(200)?;
+    assert_eq!(numbers(&page), (1..=MESSAGES).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Replays and drops letters, and looks what becomes of their messages.
+async fn decide(
+    operator: &Operator<'_>,
+    api: &Program,
+    chat: &str,
+    letters: &BTreeMap<u64, Value>,
+) -> Result<()> {
+    let (mut client, messages) = (api.client(), format!("{chat}/messages"));
+    let fine = MESSAGES - REFUSED.len() as u64;
+    // One that fails again comes back, and the others are as they were.
+    let path = |number: u64| format!("{messages}/{number}");
+    let unknown = operator
+        .run(&["replay", "unknown", id(letters, 10)?])
+        .await?;
+    expect_failure(&unknown, &["not replayed: 1"])?;
+    assert!(
+        unknown.stderr.contains("no such dead letter"),
+        "{unknown:?}"
+    );
+    assert_eq!(unknown.stdout, "replayed: 1\n");
+    let again = eventually("it was set aside again", || async {
+        let again = operator.letters().await?;
+        Ok((again.len() == REFUSED.len()).then_some(again))
+    })
+    .await?;
+    assert_eq!(id(&again, 10)?, id(letters, 10)?);
+    assert_ne!(again[&10]["last_failed_at"], letters[&10]["last_failed_at"]);
+    client.get(&path(10)).await?.expect(200)?;
+
+    let allow = "ALTER TABLE chat.messages DROP CONSTRAINT refused";
+    ask_mariadb(operator.settings, allow).await?;
+    assert_eq!(
+        operator.done(&["replay", id(letters, 10)?]).await?,
+        "replayed: 1\n"
+    );
+    until_counted(api, chat, fine + 1).await?;
+    assert_eq!(
+        operator.done(&["drop", id(letters, 201)?]).await?,
+        "dropped: 1\n"
+    );
+    client.get(&path(201)).await?.expect(404)?;
+    client.get(&path(390)).await?.expect(200)?;
+    assert_eq!(operator.done(&["replay", "--all"]).await?, "replayed: 1\n");
+    until_counted(api, chat, fine + 2).await?;
+    assert_eq!(operator.done(&["list"]).await?, "dead letters: 0\n");
+    assert_eq!(operator.done(&["list", "--json"]).await?, "");
+    let gone = operator.run(&["drop", id(letters, 201)?]).await?;
+    expect_failure(&gone, &["not dropped: 1"])?;
+    let page = client
+        .get(&format!("{messages}?limit=1000"))
+        .await?
+        .expect(200)?;
+    let left: Vec<u64> = (1..=MESSAGES).filter(|number| *number != 201).collect();
+    assert_eq!(numbers(&page), left);
+    Ok(())
 }
 
 /// Plays it where `servers` are; the last one that says where the queue is counts.
@@ -124,82 +217,13 @@ async fn play(services: &Services, servers: &[&str]) -> Result<()> {
     let took = begun.elapsed();
     assert!(took < DELAY, "the others waited for {took:?}");
 
-    // What is set aside is told of in two ways, and read under its number.
     let letters = eventually("all are set aside", || async {
         let letters = operator.letters().await?;
         Ok((letters.len() == REFUSED.len()).then_some(letters))
     })
     .await?;
-    assert_eq!(letters.keys().copied().collect::<Vec<_>>(), REFUSED);
-    let admin = client
-        .get("/api/v1/admin/dead-letters")
-        .await?
-        .expect(200)?;
-    for told in admin["items"].as_array().context("items")? {
-        let number = told["message_number"].as_u64().context("a number")?;
-        let mut letter = letters[&number].clone();
-        let failure = letter["failure"].take();
-        let failure = failure.as_str().context("a failure")?;
-        assert!(failure.contains("4025"), "{failure}");
-        letter
-            .as_object_mut()
-            .context("an object")?
-            .remove("failure");
-        assert_eq!(&letter, told);
-        assert_eq!(told["reason"], "refused");
-        assert_eq!(told["body"], "refused");
-        assert_eq!(told["application_token"], token);
-    }
-    let text = operator.done(&["list"]).await?;
-    assert!(text.ends_with("dead letters: 3\n"), "{text}");
-    let first = format!("message 10 of chat 1 of application {token}\n");
-    assert!(text.contains(&first), "{text}");
-    let all = format!("{messages}?limit=1000");
-    let page = client.get(&all).await?.expect(200)?;
-    assert_eq!(numbers(&page), (1..=MESSAGES).collect::<Vec<_>>());
-
-    // One that fails again comes back, and the others are as they were.
-    let path = |number: u64| format!("{messages}/{number}");
-    let unknown = operator
-        .run(&["replay", "unknown", id(&letters, 10)?])
-        .await?;
-    expect_failure(&unknown, &["not replayed: 1"])?;
-    assert!(
-        unknown.stderr.contains("no such dead letter"),
-        "{unknown:?}"
-    );
-    assert_eq!(unknown.stdout, "replayed: 1\n");
-    let again = eventually("it was set aside again", || async {
-        let again = operator.letters().await?;
-        Ok((again.len() == REFUSED.len()).then_some(again))
-    })
-    .await?;
-    assert_eq!(id(&again, 10)?, id(&letters, 10)?);
-    assert_ne!(again[&10]["last_failed_at"], letters[&10]["last_failed_at"]);
-    client.get(&path(10)).await?.expect(200)?;
-
-    let allow = "ALTER TABLE chat.messages DROP CONSTRAINT refused";
-    ask_mariadb(&settings, allow).await?;
-    assert_eq!(
-        operator.done(&["replay", id(&letters, 10)?]).await?,
-        "replayed: 1\n"
-    );
-    until_counted(&api, &chat, fine + 1).await?;
-    assert_eq!(
-        operator.done(&["drop", id(&letters, 201)?]).await?,
-        "dropped: 1\n"
-    );
-    client.get(&path(201)).await?.expect(404)?;
-    client.get(&path(390)).await?.expect(200)?;
-    assert_eq!(operator.done(&["replay", "--all"]).await?, "replayed: 1\n");
-    until_counted(&api, &chat, fine + 2).await?;
-    assert_eq!(operator.done(&["list"]).await?, "dead letters: 0\n");
-    assert_eq!(operator.done(&["list", "--json"]).await?, "");
-    let gone = operator.run(&["drop", id(&letters, 201)?]).await?;
-    expect_failure(&gone, &["not dropped: 1"])?;
-    let page = client.get(&all).await?.expect(200)?;
-    let left: Vec<u64> = (1..=MESSAGES).filter(|number| *number != 201).collect();
-    assert_eq!(numbers(&page), left);
+    expect_told(&operator, &mut client, token, &letters).await?;
+    decide(&operator, &api, &chat, &letters).await?;
     worker.stop(Duration::from_secs(10)).await?;
 
     // A server that is away is named.
