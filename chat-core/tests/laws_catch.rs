@@ -106,6 +106,8 @@ catch! {
     an_outbox_that_takes_nothing_back: repository::released_rows_are_free on keeps_what_is_released;
     a_repository_that_wants_chats_first:
         repository::chat_on_its_way_hides_nothing_from_the_index on wants_chats_first;
+    a_repository_that_removes_what_failed_again:
+        repository::letter_that_failed_again_stays on storing::removes_unseen;
     a_job_that_two_hold: repository::one_holder_has_the_job on claims_for_all;
 }
 

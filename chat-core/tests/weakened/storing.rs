@@ -163,3 +163,26 @@ impl RepositoryShim for LeapsAboveTheEnd {
 pub(crate) fn leaps_above_the_end(ports: Ports) -> Ports {
     with_repository(ports, |inner| Arc::new(Weak(LeapsAboveTheEnd(inner))))
 }
+
+/// Removes a letter whatever its remover has seen of it.
+struct RemovesUnseen(Arc<dyn Repository>);
+
+#[async_trait]
+impl RepositoryShim for RemovesUnseen {
+    fn inner(&self) -> &dyn Repository {
+        &*self.0
+    }
+
+    async fn remove_dead_letter(
+        &self,
+        id: &DeadLetterId,
+        _seen: Timestamp,
+    ) -> Result<Option<DeadLetter>, PortError> {
+        self.0.remove_dead_letter(id, Timestamp::MAX).await
+    }
+}
+
+/// A repository that forgets what failed again while it was replayed.
+pub(crate) fn removes_unseen(ports: Ports) -> Ports {
+    with_repository(ports, |inner| Arc::new(Weak(RemovesUnseen(inner))))
+}

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -41,7 +41,7 @@ pub enum Way {
     Silent,
     /// Connections are reset, and new ones too.
     Reset,
-    /// What holds these bytes arrives, and the connection is reset before its answer does.
+    /// What holds these bytes arrives, its answer does not, and the connection is reset.
     Unanswered(&'static [u8]),
 }
 
@@ -142,19 +142,29 @@ async fn carry(
     let (from_server, to_server) = server_stream.split();
     let mut watched = route.clone();
     let is_cut = |route: &Route| route.way == Way::Reset || route.server != server;
+    let heard = AtomicBool::new(false);
     // When one ends all of it is dropped.
     tokio::select! {
-        outcome = pump(from_client, to_server, route.clone(), Some(unanswered)) => outcome,
-        outcome = pump(from_server, to_client, route, None) => outcome,
+        outcome = pump(from_client, to_server, route.clone(), Side::Asking(unanswered), &heard) => outcome,
+        outcome = pump(from_server, to_client, route, Side::Answering, &heard) => outcome,
         _ = watched.wait_for(is_cut) => Ok(()),
     }
+}
+
+/// Who speaks.
+enum Side<'a> {
+    /// The client, whose answers that are cut off are counted here.
+    Asking(&'a AtomicUsize),
+    /// The server.
+    Answering,
 }
 
 async fn pump(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     mut route: watch::Receiver<Route>,
-    unanswered: Option<&AtomicUsize>,
+    side: Side<'_>,
+    heard: &AtomicBool,
 ) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
@@ -186,16 +196,18 @@ async fn pump(
                 }
                 to.write_all(left).await?;
             }
-            Way::Unanswered(asked) => {
-                to.write_all(bytes).await?;
-                if let Some(unanswered) = unanswered
-                    && bytes.windows(asked.len()).any(|part| part == asked)
-                {
-                    unanswered.fetch_add(1, Ordering::Relaxed);
+            Way::Unanswered(asked) => match side {
+                Side::Asking(count) if bytes.windows(asked.len()).any(|part| part == asked) => {
+                    // Before the server can answer.
+                    heard.store(true, Ordering::SeqCst);
+                    count.fetch_add(1, Ordering::Relaxed);
+                    to.write_all(bytes).await?;
                     sleep(UNTIL_DONE).await;
                     return Ok(());
                 }
-            }
+                Side::Answering if heard.load(Ordering::SeqCst) => {}
+                Side::Asking(_) | Side::Answering => to.write_all(bytes).await?,
+            },
         }
     }
 }
