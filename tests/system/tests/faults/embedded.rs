@@ -1,8 +1,8 @@
-//! The embedded set on a disk that is full or has lost something.
+//! The embedded set on a disk that is full.
 
-use std::{fs::OpenOptions, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use chat_system::{
     corpus::Corpus,
     live::UNDER_FIRE,
@@ -10,7 +10,7 @@ use chat_system::{
     program::{Program, scratch},
     stage::within,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::disk::Disk;
 
@@ -51,37 +51,4 @@ async fn a_full_disk_loses_nothing() -> Result<()> {
         .await?
         .expect_all()?
         .report("embedded: a full disk for 5 s")
-}
-
-/// What a disk may do that says it has synced what it has not: what is left is in order.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cut_log_of_the_database_leaves_what_is_whole() -> Result<()> {
-    let folder = scratch()?;
-    let mut api = Program::api(folder.path(), &[]).await?;
-    let corpus = Corpus::read(&Corpus::file())?.up_to(UNDER_FIRE);
-    let mut loading = Loading::begin(api.authority(), corpus, Numbering::Leaping).await?;
-    let mut at_risk = 0;
-    for percent in [30, 60] {
-        loading.until_answered(UNDER_FIRE * percent / 100).await?;
-        let logs = std::fs::read_dir(folder.path().join("data"))?;
-        let log = logs
-            .filter_map(Result::ok)
-            .map(|file| file.path())
-            .find(|path| path.to_string_lossy().ends_with("-wal"))
-            .context("a log of the database")?;
-        let before = loading.answered();
-        let length = log.metadata()?.len();
-        sleep(Duration::from_millis(300)).await;
-        api.kill()?;
-        at_risk += loading.answered() - before;
-        let cut = OpenOptions::new().write(true).open(&log)?;
-        cut.set_len(length.min(log.metadata()?.len()))?;
-        api.restart().await?;
-    }
-    let sent = loading.finish().await?;
-    until_ready(&api).await?;
-    eprintln!("{at_risk} creations were answered in what was cut");
-    let tally = sent.tally().await?;
-    eprintln!("{tally}");
-    tally.report("embedded: killed, and 0.3 s of the database's log cut off, twice")
 }
