@@ -16,7 +16,13 @@ use sqlx::{
     },
 };
 
-use crate::{config::EmbeddedConfig, error::OpenError, migrations::migrator, writer::Writer};
+use crate::{
+    commits::Commits,
+    config::EmbeddedConfig,
+    error::OpenError,
+    migrations::migrator,
+    writer::{TOGETHER, Writer},
+};
 
 /// How long a reader waits for a connection.
 const READ_WAIT: Duration = Duration::from_secs(5);
@@ -62,6 +68,7 @@ impl Database {
             .await
             .map_err(failed)?;
         migrate(folder, &mut connection).await?;
+        let commits = Commits::open(folder, &mut connection, TOGETHER as u64).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(config.readers)
             .acquire_timeout(READ_WAIT)
@@ -72,7 +79,7 @@ impl Database {
             .await
             .map_err(failed)?;
         Ok(Self {
-            writer: Writer::start(connection),
+            writer: Writer::start(connection, commits),
             readers,
             _lock: lock,
         })

@@ -12,6 +12,7 @@
 
 mod applications;
 mod chats;
+mod commits;
 mod config;
 mod counter;
 mod creating;

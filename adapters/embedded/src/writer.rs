@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use crate::{
+    commits::Commits,
     creating,
     error::{kind, port_error, writer_error},
 };
@@ -30,7 +31,7 @@ const WAITING: usize = 4_096;
 const WAITING_KIB: usize = 8 * 1_024;
 
 /// How many requests are committed together at most.
-const TOGETHER: usize = 512;
+pub(crate) const TOGETHER: usize = 512;
 
 /// How long a request waits for its commit.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -90,9 +91,9 @@ impl Failure {
 }
 
 impl Writer {
-    pub(crate) fn start(connection: SqliteConnection) -> Self {
+    pub(crate) fn start(connection: SqliteConnection, commits: Commits) -> Self {
         let (requests, waiting) = mpsc::channel(WAITING);
-        let task = tokio::spawn(run(connection, waiting));
+        let task = tokio::spawn(run(connection, commits, waiting));
         Self {
             requests,
             room: Arc::new(Semaphore::new(WAITING_KIB)),
@@ -221,7 +222,11 @@ fn too_late(operation: &'static str) -> PortError {
     )
 }
 
-async fn run(mut connection: SqliteConnection, mut waiting: mpsc::Receiver<Request>) {
+async fn run(
+    mut connection: SqliteConnection,
+    mut commits: Commits,
+    mut waiting: mpsc::Receiver<Request>,
+) {
     let mut requests = Vec::with_capacity(TOGETHER);
     let mut open = true;
     while open && waiting.recv_many(&mut requests, TOGETHER).await > 0 {
@@ -234,7 +239,7 @@ async fn run(mut connection: SqliteConnection, mut waiting: mpsc::Receiver<Reque
                 Request::Close => open = false,
             }
         }
-        commit_together(&mut connection, creates, works).await;
+        commit_together(&mut connection, &mut commits, creates, works).await;
     }
     if let Err(error) = connection.close().await {
         tracing::warn!(
@@ -250,13 +255,14 @@ async fn run(mut connection: SqliteConnection, mut waiting: mpsc::Receiver<Reque
 /// goes first, since creations cannot undo one another.
 async fn commit_together(
     connection: &mut SqliteConnection,
+    commits: &mut Commits,
     mut creates: Vec<Create>,
     works: Vec<Work>,
 ) {
     // Whoever has given up is told nothing, and creates nothing.
     creates.retain(|create| !create.answer.is_closed());
     let mut done = Vec::with_capacity(works.len());
-    match transact(connection, &creates, works, &mut done).await {
+    match transact(connection, commits, &creates, works, &mut done).await {
         Ok(numberings) => {
             for (create, numbering) in creates.into_iter().zip(numberings) {
                 drop(create.answer.send(Ok(numbering)));
@@ -279,7 +285,8 @@ async fn commit_together(
             // One of them is at fault, and the others must not suffer from it.
             for create in creates {
                 let alone = std::slice::from_ref(&create);
-                let answer = transact(connection, alone, Vec::new(), &mut Vec::new()).await;
+                let (works, mut done) = (Vec::new(), Vec::new());
+                let answer = transact(connection, commits, alone, works, &mut done).await;
                 let answer = match answer.as_deref() {
                     Ok([numbering]) => Ok(numbering.clone()),
                     Ok(_) => Err(given_up("number a creation")),
@@ -294,11 +301,12 @@ async fn commit_together(
 /// Runs one transaction to its commit, or undoes all of it.
 async fn transact(
     connection: &mut SqliteConnection,
+    commits: &mut Commits,
     creates: &[Create],
     works: Vec<Work>,
     done: &mut Vec<Done>,
 ) -> Result<Vec<Numbering>, Failure> {
-    let outcome = statements(connection, creates, works, done).await;
+    let outcome = statements(connection, commits, creates, works, done).await;
     if outcome.is_err()
         // SQLite may have ended the transaction itself; then there is nothing to undo.
         && let Err(error) = sqlx::query("ROLLBACK").execute(connection).await
@@ -310,6 +318,7 @@ async fn transact(
 
 async fn statements(
     connection: &mut SqliteConnection,
+    commits: &mut Commits,
     creates: &[Create],
     works: Vec<Work>,
     done: &mut Vec<Done>,
@@ -327,7 +336,15 @@ async fn statements(
     let submissions: Vec<_> = creates.iter().map(|create| &create.submission).collect();
     let numberings = creating::create(connection, &submissions).await;
     let numberings = numberings.map_err(|error| Failure::of(&error))?;
+    let creates = |it: &Numbering| matches!(it, Numbering::Accepted { .. });
+    let count = commits
+        .count(connection, numberings.iter().any(creates))
+        .await;
+    let count = count.map_err(|error| Failure::of(&error))?;
     run_sql(connection, "COMMIT").await?;
+    if let Some(count) = count {
+        commits.note(count);
+    }
     Ok(numberings)
 }
 

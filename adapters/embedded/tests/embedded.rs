@@ -84,6 +84,36 @@ async fn what_was_numbered_is_there_after_reopening() {
 }
 
 #[tokio::test]
+async fn an_older_copy_of_the_database_repeats_no_number() {
+    let folder = TempDir::new().unwrap();
+    let (file, copy) = (folder.path().join("chat.db"), folder.path().join("copy"));
+    let (scene, _, embedded) = open(folder.path()).await;
+    let application = scene.application().await.id;
+    scene.create(chat(application, "kept")).await;
+    drop(scene);
+    embedded.close().await;
+    std::fs::copy(&file, &copy).unwrap();
+    let mut last = 1;
+    for _ in 0..2 {
+        let (scene, _, embedded) = open(folder.path()).await;
+        for _ in 0..3 {
+            let given = scene.create(chat(application, "lost")).await.number.get();
+            assert!(given > last, "{given} after {last}");
+            last = given;
+        }
+        drop(scene);
+        embedded.close().await;
+        std::fs::copy(&copy, &file).unwrap();
+    }
+    // What is lost is lost once: from here on there is no gap.
+    let (scene, ..) = open(folder.path()).await;
+    let next = scene.create(chat(application, "next")).await.number.get();
+    assert!(next > last, "{next} after {last}");
+    let after = scene.create(chat(application, "after")).await.number.get();
+    assert_eq!(after, next + 1);
+}
+
+#[tokio::test]
 async fn a_key_is_free_again_after_a_day() {
     let folder = TempDir::new().unwrap();
     let (scene, clock, _embedded) = open(folder.path()).await;

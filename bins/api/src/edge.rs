@@ -2,12 +2,13 @@
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
-use chat_core::ports::Tokens;
+use chat_core::{Chain, ports::Tokens};
 use futures_util::FutureExt as _;
 use poem::{
     Endpoint, PathPattern, Request, Response, Result,
     http::{HeaderName, HeaderValue, StatusCode},
 };
+use tracing::field::display;
 
 use crate::{
     error::{Code, Problem},
@@ -102,7 +103,7 @@ fn refuse(error: &poem::Error, id: &str) -> Response {
         .data::<PathPattern>()
         .map(|pattern| &*pattern.0)
         .unwrap_or_default();
-    let cause = std::error::Error::source(problem);
+    let cause = std::error::Error::source(problem).map(|cause| display(Chain(cause)));
     match problem.code() {
         Code::Internal => {
             tracing::error!(request.id = id, route, error = cause, "a request failed");

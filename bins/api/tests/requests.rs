@@ -1,6 +1,9 @@
 //! Requests to the API over ports in memory, and over ports that fail.
 
-use std::sync::Arc;
+use std::{
+    io::{self, Seek as _},
+    sync::Arc,
+};
 
 use chat_api::{Dependencies, build, metrics::Metrics};
 use chat_core::{
@@ -211,4 +214,23 @@ async fn nothing_is_asked_of_the_ports_for_a_request_that_is_refused() {
     ] {
         assert_eq!(send(&api, request).await.0, status);
     }
+}
+
+#[tokio::test]
+async fn the_log_names_every_cause_of_a_failure() {
+    let lines = Arc::new(tempfile::tempfile().unwrap());
+    let log = tracing_subscriber::fmt()
+        .json()
+        .with_writer(Arc::clone(&lines))
+        .finish();
+    let logging = tracing::subscriber::set_default(log);
+    let answer = api_over(broken(down)).get_response(get(&some_path())).await;
+    drop(logging);
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let mut file = &*lines;
+    file.rewind().unwrap();
+    let lines = io::read_to_string(file).unwrap();
+    let told =
+        "sqlite failed to find an application: the backend is unavailable: the driver's own words";
+    assert!(lines.contains(told), "{lines}");
 }

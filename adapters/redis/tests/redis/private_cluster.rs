@@ -81,11 +81,17 @@ impl PrivateCluster {
 
     /// Waits until all nodes know each other, and that the cluster works.
     pub(crate) async fn agree(&self) {
-        let count = format!("cluster_known_nodes:{}\r", self.nodes.len());
+        let (count, slots) = (
+            format!("cluster_known_nodes:{}\r", self.nodes.len()),
+            format!("cluster_slots_assigned:{SLOTS}\r"),
+        );
         for node in &self.nodes {
             until("the nodes agree", async || {
                 let info = node.text("CLUSTER INFO").await;
-                info.contains("cluster_state:ok") && info.contains(&count)
+                // A node is known before it is known what it has.
+                ["cluster_state:ok", &count, &slots]
+                    .iter()
+                    .all(|part| info.contains(part))
             })
             .await;
         }

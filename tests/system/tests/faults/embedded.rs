@@ -1,8 +1,11 @@
-//! The embedded set on a disk that is full.
+//! The embedded set on a disk that is full, or has lost what it said to have kept.
 
-use std::time::Duration;
+use std::{
+    fs::{OpenOptions, read_to_string},
+    time::Duration,
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use chat_system::{
     corpus::Corpus,
     live::UNDER_FIRE,
@@ -51,4 +54,30 @@ async fn a_full_disk_loses_nothing() -> Result<()> {
         .await?
         .expect_all()?
         .report("embedded: a full disk for 5 s")
+}
+
+/// As a disk does that has not synced what it said to have synced.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_log_of_the_database_repeats_nothing_and_is_told() -> Result<()> {
+    let folder = scratch()?;
+    let mut api = Program::api(folder.path(), &[]).await?;
+    let corpus = Corpus::read(&Corpus::file())?.up_to(UNDER_FIRE);
+    let mut loading = Loading::begin(api.authority(), corpus, Numbering::Leaping).await?;
+    // Soon enough that the log was not folded into the file yet, which makes it begin anew.
+    loading.until_answered(UNDER_FIRE / 10).await?;
+    api.kill()?;
+    let log = folder.path().join("data/chat.db-wal");
+    let length = log.metadata().context("the log of the database")?.len();
+    let cut = OpenOptions::new().write(true).open(&log)?;
+    cut.set_len(length / 10 * 9)?;
+    api.restart().await?;
+    let at_risk = loading.answered();
+    let sent = loading.finish().await?;
+    until_ready(&api).await?;
+    let said = read_to_string(api.launch().log()).context("reading the log")?;
+    let is_told = said.contains("the database has lost its last transactions");
+    ensure!(is_told, "nobody told of the loss");
+    let tally = sent.tally().await?.expect_lost_at_most(at_risk)?;
+    ensure!(tally.lost > 0, "nothing was lost: {tally}");
+    tally.report("embedded: killed, and a tenth of the database's log cut off")
 }
