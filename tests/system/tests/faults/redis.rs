@@ -1,14 +1,15 @@
 //! A Redis that forgets, falls back, fills up, or is two.
 
-use std::{fs::OpenOptions, path::PathBuf, time::Duration};
+use std::{fs::OpenOptions, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use chat_system::{
     live::{LiveSet, SHARDS, Settings, UNDER_FIRE, address, stream, through},
-    loader::Numbering,
+    loader::{Loading, Numbering},
     proxy::Proxy,
     services::{SERVERS, Services},
     stage::within,
+    tally::Tally,
 };
 use rand::seq::IndexedRandom as _;
 use redis::{Cmd, FromRedisValue, aio::MultiplexedConnection, cmd};
@@ -163,6 +164,33 @@ async fn connect(settings: &Settings) -> Result<MultiplexedConnection> {
     connection.context("reaching a Redis")
 }
 
+/// Lets a replica take a Redis' place under load: `lead` leads to it, once it follows nobody any more.
+///
+/// What was answered until then may be lost, no number is given twice, and the loss is told.
+async fn take_over(
+    live: &mut LiveSet,
+    mut loading: Loading,
+    name: &str,
+    lead: impl AsyncFnOnce(SocketAddr),
+) -> Result<Tally> {
+    loading.until_answered(UNDER_FIRE / 5).await?;
+    let (_replica, of_replica) = replica(name, &live.settings).await?;
+    loading.until_answered(UNDER_FIRE / 2).await?;
+    let mut promoted = connect(&of_replica).await?;
+    ask::<()>(&mut promoted, "REPLICAOF NO ONE").await?;
+    let before = loading.answered();
+    lead(address(&of_replica, "CHAT_COUNTER_URL")?).await;
+    let at_risk = loading.answered() - before;
+    live.settings.insert(
+        "CHAT_COUNTER_URL".to_owned(),
+        of_replica["CHAT_COUNTER_URL"].clone(),
+    );
+    let tally = live.tally(loading).await?;
+    let tally = tally.expect_lost_at_most(at_risk + 1_000)?;
+    expect_told(live)?;
+    Ok(tally)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_was_behind_repeats_nothing_and_tells() -> Result<()> {
     let name = "a_replica_that_was_behind_repeats_nothing_and_tells";
@@ -174,23 +202,12 @@ async fn a_replica_that_was_behind_repeats_nothing_and_tells() -> Result<()> {
     let proxy = Proxy::to(address(&settings, "CHAT_COUNTER_URL")?).await?;
     let way = through(&settings, &[&proxy]);
     let mut live = LiveSet::begin(services, settings, [&way, &way]).await?;
-    let mut loading = live.load(UNDER_FIRE, Numbering::Leaping).await?;
-    loading.until_answered(UNDER_FIRE / 5).await?;
-    let (_replica, of_replica) = replica(name, &live.settings).await?;
-    loading.until_answered(UNDER_FIRE / 2).await?;
-    let mut second = connect(&of_replica).await?;
-    ask::<()>(&mut second, "REPLICAOF NO ONE").await?;
-    let before = loading.answered();
-    sleep(BEHIND).await;
-    proxy.lead_to(address(&of_replica, "CHAT_COUNTER_URL")?);
-    let at_risk = loading.answered() - before;
-    live.settings.insert(
-        "CHAT_COUNTER_URL".to_owned(),
-        of_replica["CHAT_COUNTER_URL"].clone(),
-    );
-    let tally = live.tally(loading).await?;
-    let tally = tally.expect_lost_at_most(at_risk + 1_000)?;
-    expect_told(&live)?;
+    let loading = live.load(UNDER_FIRE, Numbering::Leaping).await?;
+    let tally = take_over(&mut live, loading, name, async |replica| {
+        sleep(BEHIND).await;
+        proxy.lead_to(replica);
+    })
+    .await?;
     tally.report("Redis: failover to a replica that is 1 s behind")
 }
 
@@ -209,27 +226,13 @@ async fn two_primaries_repeat_nothing() -> Result<()> {
         through(&settings, &[&second]),
     ];
     let mut live = LiveSet::begin(services, settings, [&ways[0], &ways[1]]).await?;
-    let mut loading = live.load(usize::MAX, Numbering::Leaping).await?;
-    loading.until_answered(UNDER_FIRE / 5).await?;
-    let (_replica, of_replica) = replica(name, &live.settings).await?;
-    loading.until_answered(UNDER_FIRE / 2).await?;
-    let mut promoted = connect(&of_replica).await?;
-    ask::<()>(&mut promoted, "REPLICAOF NO ONE").await?;
-    let (other, before) = (
-        address(&of_replica, "CHAT_COUNTER_URL")?,
-        loading.answered(),
-    );
-    second.lead_to(other);
-    sleep(TWO).await;
-    first.lead_to(other);
-    let at_risk = loading.answered() - before;
-    live.settings.insert(
-        "CHAT_COUNTER_URL".to_owned(),
-        of_replica["CHAT_COUNTER_URL"].clone(),
-    );
-    let tally = live.tally(loading).await?;
-    let tally = tally.expect_lost_at_most(at_risk + 1_000)?;
-    expect_told(&live)?;
+    let loading = live.load(usize::MAX, Numbering::Leaping).await?;
+    let tally = take_over(&mut live, loading, name, async |replica| {
+        second.lead_to(replica);
+        sleep(TWO).await;
+        first.lead_to(replica);
+    })
+    .await?;
     tally.report("Redis: two primaries for 5 s, each with an `api` and a `worker`")
 }
 
