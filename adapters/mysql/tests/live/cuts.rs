@@ -211,17 +211,27 @@ async fn dead_connections_are_replaced_unnoticed() {
     let key = scene.stored_chat().await;
     let mut admin = database.connect().await;
     for number in 1..=4 {
+        // Each caller needs a connection of its own while the chat is held.
+        run(&mut admin, "BEGIN").await;
+        run(&mut admin, "SELECT number FROM chats FOR UPDATE").await;
         let mut callers = JoinSet::new();
         for _ in 0..24 {
             let scene = scene.clone();
-            callers.spawn(async move { scene.repository().check().await.unwrap() });
+            callers.spawn(async move {
+                let update = scene.repository().update_chat(key, None, scene.now(), None);
+                update.await.unwrap();
+            });
         }
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while threads(&mut admin).await.len() < 12 {
+            assert!(Instant::now() < deadline, "not all connections are used");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        run(&mut admin, "COMMIT").await;
         callers.join_all().await;
         // Those that were given back are asked for a sign of life first.
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let threads = threads(&mut admin).await;
-        assert!(threads.len() > 8, "{} connections", threads.len());
-        for thread in threads {
+        for thread in threads(&mut admin).await {
             let kill = format!("KILL CONNECTION {thread}");
             admin.execute(AssertSqlSafe(kill)).await.unwrap();
         }
