@@ -1,8 +1,10 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# Three Redis nodes that share the slots as a cluster, each set up as the one of the service `redis`.
+# Three Redis nodes that share the slots as a cluster, each set up as the one of the service `redis`, and
+# CHAT_CLUSTER_REPLICAS more for each of them.
 
-# A node's bus has the port three behind its own.
-nodes=3
+masters=3
+# A node's bus has the port behind those of all nodes.
+nodes=$((masters * (1 + ${CHAT_CLUSTER_REPLICAS:-0})))
 ports=$((2 * nodes))
 programs=(redis-server redis-cli setpriv)
 packages=(redis-server util-linux)
@@ -13,7 +15,7 @@ start() {
     for ((node = 0; node < nodes; node++)); do
         mkdir -p "data/$node"
     done
-    run "$here/redis-cluster.sh" "$port" "$nodes"
+    run "$here/redis-cluster.sh" "$port" "$masters" "$((nodes / masters - 1))"
 }
 
 answers() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use hyper::{Method, http::uri::Authority};
 use serde_json::{Value, json};
 
@@ -18,6 +18,14 @@ const SERVING: &str = "chat-serving";
 #[derive(Debug)]
 pub struct Index {
     server: Authority,
+}
+
+/// An index that another one stands for.
+#[derive(Debug)]
+pub struct Displaced {
+    aliases: Vec<String>,
+    own: String,
+    other: String,
 }
 
 impl Index {
@@ -79,12 +87,81 @@ impl Index {
     ///
     /// Fails where Elasticsearch does not do it.
     pub async fn delete(&self) -> Result<()> {
+        let name = self.name().await?;
+        let call = Call::try_new(Method::DELETE, &format!("/{name}"))?;
+        self.ask(&call).await.map(drop)
+    }
+
+    /// Puts an index with fields of other kinds in its place, as somebody might who restores the wrong one.
+    ///
+    /// # Errors
+    ///
+    /// Fails where Elasticsearch does not do it.
+    pub async fn displace(&self) -> Result<Displaced> {
+        const FOREIGN: &str = "foreign";
+        let own = self.name().await?;
+        let mappings = json!({
+            "dynamic": "strict",
+            "properties": {"application": {"type": "boolean"}, "number": {"type": "boolean"}},
+        });
+        let call = Call::json(
+            Method::PUT,
+            &format!("/{FOREIGN}"),
+            &json!({"mappings": mappings}),
+        )?;
+        self.ask(&call).await?;
+        let told = self.ask(&Call::get(&format!("/{own}/_alias"))?).await?;
+        let aliases = told[&own]["aliases"].as_object();
+        let aliases = aliases.context("an index has aliases")?;
+        let displaced = Displaced {
+            aliases: aliases.keys().cloned().collect(),
+            own,
+            other: FOREIGN.to_owned(),
+        };
+        self.lead(&displaced.aliases, &displaced.own, &displaced.other)
+            .await?;
+        Ok(displaced)
+    }
+
+    /// Puts it back.
+    ///
+    /// # Errors
+    ///
+    /// Fails where Elasticsearch does not do it, or where the other one has taken a document.
+    pub async fn put_back(&self, displaced: Displaced) -> Result<()> {
+        let Displaced {
+            aliases,
+            own,
+            other,
+        } = displaced;
+        self.lead(&aliases, &other, &own).await?;
+        let counted = self.ask(&Call::get(&format!("/{other}/_count"))?).await?;
+        ensure!(counted["count"] == 0, "it was written into: {counted}");
+        let call = Call::try_new(Method::DELETE, &format!("/{other}"))?;
+        self.ask(&call).await.map(drop)
+    }
+
+    /// Leads aliases from one index to another, all at once.
+    async fn lead(&self, aliases: &[String], from: &str, to: &str) -> Result<()> {
+        let moves = aliases.iter().flat_map(|alias| {
+            [
+                json!({"remove": {"index": from, "alias": alias}}),
+                json!({"add": {"index": to, "alias": alias}}),
+            ]
+        });
+        let actions = json!({"actions": moves.collect::<Vec<_>>()});
+        self.ask(&Call::post("/_aliases", &actions)?)
+            .await
+            .map(drop)
+    }
+
+    /// The index that serves.
+    async fn name(&self) -> Result<String> {
         let aliases = Call::get(&format!("/_alias/{SERVING}"))?;
         let aliases = self.ask(&aliases).await?;
         let aliases = aliases.as_object().context("aliases are an object")?;
         let name = aliases.keys().next().context("an alias has an index")?;
-        let call = Call::try_new(Method::DELETE, &format!("/{name}"))?;
-        self.ask(&call).await.map(drop)
+        Ok(name.clone())
     }
 
     /// Lets it refuse each item of whatever is written, as it does when its disk is nearly full.

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::redis::aio::MultiplexedConnection;
+use ::redis::{RedisError, aio::MultiplexedConnection};
 use anyhow::{Context as _, Result, ensure};
 use sqlx::{Connection as _, MySqlConnection};
 use tempfile::TempDir;
@@ -183,18 +183,12 @@ impl LiveSet {
     ///
     /// Fails with what differs.
     pub async fn expect_settled(&mut self) -> Result<()> {
-        let redis = self.redis().await?;
-        within(STORED, "the queue is empty", || {
-            let mut redis = redis.clone();
-            async move {
-                let mut left = 0;
-                for shard in 0..SHARDS {
-                    let mut asking = ::redis::cmd("XLEN");
-                    let length: usize = asking.arg(stream(shard)).query_async(&mut redis).await?;
-                    left += length;
-                }
-                Ok((left == 0).then_some(()))
+        within(STORED, "the queue is empty", || async {
+            let mut left = 0;
+            for shard in 0..SHARDS {
+                left += self.waiting(shard).await?;
             }
+            Ok((left == 0).then_some(()))
         })
         .await?;
         self.expect_counted().await?;
@@ -286,15 +280,33 @@ impl LiveSet {
         database.close().await.context("leaving the database")
     }
 
-    /// Opens a connection to Redis.
+    /// Answers how many entries wait in the stream of a shard, on whichever node that is.
+    ///
+    /// # Errors
+    ///
+    /// Fails when Redis is away.
+    pub async fn waiting(&self, shard: usize) -> Result<usize> {
+        let mut asking = ::redis::cmd("XLEN");
+        asking.arg(stream(shard));
+        let told: Result<usize, RedisError> = asking.query_async(&mut self.redis().await?).await;
+        let elsewhere = match &told {
+            Err(error) => error.redirect_node(),
+            Ok(_) => None,
+        };
+        let Some((node, _)) = elsewhere else {
+            return told.context("the length of a stream");
+        };
+        let mut node = connect(&format!("redis://{node}")).await?;
+        Ok(asking.query_async(&mut node).await?)
+    }
+
+    /// Opens a connection to Redis; of a cluster, to the node that its setting names first.
     ///
     /// # Errors
     ///
     /// Fails when it is away.
     pub async fn redis(&self) -> Result<MultiplexedConnection> {
-        let client = ::redis::Client::open(self.settings["CHAT_COUNTER_URL"].as_str())?;
-        let connection = client.get_multiplexed_async_connection().await;
-        connection.context("reaching Redis")
+        connect(&self.settings["CHAT_COUNTER_URL"]).await
     }
 
     /// Answers the folder with a server's data.
@@ -302,6 +314,19 @@ impl LiveSet {
     pub fn data_of(&self, server: &str) -> std::path::PathBuf {
         Path::new(self.services.folder()).join(server).join("data")
     }
+}
+
+/// Opens a connection to the Redis at a URL; of a cluster, to the node that it names first.
+///
+/// # Errors
+///
+/// Fails when it is away.
+pub async fn connect(url: &str) -> Result<MultiplexedConnection> {
+    let node = url.replace("redis+cluster:", "redis:");
+    let node = node.split('?').next().unwrap_or_default();
+    let connection = ::redis::Client::open(node)?;
+    let connection = connection.get_multiplexed_async_connection().await;
+    connection.with_context(|| format!("reaching {node}"))
 }
 
 /// Names the stream of a shard.

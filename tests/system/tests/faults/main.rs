@@ -5,7 +5,9 @@
 //! nothing was answered above 499 but 503. Each adds a row to the table that `tests/run faults` prints.
 //! They take long: `tests/run` has a quick selection in `live` and `kill`.
 
+mod cluster;
 mod disk;
+mod elasticsearch;
 mod embedded;
 mod mariadb;
 mod paths;

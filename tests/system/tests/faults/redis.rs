@@ -4,7 +4,7 @@ use std::{fs::OpenOptions, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use chat_system::{
-    live::{LiveSet, SHARDS, Settings, UNDER_FIRE, address, stream, through},
+    live::{LiveSet, SHARDS, Settings, UNDER_FIRE, address, connect, stream, through},
     loader::{Loading, Numbering},
     proxy::Proxy,
     services::{SERVERS, Services},
@@ -37,7 +37,10 @@ fn words(words: &str) -> Cmd {
     command
 }
 
-async fn ask<T: FromRedisValue>(redis: &mut MultiplexedConnection, asked: &str) -> Result<T> {
+pub(crate) async fn ask<T: FromRedisValue>(
+    redis: &mut MultiplexedConnection,
+    asked: &str,
+) -> Result<T> {
     let answer = words(asked).query_async(redis).await;
     answer.with_context(|| asked.to_owned())
 }
@@ -54,8 +57,7 @@ async fn a_flushed_redis_repeats_nothing_and_tells() -> Result<()> {
     for percent in [30, 60] {
         loading.until_answered(UNDER_FIRE * percent / 100).await?;
         for shard in 0..SHARDS {
-            let length: usize = ask(&mut redis, &format!("XLEN {}", stream(shard))).await?;
-            waited += length;
+            waited += live.waiting(shard).await?;
         }
         ask::<()>(&mut redis, "FLUSHALL").await?;
     }
@@ -140,7 +142,7 @@ async fn replica(name: &str, settings: &Settings) -> Result<(Services, Settings)
     let services = Services::new(&format!("{name}-replica"))?;
     services.up(&["redis"]).await?;
     let of_replica = services.settings().await?;
-    let mut redis = connect(&of_replica).await?;
+    let mut redis = connect(&of_replica["CHAT_COUNTER_URL"]).await?;
     let primary = address(settings, "CHAT_COUNTER_URL")?;
     ask::<()>(
         &mut redis,
@@ -158,12 +160,6 @@ async fn replica(name: &str, settings: &Settings) -> Result<(Services, Settings)
     Ok((services, of_replica))
 }
 
-async fn connect(settings: &Settings) -> Result<MultiplexedConnection> {
-    let client = redis::Client::open(settings["CHAT_COUNTER_URL"].as_str())?;
-    let connection = client.get_multiplexed_async_connection().await;
-    connection.context("reaching a Redis")
-}
-
 /// Lets a replica take a Redis' place under load: `lead` leads to it, once it follows nobody any more.
 ///
 /// What was answered until then may be lost, no number is given twice, and the loss is told.
@@ -176,7 +172,7 @@ async fn take_over(
     loading.until_answered(UNDER_FIRE / 5).await?;
     let (_replica, of_replica) = replica(name, &live.settings).await?;
     loading.until_answered(UNDER_FIRE / 2).await?;
-    let mut promoted = connect(&of_replica).await?;
+    let mut promoted = connect(&of_replica["CHAT_COUNTER_URL"]).await?;
     ask::<()>(&mut promoted, "REPLICAOF NO ONE").await?;
     let before = loading.answered();
     lead(address(&of_replica, "CHAT_COUNTER_URL")?).await;
