@@ -107,7 +107,9 @@ async fn a_letter_stays_while_the_counter_is_behind() {
         complete: false,
         position: Position::default(),
     };
-    ports.repository.admit(&elsewhere).await.unwrap();
+    let read = ports.repository.shard(Shard::ONLY).await.unwrap();
+    let admitted = ports.repository.admit(&elsewhere, read).await.unwrap();
+    assert!(admitted.is_some_and(|admission| admission.epoch > creation.epoch));
 
     assert!(services.dead_letters.drop_letter(&id).await.is_err());
     assert_eq!(pending().await, Some(creation));

@@ -72,6 +72,8 @@ catch! {
     a_counter_that_reads_whole_pages:
         counter::pending_page_is_bounded_in_bytes on pending::reads_whole_pages;
     a_counter_that_hides_the_rest: counter::pending_page_is_bounded_in_bytes on pending::hides_the_rest;
+    a_counter_that_draws_and_enqueues_apart:
+        counter::cut_off_create_leaves_no_gap on draws_then_enqueues;
 
     a_queue_that_hands_out_twice: queue::one_consumer_at_a_time on hands_out_twice;
     a_queue_that_loses_what_was_taken: queue::unacknowledged_comes_again on acknowledges_at_once;
@@ -99,6 +101,8 @@ catch! {
     a_repository_that_leaps_above_the_end:
         repository::numbers_hold_to_their_end on storing::leaps_above_the_end;
     a_repository_that_never_leaps: repository::basis_leaps_in_a_new_epoch on never_leaps;
+    a_repository_that_admits_the_overtaken:
+        repository::overtaken_sighting_is_not_admitted on storing::admits_the_overtaken;
     a_repository_that_proves_from_the_past:
         repository::basis_is_the_highest_number on proves_from_the_past;
     an_outbox_that_everybody_may_claim:
@@ -108,6 +112,8 @@ catch! {
         repository::chat_on_its_way_hides_nothing_from_the_index on wants_chats_first;
     a_repository_that_removes_what_failed_again:
         repository::letter_that_failed_again_stays on storing::removes_unseen;
+    a_repository_that_notes_outside_the_transaction:
+        repository::cut_off_store_leaves_all_or_nothing on storing::notes_afterwards;
     a_job_that_two_hold: repository::one_holder_has_the_job on claims_for_all;
 }
 

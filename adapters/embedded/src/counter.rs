@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chat_core::{
-    PortError,
+    PortError, PortErrorKind,
     model::{
-        Admission, Creation, DeadLetterId, Epoch, Number, NumberRange, Sequence, Shard, Submission,
-        Timestamp, Uid,
+        Admission, Creation, DeadLetterId, Epoch, Number, NumberRange, Sequence, Shard, Sighting,
+        Submission, Timestamp, Uid,
     },
     ports::{
         Counter, Lease, Numbering, Pending, PendingPage, PendingPlace, Seed, Seeding, Settlement,
@@ -53,6 +53,16 @@ impl Counter for EmbeddedCounter {
 
     async fn give_back(&self, _sequence: &Sequence, _lease: Lease) -> Result<(), PortError> {
         Ok(())
+    }
+
+    async fn sight(&self, _shard: Shard) -> Result<Sighting, PortError> {
+        let reason = "a counter that stores at once is always open";
+        Err(PortError::new(
+            PortErrorKind::Misconfigured,
+            "counter",
+            "observe the server",
+        )
+        .caused_by(reason))
     }
 
     async fn open(&self, _admission: &Admission) -> Result<bool, PortError> {

@@ -9,7 +9,7 @@ use chat_core::{
         Admission, Application, ApplicationId, ApplicationName, ApplicationToken, Chat, ChatKey,
         ChatTitle, Creation, DeadLetter, DeadLetterId, Epoch, Generation, Job, JobName,
         JobProgress, Message, MessageBody, MessageKey, NewApplication, Number, NumberRange,
-        Sequence, Shard, Sighting, Timestamp,
+        Sequence, Shard, ShardRecord, Sighting, Timestamp,
     },
     ports::{
         AddApplication, Audit, Basis, Claim, Deletion, Indexable, JobClaim, Lookup, OutboxBacklog,
@@ -252,10 +252,20 @@ impl Repository for EmbeddedRepository {
         })
     }
 
-    async fn admit(&self, sighting: &Sighting) -> Result<Admission, PortError> {
+    async fn shard(&self, shard: Shard) -> Result<Option<ShardRecord>, PortError> {
+        shards::record(self.readers(), shard)
+            .await
+            .map_err(|error| port_error("read a shard's record", error))
+    }
+
+    async fn admit(
+        &self,
+        sighting: &Sighting,
+        read: Option<ShardRecord>,
+    ) -> Result<Option<Admission>, PortError> {
         let sighting = sighting.clone();
         write!(self, "admit a counter", |connection| shards::admit(
-            connection, sighting
+            connection, sighting, read
         ))
     }
 

@@ -8,7 +8,7 @@ use chat_core::{
     },
     ports::{Basis, Parent},
 };
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{Row as _, SqliteConnection, SqliteExecutor};
 
 use crate::{
     parents::{application_state, chat_owners, chat_state, parent},
@@ -22,7 +22,7 @@ pub(crate) async fn basis(
     epoch: Epoch,
     alive: Option<Epoch>,
 ) -> Result<Basis, sqlx::Error> {
-    let current = record(connection, shard)
+    let current = record(&mut *connection, shard)
         .await?
         .map_or(Epoch::FIRST, |record| record.epoch);
     if current != epoch {
@@ -93,9 +93,12 @@ pub(crate) async fn basis(
 pub(crate) async fn admit(
     connection: &mut SqliteConnection,
     sighting: Sighting,
-) -> Result<Admission, sqlx::Error> {
-    let known = record(connection, sighting.shard).await?;
-    let record = ShardRecord::admit(known.as_ref(), &sighting);
+    read: Option<ShardRecord>,
+) -> Result<Option<Admission>, sqlx::Error> {
+    let known = record(&mut *connection, sighting.shard).await?;
+    let Some(record) = ShardRecord::admit(known.as_ref(), read.as_ref(), &sighting) else {
+        return Ok(None);
+    };
     let (seen_epoch, seen_nonce) = match record.mark {
         EpochMark::Installed(epoch) => (Some(signed(epoch.get())), None),
         EpochMark::Missing { nonce } => (None, Some(nonce.cast_signed())),
@@ -116,14 +119,14 @@ pub(crate) async fn admit(
     .bind(signed(record.position.minor))
     .execute(connection)
     .await?;
-    Ok(Admission {
+    Ok(Some(Admission {
         sighting,
         epoch: record.epoch,
-    })
+    }))
 }
 
-async fn record(
-    connection: &mut SqliteConnection,
+pub(crate) async fn record(
+    executor: impl SqliteExecutor<'_>,
     shard: Shard,
 ) -> Result<Option<ShardRecord>, sqlx::Error> {
     let row = sqlx::query(
@@ -131,7 +134,7 @@ async fn record(
            FROM shards WHERE shard = ?1",
     )
     .bind(i64::from(shard.get()))
-    .fetch_optional(connection)
+    .fetch_optional(executor)
     .await?;
     let Some(row) = row else {
         return Ok(None);

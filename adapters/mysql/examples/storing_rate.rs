@@ -69,7 +69,7 @@ async fn main() {
         complete: false,
         position: Position::default(),
     };
-    repository.admit(&sighting).await.unwrap();
+    repository.admit(&sighting, None).await.unwrap();
     let application = scene.application().await.id;
     let mut keys = Vec::new();
     for number in 1..=chats as u64 {

@@ -16,7 +16,7 @@ use chat_core::{
         Admission, Application, ApplicationId, ApplicationName, ApplicationToken, Chat, ChatKey,
         ChatTitle, Creation, DeadLetter, DeadLetterId, Epoch, Generation, Job, JobName,
         JobProgress, Message, MessageBody, MessageKey, NewApplication, Number, NumberRange,
-        Sequence, Shard, Sighting, Timestamp,
+        Sequence, Shard, ShardRecord, Sighting, Timestamp,
     },
     ports::{
         AddApplication, Audit, Basis, Claim, Deletion, Indexable, JobClaim, Lookup, OutboxBacklog,
@@ -261,8 +261,17 @@ impl Repository for MySqlRepository {
         )
     }
 
-    async fn admit(&self, sighting: &Sighting) -> Result<Admission, PortError> {
-        run!(self.write("admit a counter"), shards::admit(sighting))
+    async fn shard(&self, shard: Shard) -> Result<Option<ShardRecord>, PortError> {
+        run!(self.read("read a shard's record"), shards::record(shard))
+    }
+
+    async fn admit(
+        &self,
+        sighting: &Sighting,
+        read: Option<ShardRecord>,
+    ) -> Result<Option<Admission>, PortError> {
+        let read = read.as_ref();
+        run!(self.write("admit a counter"), shards::admit(sighting, read))
     }
 
     async fn fix_shards(&self, count: u16) -> Result<u16, PortError> {

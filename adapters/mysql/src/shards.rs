@@ -6,7 +6,7 @@ use chat_core::{
     },
     ports::{Basis, Parent},
 };
-use sqlx::{MySqlConnection, Row as _};
+use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 
 use crate::{
     parents::{HeldChat, Hold, hold_application, hold_chat},
@@ -102,12 +102,29 @@ async fn held_epoch(connection: &mut MySqlConnection, shard: Shard) -> Result<Ep
     Ok(epoch.map_or(Epoch::FIRST, Epoch::new))
 }
 
+macro_rules! read_record {
+    ($lock:literal) => {
+        concat!(
+            "SELECT address, run_id, epoch, seen_epoch, seen_nonce, position_major, position_minor
+               FROM shards WHERE shard = ? ",
+            $lock
+        )
+    };
+}
+
 pub(crate) async fn admit(
     connection: &mut MySqlConnection,
     sighting: &Sighting,
-) -> Result<Admission, sqlx::Error> {
-    let known = record(connection, sighting.shard).await?;
-    let record = ShardRecord::admit(known.as_ref(), sighting);
+    read: Option<&ShardRecord>,
+) -> Result<Option<Admission>, sqlx::Error> {
+    let known = sqlx::query(read_record!("FOR UPDATE"))
+        .bind(sighting.shard.get())
+        .fetch_optional(&mut *connection)
+        .await?;
+    let known = known.as_ref().map(parse).transpose()?;
+    let Some(record) = ShardRecord::admit(known.as_ref(), read, sighting) else {
+        return Ok(None);
+    };
     let (seen_epoch, seen_nonce) = match record.mark {
         EpochMark::Installed(epoch) => (Some(epoch.get()), None),
         EpochMark::Missing { nonce } => (None, Some(nonce)),
@@ -136,33 +153,30 @@ pub(crate) async fn admit(
         .bind(sighting.shard.get())
         .execute(connection)
         .await?;
-    Ok(Admission {
+    Ok(Some(Admission {
         sighting: sighting.clone(),
         epoch: record.epoch,
-    })
+    }))
 }
 
-/// Reads a shard's record, which nobody else changes until the end of the transaction.
-async fn record(
+pub(crate) async fn record(
     connection: &mut MySqlConnection,
     shard: Shard,
 ) -> Result<Option<ShardRecord>, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT address, run_id, epoch, seen_epoch, seen_nonce, position_major, position_minor
-           FROM shards WHERE shard = ? FOR UPDATE",
-    )
-    .bind(shard.get())
-    .fetch_optional(connection)
-    .await?;
-    let Some(row) = row else {
-        return Ok(None);
-    };
+    let row = sqlx::query(read_record!(""))
+        .bind(shard.get())
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(parse).transpose()
+}
+
+fn parse(row: &MySqlRow) -> Result<ShardRecord, sqlx::Error> {
     let mark = match (row.try_get(3)?, row.try_get(4)?) {
         (Some(epoch), None) => EpochMark::Installed(Epoch::new(epoch)),
         (None, Some(nonce)) => EpochMark::Missing { nonce },
         _ => return Err(bad_row("the mark of a shard")),
     };
-    Ok(Some(ShardRecord {
+    Ok(ShardRecord {
         address: row.try_get(0)?,
         incarnation: Incarnation(row.try_get(1)?),
         epoch: Epoch::new(row.try_get(2)?),
@@ -171,7 +185,7 @@ async fn record(
             major: row.try_get(5)?,
             minor: row.try_get(6)?,
         },
-    }))
+    })
 }
 
 /// Notes how far the work of shards has come; it never goes back.

@@ -1,10 +1,12 @@
 //! The laws of [`Counter`](crate::ports::Counter).
 
+mod cut_off;
 mod forgetting;
 mod keys;
 mod numbering;
 mod pending;
 
+pub use cut_off::cut_off_create_leaves_no_gap;
 pub use forgetting::{Forget, Forgetful, forgotten_sequence_goes_on, lease_ends_once_known};
 pub use keys::{
     deleted_application_answers_no_key, key_of_another_request_is_refused, key_outlives_its_chat,
@@ -59,6 +61,7 @@ macro_rules! __counter_contract {
                 lease_given_back_is_handed_out_at_once,
                 acknowledged_stays_pending,
                 pending_page_is_bounded_in_bytes,
+                cut_off_create_leaves_no_gap,
             ]
         );
     };

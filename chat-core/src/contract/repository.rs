@@ -19,8 +19,8 @@ pub use notes::{
 };
 pub use numbers::{
     admission_is_remembered, basis_is_the_highest_number, basis_leaps_in_a_new_epoch,
-    numbers_hold_to_their_end, positions_never_go_back, report_tells_the_epochs,
-    shard_count_is_fixed_once, stale_epoch_gets_no_basis,
+    numbers_hold_to_their_end, overtaken_sighting_is_not_admitted, positions_never_go_back,
+    report_tells_the_epochs, shard_count_is_fixed_once, stale_epoch_gets_no_basis,
 };
 pub use rows::{
     another_uid_is_a_repeat, concurrent_batches_agree, counts_follow_rows, late_create_stands_back,
@@ -32,7 +32,10 @@ pub use things::{
     slice_judges_the_asked_numbers, stored_is_found, taken_token_is_answered,
 };
 
-pub use together::{absent_application_is_told, twins_of_a_batch_are_stored_once};
+pub use together::{
+    absent_application_is_told, cut_off_store_leaves_all_or_nothing,
+    twins_of_a_batch_are_stored_once,
+};
 
 /// Mounts the laws of the repository as tests; see [the module](crate::contract).
 #[doc(hidden)]
@@ -61,11 +64,13 @@ macro_rules! __repository_contract {
                 concurrent_batches_agree,
                 twins_of_a_batch_are_stored_once,
                 absent_application_is_told,
+                cut_off_store_leaves_all_or_nothing,
                 numbers_hold_to_their_end,
                 basis_is_the_highest_number,
                 basis_leaps_in_a_new_epoch,
                 stale_epoch_gets_no_basis,
                 admission_is_remembered,
+                overtaken_sighting_is_not_admitted,
                 shard_count_is_fixed_once,
                 report_tells_the_epochs,
                 positions_never_go_back,

@@ -1,18 +1,21 @@
 //! What laws are played with: applications, chats and messages that are easy to make.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use crate::{
     model::{
-        Application, ApplicationId, ApplicationName, ChatKey, ChatTitle, Content, Creation, Draft,
-        Epoch, IdempotencyKey, MessageBody, MessageKey, NewApplication, Number, Sender, Sequence,
-        Submission, Timestamp,
+        Admission, Application, ApplicationId, ApplicationName, ChatKey, ChatTitle, Content,
+        Creation, Draft, Epoch, IdempotencyKey, MessageBody, MessageKey, NewApplication, Number,
+        Sender, Sequence, Shard, Sighting, Submission, Timestamp,
     },
     ports::{
         AddApplication, Counter, Numbering, Ports, Queue, Repository, StoreBatch, StoreOutcome,
     },
     service::{Numberer, ServiceError},
 };
+
+/// How many calls are [cut off](Scene::cut_off): more than the times that any of them waits.
+const CUTS: usize = 40;
 
 /// A system that a law is played on.
 #[derive(Clone)]
@@ -101,6 +104,18 @@ impl Scene {
         Ok((created.item, created.replayed))
     }
 
+    /// Has a shard's server admitted, and opens the shard, as services do.
+    pub async fn open(&self, shard: Shard) {
+        self.numberer.open(shard).await.unwrap();
+    }
+
+    /// Has a sighted server admitted that nothing has overtaken.
+    pub async fn admit(&self, sighting: &Sighting) -> Admission {
+        let read = self.repository().shard(sighting.shard).await.unwrap();
+        let admission = self.repository().admit(sighting, read).await.unwrap();
+        admission.expect("the record is the one that was read")
+    }
+
     /// Makes a draft of a content.
     #[must_use]
     pub fn draft(&self, content: Content) -> Draft {
@@ -173,6 +188,24 @@ impl Scene {
     pub async fn messages_count(&self, key: ChatKey) -> u64 {
         let chat = self.repository().chat(key).await.unwrap().found();
         chat.map_or(0, |chat| chat.messages_count)
+    }
+
+    /// Makes a call over and over and lets go of it, as callers do whose time is up: of the first where it
+    /// first waits, and of each where it waits once more than the one before.
+    pub async fn cut_off(&self, mut call: impl AsyncFnMut()) {
+        for waits in 1..=CUTS {
+            let mut call = pin!(call());
+            let mut waited = 0;
+            poll_fn(|context| {
+                waited += 1;
+                match call.as_mut().poll(context) {
+                    Poll::Pending if waited < waits => Poll::Pending,
+                    // Some come to their end.
+                    _ => Poll::Ready(()),
+                }
+            })
+            .await;
+        }
     }
 
     /// Asks again and again, letting the clock run, until there is an answer.

@@ -20,7 +20,7 @@ use crate::{
     PortError,
     model::{
         Admission, Creation, DeadLetterId, Epoch, EpochMark, Number, NumberRange, Position,
-        Sequence, Shard, Submission, Timestamp, Uid,
+        Sequence, Shard, Sighting, Submission, Timestamp, Uid,
     },
     ports::{
         Clock, Counter, Lease, Numbering, Overload, Pending, PendingPage, PendingPlace, Placement,
@@ -174,9 +174,8 @@ impl MemoryCounter {
         let draft = &submission.draft;
         let sequence = draft.sequence();
         let now = self.clock.now();
-        let epoch = match state.epoch() {
-            Ok(epoch) => epoch,
-            Err(sighting) => return Numbering::Closed(sighting),
+        let Some(epoch) = state.epoch() else {
+            return Numbering::Closed(Shard::ONLY);
         };
         let chats = Sequence::Chats(sequence.application());
         if let Some(refusal) = state.refuse(&chats, epoch, now) {
@@ -290,7 +289,7 @@ impl MemoryCounter {
             .leases
             .get(&seed.sequence)
             .is_some_and(|(held, _)| *held == seed.lease);
-        let epoch = state.epoch().ok();
+        let epoch = state.epoch();
         let unknown = match state.sequences.get(&seed.sequence) {
             None => true,
             Some(Known::Last(known, _)) => *known != seed.epoch,
@@ -387,6 +386,10 @@ impl Counter for MemoryCounter {
         };
         self.pace.around(give_back).await;
         Ok(())
+    }
+
+    async fn sight(&self, _shard: Shard) -> Result<Sighting, PortError> {
+        Ok(self.pace.around(|| self.lock().sight()).await)
     }
 
     async fn open(&self, admission: &Admission) -> Result<bool, PortError> {

@@ -277,15 +277,24 @@ impl Repository for MemoryRepository {
             .await
     }
 
-    async fn admit(&self, sighting: &Sighting) -> Result<Admission, PortError> {
+    async fn shard(&self, shard: Shard) -> Result<Option<ShardRecord>, PortError> {
+        self.act(|tables| tables.shards.get(&shard).cloned()).await
+    }
+
+    async fn admit(
+        &self,
+        sighting: &Sighting,
+        read: Option<ShardRecord>,
+    ) -> Result<Option<Admission>, PortError> {
         self.act(|tables| {
-            let record = ShardRecord::admit(tables.shards.get(&sighting.shard), sighting);
+            let known = tables.shards.get(&sighting.shard);
+            let record = ShardRecord::admit(known, read.as_ref(), sighting)?;
             let epoch = record.epoch;
             tables.shards.insert(sighting.shard, record);
-            Admission {
+            Some(Admission {
                 sighting: sighting.clone(),
                 epoch,
-            }
+            })
         })
         .await
     }

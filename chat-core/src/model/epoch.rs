@@ -150,8 +150,13 @@ impl ShardRecord {
     ///
     /// The repository calls it under the lock of the shard's row and writes what comes back.
     /// Only a server that is known to have kept everything stays in its epoch.
+    ///
+    /// `read` is the record as it was read before the server was sighted. Where the sighting calls for
+    /// another run, place or epoch than the record has, and somebody has changed these since, it is
+    /// overtaken, and `None` comes back: it may be of a run that is over, and what was stored after it would
+    /// look like a loss.
     #[must_use]
-    pub fn admit(record: Option<&Self>, sighting: &Sighting) -> Self {
+    pub fn admit(record: Option<&Self>, read: Option<&Self>, sighting: &Sighting) -> Option<Self> {
         let seen = match sighting.mark {
             EpochMark::Installed(epoch) => Some(epoch),
             EpochMark::Missing { .. } => None,
@@ -187,13 +192,24 @@ impl ShardRecord {
                 && seen == Some(record.epoch)
                 && matches!(record.mark, EpochMark::Missing { .. })
         });
-        Self {
+        let admitted = Self {
             address: sighting.address.clone(),
             incarnation: sighting.incarnation.clone(),
             epoch,
             mark: replaced.map_or(sighting.mark, |record| record.mark),
             position: record.map_or(sighting.position, |record| record.position),
-        }
+        };
+        let is_overtaken = record.is_some_and(|record| {
+            !record.admits_as(&admitted) && !read.is_some_and(|read| record.admits_as(read))
+        });
+        (!is_overtaken).then_some(admitted)
+    }
+
+    /// Whether both let the same run at the same place number in the same epoch.
+    fn admits_as(&self, other: &Self) -> bool {
+        self.address == other.address
+            && self.incarnation == other.incarnation
+            && self.epoch == other.epoch
     }
 }
 
@@ -238,7 +254,12 @@ mod tests {
     }
 
     fn epoch_for(sighting: &Sighting) -> u64 {
-        ShardRecord::admit(Some(&record()), sighting).epoch.get()
+        admit(&record(), sighting).epoch.get()
+    }
+
+    /// What becomes of a record that was read before the sighting.
+    fn admit(record: &ShardRecord, sighting: &Sighting) -> ShardRecord {
+        ShardRecord::admit(Some(record), Some(record), sighting).unwrap()
     }
 
     #[test]
@@ -298,18 +319,36 @@ mod tests {
     #[test]
     fn who_sighted_what_an_epoch_has_replaced_since_comes_late_and_saw_no_loss() {
         let installed = sighting("one", EpochMark::Installed(Epoch::new(4)));
-        let record = ShardRecord::admit(Some(&record()), &installed);
-        let admit = |nonce| {
+        let record = admit(&record(), &installed);
+        let epoch_for = |nonce| {
             let sighting = sighting("one", EpochMark::Missing { nonce });
-            ShardRecord::admit(Some(&record), &sighting).epoch.get()
+            admit(&record, &sighting).epoch.get()
         };
-        assert_eq!(admit(1), 4);
-        assert_eq!(admit(9), 5, "another number was left after a loss");
+        assert_eq!(epoch_for(1), 4);
+        assert_eq!(epoch_for(9), 5, "another number was left after a loss");
+    }
+
+    #[test]
+    fn a_sighting_that_another_run_has_overtaken_decides_nothing() {
+        let late = sighting("two", EpochMark::Installed(Epoch::new(4)));
+        let before = record();
+        let now = ShardRecord {
+            incarnation: Incarnation("three".to_owned()),
+            ..record()
+        };
+        for read in [None, Some(&before)] {
+            assert_eq!(ShardRecord::admit(Some(&now), read, &late), None);
+            // What changes nothing needs no proof.
+            let same = sighting("three", EpochMark::Installed(Epoch::new(4)));
+            let admitted = ShardRecord::admit(Some(&now), read, &same).unwrap();
+            assert_eq!(admitted.epoch, Epoch::new(4));
+        }
     }
 
     #[test]
     fn a_shard_starts_with_the_first_epoch() {
-        let first = ShardRecord::admit(None, &sighting("one", EpochMark::Missing { nonce: 1 }));
+        let sighting = sighting("one", EpochMark::Missing { nonce: 1 });
+        let first = ShardRecord::admit(None, None, &sighting).unwrap();
         assert_eq!(first.epoch, Epoch::FIRST);
     }
 }

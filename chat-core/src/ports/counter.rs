@@ -60,13 +60,15 @@ use crate::{
 /// 22. `acknowledged_stays_pending`: a creation whose delivery is acknowledged is read and listed until
 ///     it is settled.
 /// 23. `pending_page_is_bounded_in_bytes`: a page of large texts ends early, and the rest is behind it.
+/// 24. `cut_off_create_leaves_no_gap`: of a create whose caller goes away all is done, or nothing: each
+///     number that was given has a creation, and is on its way to be stored where the counter sees to that.
 ///
 /// An adapter whose counters can be made to forget from outside passes these too, by
 /// `counter_forgetting_contract`:
 ///
-/// 24. `forgotten_sequence_goes_on`: a sequence that was evicted, with some of its creations stored and
+/// 25. `forgotten_sequence_goes_on`: a sequence that was evicted, with some of its creations stored and
 ///     some pending, goes on without a gap and without a repeat, also for callers who race.
-/// 25. `lease_ends_once_known`: a lease ends with whatever makes its sequence known or gone, so it seeds
+/// 26. `lease_ends_once_known`: a lease ends with whatever makes its sequence known or gone, so it seeds
 ///     nothing where the sequence is forgotten again.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
@@ -107,6 +109,16 @@ pub trait Counter: Send + Sync {
     ///
     /// Fails when the backend does; the lease then runs out by itself.
     async fn give_back(&self, sequence: &Sequence, lease: Lease) -> Result<(), PortError>;
+
+    /// Observes the server of a shard that is not open for its present run.
+    ///
+    /// Called after the repository's record of the shard was read, so that it can be told whether another
+    /// run was admitted meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does, and where it is no server that may number.
+    async fn sight(&self, shard: Shard) -> Result<Sighting, PortError>;
 
     /// Installs an admitted epoch where what was sighted still holds.
     ///
@@ -243,8 +255,9 @@ pub enum Numbering {
     Gone,
     /// A sequence that it needs is unknown here; seed it and submit again.
     Unknown(UnknownSequence),
-    /// The shard is not open for the server's present run; have it admitted and submit again.
-    Closed(Sighting),
+    /// The shard is not open for the server's present run; [sight](Counter::sight) it, have it admitted,
+    /// and submit again.
+    Closed(Shard),
     /// A limit is reached; nothing was numbered.
     Overloaded {
         /// Of what there is too much.

@@ -8,7 +8,7 @@ use crate::{
         Admission, Application, ApplicationId, ApplicationName, ApplicationToken, Chat, ChatKey,
         ChatTitle, Creation, DeadLetter, DeadLetterId, Epoch, Generation, Job, JobName,
         JobProgress, Message, MessageBody, MessageKey, NewApplication, Number, NumberRange,
-        Sequence, Shard, Sighting, Timestamp,
+        Sequence, Shard, ShardRecord, Sighting, Timestamp,
     },
 };
 
@@ -66,44 +66,48 @@ pub use storing::{Audit, Basis, StoreBatch, StoreOutcome, StoreReport};
 ///     once, and nothing is wrong with either.
 /// 18. `absent_application_is_told`: a creation of an application that has no row at all is not stored,
 ///     and not taken for one below a deleted application.
+/// 19. `cut_off_store_leaves_all_or_nothing`: of a batch whose caller goes away all is stored, counted and
+///     noted for the index, or nothing.
 ///
 /// Numbers and epochs:
 ///
-/// 19. `numbers_hold_to_their_end`: rows and proofs at the highest numbers neither wrap nor fail.
-/// 20. `basis_is_the_highest_number`: the basis of a sequence is the highest number that it stored,
+/// 20. `numbers_hold_to_their_end`: rows and proofs at the highest numbers neither wrap nor fail.
+/// 21. `basis_is_the_highest_number`: the basis of a sequence is the highest number that it stored,
 ///     deleted ones included, and purged ones.
-/// 21. `basis_leaps_in_a_new_epoch`: the first basis of a later epoch is far above, later ones stay.
-/// 22. `stale_epoch_gets_no_basis`: an epoch that is not the shard's is refused.
-/// 23. `admission_is_remembered`: the same sighting is admitted into the same epoch again.
-/// 24. `shard_count_is_fixed_once`: the first count stays, others are told it.
-/// 25. `report_tells_the_epochs`: a report tells the epochs as they are when the batch is stored.
-/// 26. `positions_never_go_back`: how far the work of a shard has come is the furthest that any batch
+/// 22. `basis_leaps_in_a_new_epoch`: the first basis of a later epoch is far above, later ones stay.
+/// 23. `stale_epoch_gets_no_basis`: an epoch that is not the shard's is refused.
+/// 24. `admission_is_remembered`: the same sighting is admitted into the same epoch again.
+/// 25. `overtaken_sighting_is_not_admitted`: a sighting that calls for another run than the one that was
+///     admitted since the record was read decides nothing.
+/// 26. `shard_count_is_fixed_once`: the first count stays, others are told it.
+/// 27. `report_tells_the_epochs`: a report tells the epochs as they are when the batch is stored.
+/// 28. `positions_never_go_back`: how far the work of a shard has come is the furthest that any batch
 ///     told, whatever comes later.
 ///
 /// Notes:
 ///
-/// 27. `changes_leave_outbox_rows`: while an index generation exists each store, update and deletion
+/// 29. `changes_leave_outbox_rows`: while an index generation exists each store, update and deletion
 ///     leaves an outbox row; without one none does.
-/// 28. `outbox_rows_are_claimed_once`: concurrent claims share no row, and an expired claim is free.
-/// 29. `released_rows_are_free`: a row that its holder gave back is claimed at once; nobody gives back
+/// 30. `outbox_rows_are_claimed_once`: concurrent claims share no row, and an expired claim is free.
+/// 31. `released_rows_are_free`: a row that its holder gave back is claimed at once; nobody gives back
 ///     what another one holds.
-/// 30. `noted_changes_come_out`: what was noted by hand is claimed like any change, and the backlog
+/// 32. `noted_changes_come_out`: what was noted by hand is claimed like any change, and the backlog
 ///     tells how much there is and how far it goes back.
-/// 31. `scan_finds_every_live_message`: a scan shows each live message once, with its version, and
+/// 33. `scan_finds_every_live_message`: a scan shows each live message once, with its version, and
 ///     their count is right.
-/// 32. `chat_on_its_way_hides_nothing_from_the_index`: a message that was stored before its chat is
+/// 34. `chat_on_its_way_hides_nothing_from_the_index`: a message that was stored before its chat is
 ///     read by key and scanned, until the chat is deleted.
-/// 33. `one_holder_has_the_job`: a job is held by one until its lease ends.
-/// 34. `audit_repairs_nothing_that_is_right`: an audit of sound counts changes none.
-/// 35. `purging_frees_no_number`: what was purged is absent, its number stays given.
+/// 35. `one_holder_has_the_job`: a job is held by one until its lease ends.
+/// 36. `audit_repairs_nothing_that_is_right`: an audit of sound counts changes none.
+/// 37. `purging_frees_no_number`: what was purged is absent, its number stays given.
 ///
 /// Dead letters, which are kept here whatever the queue is:
 ///
-/// 36. `dead_letter_is_kept_once`: adding the same letter again keeps its first failure and updates
+/// 38. `dead_letter_is_kept_once`: adding the same letter again keeps its first failure and updates
 ///     its last.
-/// 37. `removed_letter_is_gone`: a removed letter is handed out once, then it is unknown.
-/// 38. `letters_are_paged`: letters are listed by id, after a given one.
-/// 39. `letter_that_failed_again_stays`: a letter is not removed by who has not seen its last failure.
+/// 39. `removed_letter_is_gone`: a removed letter is handed out once, then it is unknown.
+/// 40. `letters_are_paged`: letters are listed by id, after a given one.
+/// 41. `letter_that_failed_again_stays`: a letter is not removed by who has not seen its last failure.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Repository: Send + Sync {
@@ -239,8 +243,17 @@ pub trait Repository: Send + Sync {
         alive: Option<Epoch>,
     ) -> Result<Basis, PortError>;
 
-    /// Decides by [`ShardRecord::admit`](crate::model::ShardRecord::admit) under the shard's lock.
-    async fn admit(&self, sighting: &Sighting) -> Result<Admission, PortError>;
+    /// Reads what is remembered of a shard, which [`admit`](Self::admit) asks for: it is read before the
+    /// server is sighted.
+    async fn shard(&self, shard: Shard) -> Result<Option<ShardRecord>, PortError>;
+
+    /// Decides by [`ShardRecord::admit`] under the shard's lock; `None` where the sighting is overtaken, and
+    /// the server has to be sighted anew.
+    async fn admit(
+        &self,
+        sighting: &Sighting,
+        read: Option<ShardRecord>,
+    ) -> Result<Option<Admission>, PortError>;
 
     /// Fixes the number of shards at the first start, and answers the fixed one.
     async fn fix_shards(&self, count: u16) -> Result<u16, PortError>;

@@ -12,8 +12,8 @@ use super::ServiceError;
 use crate::{
     Chain, PortError, PortErrorKind,
     model::{
-        Content, Creation, Draft, Epoch, IdempotencyKey, Number, NumberRange, Sequence, Submission,
-        Timestamp,
+        Content, Creation, Draft, Epoch, IdempotencyKey, Number, NumberRange, Sequence, Shard,
+        Submission, Timestamp,
     },
     ports::{
         Basis, Clock, Counter, Numbering, Placement, Ports, Queue, Repository, Seed, Tokens,
@@ -115,16 +115,7 @@ impl Numberer {
                     return Err(ServiceError::Overloaded { by, retry_after });
                 }
                 Numbering::Unknown(unknown) => self.seed(unknown).await?,
-                Numbering::Closed(sighting) => {
-                    let admission = self.repository.admit(&sighting).await?;
-                    if self.counter.open(&admission).await? {
-                        tracing::warn!(
-                            shard = sighting.shard.get(),
-                            epoch = admission.epoch.get(),
-                            "a run of the counter was admitted"
-                        );
-                    }
-                }
+                Numbering::Closed(shard) => self.open(shard).await?,
             }
             if self.clock.now() > give_up {
                 break;
@@ -137,6 +128,26 @@ impl Numberer {
             }
         }
         Err(PortError::new(PortErrorKind::Contention, "counter", "number a creation").into())
+    }
+
+    /// Has the present run of a shard's server admitted, and opens the shard for it.
+    ///
+    /// The record is read first: who changes it later has overtaken this sighting, and the next try sights
+    /// anew, as it does where the server is another one when the shard is opened.
+    pub(crate) async fn open(&self, shard: Shard) -> Result<(), ServiceError> {
+        let read = self.repository.shard(shard).await?;
+        let sighting = self.counter.sight(shard).await?;
+        let Some(admission) = self.repository.admit(&sighting, read).await? else {
+            return Ok(());
+        };
+        if self.counter.open(&admission).await? {
+            tracing::warn!(
+                shard = shard.get(),
+                epoch = admission.epoch.get(),
+                "a run of the counter was admitted"
+            );
+        }
+        Ok(())
     }
 
     /// Puts an accepted creation into the queue.

@@ -202,7 +202,7 @@ fn of_api(model: &Numbering, state: &State, api: usize, actions: &mut Vec<Action
                     actions.push(Action::Delete { api, server });
                 }
             }
-            Step::Idle if model.lacks(Weakness::ReadsRecordFirst) => {
+            Step::Idle if !model.lacks(Weakness::AdmitsTheOvertaken) => {
                 actions.push(Action::ReadRecord { api });
             }
             Step::Idle | Step::Reading(_) => actions.push(Action::Sight { api, server }),

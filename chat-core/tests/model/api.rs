@@ -8,8 +8,8 @@ use crate::{
     actions::is_full,
     numbering::Numbering,
     state::{
-        Api, Counter, Creation, Deletion, Identity, Mark, Parent, Record, Row, Sequence, Server,
-        Set, Sighting, State, Step,
+        Api, Counter, Creation, Deletion, Identity, Mark, Parent, Read, Record, Row, Sequence, Set,
+        Sighting, State, Step,
     },
     variants::Weakness,
 };
@@ -86,9 +86,9 @@ impl Numbering {
     /// Leaves a number where no mark is, and looks at the server.
     pub(crate) fn sight(&self, state: &mut State, api: usize, server: usize) {
         let has_replica = state.has_replica(server);
-        let admissions = match state.apis[api].step {
-            Step::Reading(admissions) => admissions,
-            _ => 0,
+        let read = match state.apis[api].step {
+            Step::Reading(read) => read,
+            _ => None,
         };
         let Self { scope, .. } = self;
         let own = &mut state.servers[server];
@@ -103,7 +103,7 @@ impl Numbering {
             mark: own.data.mark,
             complete,
             position: own.data.position,
-            admissions,
+            read,
         };
         state.apis[api] = Api {
             open: None,
@@ -117,15 +117,15 @@ impl Numbering {
             return None;
         };
         let known = state.database.record;
-        let is_run = |it: &Server| it.identity.run == sighting.identity.run;
-        let is_late = self.scope.is_prompt && !state.servers.iter().any(is_run);
-        let is_overtaken = self.lacks(Weakness::ReadsRecordFirst)
-            && sighting.admissions != state.database.admissions;
-        if is_late || is_overtaken {
+        let read = match known {
+            Some(known) if self.lacks(Weakness::AdmitsTheOvertaken) => Some(known.read()),
+            _ => sighting.read,
+        };
+        // Whoever has been overtaken begins anew.
+        let Some(mut record) = decide(known, read, &sighting) else {
             state.apis[api].step = Step::Idle;
             return Some(());
-        }
-        let mut record = decide(known, &sighting);
+        };
         if let Some(known) = known
             && self.lacks(Weakness::EpochStays)
         {
@@ -133,9 +133,6 @@ impl Numbering {
         }
         if self.lacks(Weakness::ForgetsReplacedMarks) {
             record.mark = sighting.mark;
-        }
-        if self.lacks(Weakness::ReadsRecordFirst) && known != Some(record) {
-            state.database.admissions += 1;
         }
         state.database.record = Some(record);
         state.apis[api].step = Step::Admitted {
@@ -412,7 +409,7 @@ pub(crate) fn insert(state: &mut State, at: usize, counts: bool) {
 }
 
 /// Asks the project's own rule which epoch a sighted server may number in.
-fn decide(known: Option<Record>, sighting: &Sighting) -> Record {
+fn decide(known: Option<Record>, read: Option<Read>, sighting: &Sighting) -> Option<Record> {
     let incarnation = |of: Identity| Incarnation(format!("{}/{}", of.run, of.copied));
     let place = |position: u8| Position {
         major: position.into(),
@@ -432,6 +429,14 @@ fn decide(known: Option<Record>, sighting: &Sighting) -> Record {
         mark: mark(known.mark),
         position: place(known.position),
     });
+    // The rest of what was read is not looked at.
+    let read_record = read.map(|read| ShardRecord {
+        address: read.address.to_string(),
+        incarnation: incarnation(read.identity),
+        epoch: Epoch::new(read.epoch.into()),
+        mark: mark(Mark::Missing),
+        position: place(0),
+    });
     let sighted = Sighted {
         shard: Shard::ONLY,
         address: sighting.address.to_string(),
@@ -440,9 +445,9 @@ fn decide(known: Option<Record>, sighting: &Sighting) -> Record {
         complete: sighting.complete,
         position: place(sighting.position),
     };
-    let decided = ShardRecord::admit(known_record.as_ref(), &sighted);
+    let decided = ShardRecord::admit(known_record.as_ref(), read_record.as_ref(), &sighted)?;
     let small = |number: u64| u8::try_from(number).expect("the model's numbers are small");
-    Record {
+    Some(Record {
         address: sighting.address,
         identity: sighting.identity,
         epoch: small(decided.epoch.get()),
@@ -452,5 +457,5 @@ fn decide(known: Option<Record>, sighting: &Sighting) -> Record {
             EpochMark::Installed(epoch) => Mark::Epoch(small(epoch.get())),
         },
         position: small(decided.position.major),
-    }
+    })
 }

@@ -38,8 +38,8 @@ use properties::{
     SETTLED_IS_STORED,
 };
 use scopes::{
-    BEGINNING, DELETING, FAILING_OVER, FLAPPING, FORGETTING, FORGETTING_OVER, FRESH, KEEPING,
-    LOSING, LOSING_MORE, PARTED, PROMPT, READING, Scope, TAKING_OVER, UNNOTED,
+    BEGINNING, CREATING, DELETING, FAILING_OVER, FLAPPING, FORGETTING, FORGETTING_OVER, FRESH,
+    KEEPING, LOSING, LOSING_MORE, PARTED, READING, Scope, TAKING_OVER, UNNOTED,
 };
 use stateright::{Checker as _, Expectation, HasDiscoveries, Model as _};
 use variants::{Weakness, Weaknesses};
@@ -88,18 +88,18 @@ fn depth() -> Option<usize> {
     )
 }
 
-/// Looks for any state of a scope that breaks a promise, and for the one promise that is not kept.
-fn holds(scope: Scope, remedies: &[Weakness], but: Option<&'static str>) {
+/// Looks for any state of a scope that breaks a promise, and for one of each sight.
+fn holds(scope: Scope) {
     let depth = depth();
     let model = Numbering {
         scope: depth.map_or(scope, |_| scope.enlarged()),
-        weaknesses: Weaknesses::new(remedies),
+        weaknesses: Weaknesses::default(),
     };
     let properties = model.properties();
     // No run ends before it has seen all: nothing has this name.
     let findings = explore(model, &["the end"], depth);
     for property in properties {
-        let is_promise = property.expectation == Expectation::Always && but != Some(property.name);
+        let is_promise = property.expectation == Expectation::Always;
         match findings.ways.get(property.name) {
             Some(way) if is_promise => panic!("it does not hold that {}: {way:#?}", property.name),
             None if !is_promise && depth.is_none() => panic!("nowhere {}", property.name),
@@ -130,14 +130,15 @@ macro_rules! hold {
         $(
             #[test]
             fn $name() {
-                holds($scope, &[], None);
+                holds($scope);
             }
         )+
     };
 }
 
 hold! {
-    nothing_is_lost_repeated_or_skipped: PROMPT;
+    no_restart_leaves_a_gap: KEEPING;
+    nothing_is_lost_repeated_or_skipped: CREATING;
     nothing_is_lost_repeated_or_skipped_from_the_start: FRESH;
     what_was_answered_is_read_at_once: READING;
     nothing_is_created_in_what_was_deleted: DELETING;
@@ -161,20 +162,21 @@ macro_rules! catch {
 }
 
 catch! {
-    counting_and_enqueueing_apart: NO_GAP on PROMPT, CountsAndEnqueuesApart;
+    counting_and_enqueueing_apart: NO_GAP on CREATING, CountsAndEnqueuesApart;
     counting_and_enqueueing_apart_where_keys_are_lost:
-        NUMBERED_ONCE on PROMPT, CountsAndEnqueuesApart;
-    a_sequence_that_starts_by_itself: NUMBERED_ONCE on PROMPT, StartsByItself;
-    a_seeder_that_reads_the_database_first: NUMBERED_ONCE on PROMPT, SeedsFromDatabaseFirst;
+        NUMBERED_ONCE on CREATING, CountsAndEnqueuesApart;
+    a_sequence_that_starts_by_itself: NUMBERED_ONCE on CREATING, StartsByItself;
+    a_seeder_that_reads_the_database_first: NUMBERED_ONCE on CREATING, SeedsFromDatabaseFirst;
     a_seeder_without_a_lease: NUMBERED_ONCE on FORGETTING, SeedsWithoutLease;
     a_new_chat_that_leaves_leases: NUMBERED_ONCE on BEGINNING, NewChatsLeaveLeases;
     a_deletion_that_leaves_leases: DELETED_STAYS on DELETING, DeletionsLeaveLeases;
     a_deletion_that_takes_the_key_away:
         DELETED_STAYS on DELETING, DeletesTheKey DeletionsLeaveLeases;
-    storing_that_forgets_last_numbers: NUMBERED_ONCE on PROMPT, ForgetsLastNumbers;
-    settling_before_the_commit: KEPT on PROMPT, SettlesBeforeCommit;
-    pending_that_expires: KEPT on PROMPT, PendingExpires;
+    storing_that_forgets_last_numbers: NUMBERED_ONCE on CREATING, ForgetsLastNumbers;
+    settling_before_the_commit: KEPT on CREATING, SettlesBeforeCommit;
+    pending_that_expires: KEPT on CREATING, PendingExpires;
     a_reader_that_asks_the_database_once: READABLE on READING, ReadsDatabaseOnce;
+    a_sighting_that_a_restart_has_overtaken: NO_GAP on KEEPING, AdmitsTheOvertaken;
     a_mark_that_is_forgotten_once_replaced: NO_GAP on FRESH, ForgetsReplacedMarks;
 
     a_run_that_was_not_admitted: NUMBERED_ONCE on LOSING, AdmissionNotAsked;
@@ -216,23 +218,6 @@ mod limits {
 
     use super::*;
 
-    /// Somebody sees a run that is not admitted and stalls; the server starts again, others have its
-    /// next run admitted, and something is stored. Now the first sighting comes, of a run that is not
-    /// the record's and seems to have lost what was stored.
-    #[test]
-    fn a_sighting_that_a_restart_has_overtaken_leaves_a_gap() {
-        holds(KEEPING, &[], Some(NO_GAP));
-    }
-
-    /// Whoever admits looks whether the record still is the one that was read before the server was
-    /// sighted; then marks that were replaced need not be remembered either.
-    #[test]
-    fn a_record_that_is_read_before_the_sighting_leaves_none() {
-        let remedy = [Weakness::ReadsRecordFirst, Weakness::ForgetsReplacedMarks];
-        holds(KEEPING, &remedy, None);
-        holds(FRESH, &remedy, None);
-    }
-
     /// A replica that came while nothing was created does not know that it is one. Started again as a
     /// primary behind the same address it looks like the server that came back with everything.
     #[test]
@@ -246,6 +231,6 @@ mod limits {
             has_addresses: true,
             ..UNNOTED
         };
-        holds(scope, &[], None);
+        holds(scope);
     }
 }

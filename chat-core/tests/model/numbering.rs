@@ -7,7 +7,7 @@ use crate::{
     api::{delete, lease_of, look},
     properties,
     scopes::Scope,
-    state::{Api, Counter, Data, Identity, Role, State, Step, Worker},
+    state::{Api, Counter, Data, Identity, Record, Role, State, Step, Worker},
     variants::{Weakness, Weaknesses},
     worker::{read_row, read_row_again, refuse, set_aside},
 };
@@ -39,7 +39,8 @@ impl Numbering {
                 state.apis[api].step = Step::Idle;
             }
             Action::ReadRecord { api } => {
-                state.apis[api].step = Step::Reading(state.database.admissions);
+                let read = state.database.record.as_ref().map(Record::read);
+                state.apis[api].step = Step::Reading(read);
             }
             Action::Sight { api, server } => self.sight(state, api, server),
             Action::Admit { api } => self.admit(state, api)?,

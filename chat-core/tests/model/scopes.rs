@@ -33,8 +33,6 @@ pub(crate) struct Scope {
     pub(crate) always_synced: bool,
     /// Whether chat 1 is there at the start, and both processes of the API may number.
     pub(crate) is_warm: bool,
-    /// Whether nobody is admitted by a sighting of a run that is over.
-    pub(crate) is_prompt: bool,
     /// Whether each process of the API always reaches the same one of two servers.
     pub(crate) is_pinned: bool,
     /// Whether the two servers are reached by two addresses; else one of them stands for the other.
@@ -62,7 +60,6 @@ pub(crate) struct Scope {
 pub(crate) const KEEPING: Scope = Scope {
     always_synced: true,
     is_warm: true,
-    is_prompt: false,
     is_pinned: false,
     is_noted: true,
     has_addresses: false,
@@ -79,9 +76,8 @@ pub(crate) const KEEPING: Scope = Scope {
     most_epochs: 3,
 };
 
-/// The same, where no sighting is admitted that a restart has overtaken.
-pub(crate) const PROMPT: Scope = Scope {
-    is_prompt: true,
+/// The same with more creations, and one worker.
+pub(crate) const CREATING: Scope = Scope {
     workers: 1,
     creations: 3,
     ..KEEPING
@@ -92,7 +88,7 @@ pub(crate) const FRESH: Scope = Scope {
     is_warm: false,
     faults_of: &[Fault::Restart, Fault::Die],
     creations: 2,
-    ..PROMPT
+    ..CREATING
 };
 
 /// The same with somebody who reads what was answered.
@@ -100,7 +96,7 @@ pub(crate) const READING: Scope = Scope {
     reads: true,
     creations: 2,
     faults: 1,
-    ..PROMPT
+    ..CREATING
 };
 
 /// The same with a chat that is deleted and creations that the database refuses; any key may go.
@@ -111,7 +107,7 @@ pub(crate) const DELETING: Scope = Scope {
     forgets: 2,
     faults: 0,
     faults_of: &[Fault::Restart, Fault::LoseMarks],
-    ..PROMPT
+    ..CREATING
 };
 
 /// A server that may lose its last writes, or everything.
@@ -175,7 +171,7 @@ pub(crate) const FORGETTING: Scope = Scope {
     forgets: 2,
     faults: 0,
     creations: 2,
-    ..PROMPT
+    ..CREATING
 };
 
 /// A chat and its messages begin, and a key is lost.
@@ -246,7 +242,6 @@ impl Scope {
             disk: None,
             database: Database {
                 record: None,
-                admissions: 0,
                 chats: Row { last: 0, epoch: 0 },
                 messages: None,
                 chat: Parent::Absent,

@@ -158,6 +158,17 @@ pub(crate) struct Record {
     pub(crate) position: u8,
 }
 
+impl Record {
+    /// What of it a later admission is compared with.
+    pub(crate) fn read(&self) -> Read {
+        Read {
+            address: self.address,
+            identity: self.identity,
+            epoch: self.epoch,
+        }
+    }
+}
+
 /// What the row of a sequence's owner says of its numbers; epoch 0 for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Row {
@@ -175,8 +186,6 @@ pub(crate) enum Parent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Database {
     pub(crate) record: Option<Record>,
-    /// How often the record was written, which only the optimistic admission looks at.
-    pub(crate) admissions: u8,
     /// The application's row.
     pub(crate) chats: Row,
     /// The row of chat 1, which is a place-holder while the chat is absent.
@@ -199,6 +208,14 @@ impl Database {
     }
 }
 
+/// What an admission compares of a record that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Read {
+    pub(crate) address: usize,
+    pub(crate) identity: Identity,
+    pub(crate) epoch: u8,
+}
+
 /// What a caller saw of a server that it does not know to be admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Sighting {
@@ -207,8 +224,8 @@ pub(crate) struct Sighting {
     pub(crate) mark: Mark,
     pub(crate) complete: bool,
     pub(crate) position: u8,
-    /// How often the record had been written; 0 where that is not asked for.
-    pub(crate) admissions: u8,
+    /// The record as it was read before; nothing where it does not matter.
+    pub(crate) read: Option<Read>,
 }
 
 /// How far a process of the API is with a request.
@@ -217,8 +234,8 @@ pub(crate) enum Step {
     Idle,
     /// Only where counting and enqueueing are apart: it has a number and nothing else.
     Drew(Creation),
-    /// Only where the record is read before the server is sighted: how often it had been written.
-    Reading(u8),
+    /// It has read the record.
+    Reading(Option<Read>),
     Sighted(Sighting),
     Admitted {
         identity: Identity,

@@ -53,9 +53,8 @@ pub(crate) enum Weakness {
     LimitIgnored,
     /// No word is left on a server that another one has had its data.
     ReplicasNotNoted,
-    /// No harm but a remedy: a sighting is admitted only where the record is still the one
-    /// that was read before the server was sighted.
-    ReadsRecordFirst,
+    /// A sighting is admitted whether or not others have had another run admitted since.
+    AdmitsTheOvertaken,
 }
 
 /// The parts that are left out of a variant.

@@ -120,6 +120,41 @@ impl CounterShim for LacksTheApplication {
     }
 }
 
+/// Draws a number, and then does the rest.
+struct DrawsThenEnqueues(Arc<dyn Counter>, Mutex<HashMap<Sequence, u64>>);
+
+#[async_trait]
+impl CounterShim for DrawsThenEnqueues {
+    fn inner(&self) -> &dyn Counter {
+        &*self.0
+    }
+
+    async fn create(&self, submission: &Submission) -> Result<Numbering, PortError> {
+        let sequence = submission.draft.sequence();
+        let draw = |up: bool| {
+            let mut drawn = self.1.lock().unwrap();
+            let last = drawn.entry(sequence).or_default();
+            *last = if up { *last + 1 } else { *last - 1 };
+            *last
+        };
+        let drawn = draw(true);
+        pause().await;
+        let mut numbering = self.0.create(submission).await?;
+        match &mut numbering {
+            Numbering::Accepted { number, .. } => *number = Number::try_new(drawn).unwrap(),
+            _ => drop(draw(false)),
+        }
+        Ok(numbering)
+    }
+}
+
+/// A counter that counts in one step and enqueues in another, as `INCR` and `XADD` do.
+pub(crate) fn draws_then_enqueues(ports: Ports) -> Ports {
+    with_counter(ports, |inner| {
+        Arc::new(Weak(DrawsThenEnqueues(inner, Mutex::default())))
+    })
+}
+
 /// A counter whose key lacks the application.
 pub(crate) fn lacks_the_application(ports: Ports) -> Ports {
     with_counter(ports, |inner| {

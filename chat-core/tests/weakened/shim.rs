@@ -41,6 +41,7 @@ shim!(CounterShim, Counter {
     async fn confirm(&self, sequence: &Sequence, number: Number, uid: Uid) -> ();
     async fn seed(&self, seed: &Seed) -> Seeding;
     async fn give_back(&self, sequence: &Sequence, lease: Lease) -> ();
+    async fn sight(&self, shard: Shard) -> Sighting;
     async fn open(&self, admission: &Admission) -> bool;
     async fn close(&self, shard: Shard, epoch: Epoch) -> ();
     async fn mark_deleted(&self, sequence: &Sequence) -> ();
@@ -102,7 +103,8 @@ shim!(RepositoryShim, Repository {
     async fn store(&self, batch: &StoreBatch) -> StoreReport;
     async fn basis(&self, sequence: &Sequence, shard: Shard, epoch: Epoch, alive: Option<Epoch>)
         -> Basis;
-    async fn admit(&self, sighting: &Sighting) -> Admission;
+    async fn shard(&self, shard: Shard) -> Option<ShardRecord>;
+    async fn admit(&self, sighting: &Sighting, read: Option<ShardRecord>) -> Option<Admission>;
     async fn fix_shards(&self, count: u16) -> u16;
     async fn claim_outbox(&self, claim: &Claim, limit: usize) -> Vec<OutboxRow>;
     async fn release_outbox(&self, claim: &Claim, rows: &[u64]) -> ();

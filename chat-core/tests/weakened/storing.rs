@@ -1,7 +1,7 @@
 //! Repositories that are wrong about a batch and what they report of it.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex},
 };
 
@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use chat_core::{PortError, model::*, ports::*};
 
 use super::{
+    counters::pause,
     repositories::with_repository,
     shim::{RepositoryShim, Weak},
 };
@@ -109,7 +110,11 @@ impl RepositoryShim for TurnsBack {
         self.0.store(batch).await
     }
 
-    async fn admit(&self, sighting: &Sighting) -> Result<Admission, PortError> {
+    async fn admit(
+        &self,
+        sighting: &Sighting,
+        read: Option<ShardRecord>,
+    ) -> Result<Option<Admission>, PortError> {
         let told = self.1.lock().unwrap().get(&sighting.shard).copied();
         let mut seen = sighting.clone();
         if told.is_some_and(|told| sighting.position >= told) {
@@ -118,11 +123,11 @@ impl RepositoryShim for TurnsBack {
                 minor: u64::MAX,
             };
         }
-        let admission = self.0.admit(&seen).await?;
-        Ok(Admission {
+        let admission = self.0.admit(&seen, read).await?;
+        Ok(admission.map(|admission| Admission {
             sighting: sighting.clone(),
             ..admission
-        })
+        }))
     }
 }
 
@@ -185,4 +190,63 @@ impl RepositoryShim for RemovesUnseen {
 /// A repository that forgets what failed again while it was replayed.
 pub(crate) fn removes_unseen(ports: Ports) -> Ports {
     with_repository(ports, |inner| Arc::new(Weak(RemovesUnseen(inner))))
+}
+
+/// Notes for the index what was stored, after it was.
+struct NotesAfterwards(Arc<dyn Repository>, Mutex<BTreeSet<OutboxChange>>);
+
+#[async_trait]
+impl RepositoryShim for NotesAfterwards {
+    fn inner(&self) -> &dyn Repository {
+        &*self.0
+    }
+
+    async fn store(&self, batch: &StoreBatch) -> Result<StoreReport, PortError> {
+        let report = self.0.store(batch).await?;
+        pause().await;
+        let messages = batch.creations.iter().filter_map(|(it, _)| it.as_message());
+        let changes = messages.map(|message| OutboxChange::Message(message.key));
+        self.1.lock().unwrap().extend(changes);
+        Ok(report)
+    }
+
+    async fn claim_outbox(&self, claim: &Claim, limit: usize) -> Result<Vec<OutboxRow>, PortError> {
+        let mut rows = self.0.claim_outbox(claim, limit).await?;
+        let noted = self.1.lock().unwrap();
+        for row in &mut rows {
+            row.changes.retain(|change| noted.contains(change));
+        }
+        Ok(rows)
+    }
+}
+
+/// A repository whose outbox is written outside the transaction of the rows.
+pub(crate) fn notes_afterwards(ports: Ports) -> Ports {
+    with_repository(ports, |inner| {
+        Arc::new(Weak(NotesAfterwards(inner, Mutex::default())))
+    })
+}
+
+/// Takes every sighting for one of this moment.
+struct AdmitsTheOvertaken(Arc<dyn Repository>);
+
+#[async_trait]
+impl RepositoryShim for AdmitsTheOvertaken {
+    fn inner(&self) -> &dyn Repository {
+        &*self.0
+    }
+
+    async fn admit(
+        &self,
+        sighting: &Sighting,
+        _read: Option<ShardRecord>,
+    ) -> Result<Option<Admission>, PortError> {
+        let read = self.0.shard(sighting.shard).await?;
+        self.0.admit(sighting, read).await
+    }
+}
+
+/// A repository that takes a run which is over for one that has lost something.
+pub(crate) fn admits_the_overtaken(ports: Ports) -> Ports {
+    with_repository(ports, |inner| Arc::new(Weak(AdmitsTheOvertaken(inner))))
 }

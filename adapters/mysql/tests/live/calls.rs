@@ -122,7 +122,8 @@ async fn call_storing(scene: &Scene) {
             complete: false,
             position: Position::default(),
         };
-        it.admit(&sighting).await.unwrap();
+        let read = it.shard(shard).await.unwrap();
+        it.admit(&sighting, read).await.unwrap();
     }
     it.fix_shards(16).await.unwrap();
     let epoch = Epoch::FIRST.next();

@@ -94,7 +94,7 @@ async fn the_largest_numbers_survive() {
         complete: true,
         position: Position::default(),
     };
-    it.admit(&sighting).await.unwrap();
+    scene.admit(&sighting).await;
     let furthest = Position {
         major: u64::MAX,
         minor: u64::MAX - 1,

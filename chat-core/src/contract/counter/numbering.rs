@@ -223,10 +223,7 @@ pub async fn lease_given_back_is_handed_out_at_once(ports: Ports) {
 async fn open(scene: &Scene, content: Content) -> Numbering {
     for _ in 0..10 {
         match scene.submit(content.clone()).await {
-            Numbering::Closed(sighting) => {
-                let admission = scene.repository().admit(&sighting).await.unwrap();
-                scene.counter().open(&admission).await.unwrap();
-            }
+            Numbering::Closed(shard) => scene.open(shard).await,
             numbering => return numbering,
         }
     }

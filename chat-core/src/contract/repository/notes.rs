@@ -432,7 +432,7 @@ pub async fn purging_frees_no_number(ports: Ports) {
 }
 
 /// Takes what the outbox holds, and completes it.
-async fn changes(scene: &Scene) -> Vec<OutboxChange> {
+pub(super) async fn changes(scene: &Scene) -> Vec<OutboxChange> {
     let claim = claim(scene, "the law");
     let rows = scene.repository().claim_outbox(&claim, 100).await.unwrap();
     let ids: Vec<u64> = rows.iter().map(|row| row.id).collect();

@@ -165,6 +165,32 @@ pub async fn admission_is_remembered(ports: Ports) {
     );
 }
 
+/// A sighting that calls for another run than the one that was admitted since the record was read decides
+/// nothing.
+pub async fn overtaken_sighting_is_not_admitted(ports: Ports) {
+    let scene = Scene::new(ports);
+    let repository = scene.repository();
+    let read = async || repository.shard(SHARD).await.unwrap();
+    assert_eq!(read().await, None);
+    let first = admit(&scene, "one", EpochMark::Missing { nonce: 1 }).await;
+    let before = read().await;
+    let run = |run| sighting(run, EpochMark::Installed(first));
+    let second = scene.admit(&run("two")).await.epoch;
+    assert_eq!(second, first.next());
+    // Somebody saw another run before, and comes now.
+    let now = read().await;
+    for read in [None, before.clone()] {
+        let late = repository.admit(&run("late"), read).await.unwrap();
+        assert_eq!(late, None);
+    }
+    assert_eq!(read().await, now);
+    // Who saw the same run needs to have read nothing.
+    let joined = repository.admit(&run("two"), before).await.unwrap();
+    assert_eq!(joined.map(|admission| admission.epoch), Some(second));
+    let third = repository.admit(&run("three"), read().await).await.unwrap();
+    assert_eq!(third.map(|admission| admission.epoch), Some(second.next()));
+}
+
 /// The first count stays, others are told it.
 pub async fn shard_count_is_fixed_once(ports: Ports) {
     let scene = Scene::new(ports);
@@ -191,7 +217,7 @@ pub async fn report_tells_the_epochs(ports: Ports) {
         shard: Shard::new(3),
         ..sighting("three", EpochMark::Missing { nonce: 1 })
     };
-    scene.repository().admit(&other).await.unwrap();
+    scene.admit(&other).await;
     let mut told = epochs(5).await;
     told.sort_unstable();
     let third = Epoch::FIRST.next().next();
@@ -217,8 +243,7 @@ pub async fn positions_never_go_back(ports: Ports) {
             position,
             ..sighting(run, EpochMark::Installed(epoch))
         };
-        let admission = scene.repository().admit(&sighting).await.unwrap();
-        admission.epoch
+        scene.admit(&sighting).await.epoch
     };
     assert_eq!(back("complete", position(50, 7)).await, epoch);
     assert_eq!(back("behind", position(50, 6)).await, epoch.next());
@@ -286,7 +311,7 @@ fn batch(scene: &Scene, creations: &[Creation], positions: &[(Shard, Position)])
 
 async fn admit(scene: &Scene, run: &str, mark: EpochMark) -> Epoch {
     let sighting = sighting(run, mark);
-    let admission = scene.repository().admit(&sighting).await.unwrap();
+    let admission = scene.admit(&sighting).await;
     assert_eq!(admission.sighting, sighting);
     admission.epoch
 }

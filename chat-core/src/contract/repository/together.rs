@@ -1,12 +1,15 @@
 //! What the creations of one batch do to each other.
 
+use std::collections::BTreeSet;
+
+use super::notes::changes;
 use crate::{
     contract::{
         Scene,
         scene::{chat, message, message_key, number},
     },
-    model::{ApplicationId, ChatKey, Sequence},
-    ports::{Lookup, Ports, StoreOutcome},
+    model::{ApplicationId, ChatKey, NumberRange, Sequence},
+    ports::{Lookup, OutboxChange, Ports, StoreOutcome},
 };
 
 /// A creation that is in its batch twice is one row, counted once, and nothing is wrong with either.
@@ -66,4 +69,40 @@ pub async fn absent_application_is_told(ports: Ports) {
     assert_eq!(read, Lookup::Absent);
     let read = scene.repository().message(message_key(absent, 1)).await;
     assert_eq!(read.unwrap(), Lookup::Absent);
+}
+
+/// Of a batch whose caller goes away all is stored, counted and noted for the index, or nothing.
+pub async fn cut_off_store_leaves_all_or_nothing(ports: Ports) {
+    let scene = Scene::new(ports);
+    let chat = scene.stored_chat().await;
+    scene.repository().add_generation().await.unwrap();
+    let mut batches: Vec<[u64; 3]> = Vec::new();
+    let cut_off = async || {
+        let last = batches.last().map_or(0, |batch| batch[2]);
+        let batch = [last + 1, last + 2, last + 3];
+        batches.push(batch);
+        scene.stored_messages(chat, &batch).await;
+    };
+    scene.cut_off(cut_off).await;
+    // This one waits for what is still under way, which holds the chat.
+    scene.stored_messages(chat, &[1_000]).await;
+
+    let range = NumberRange::all();
+    let rows = scene.repository().messages(chat, &range, 200, &[]);
+    let rows = rows.await.unwrap().rows;
+    let stored: BTreeSet<u64> = rows.iter().map(|row| row.key.message.get()).collect();
+    assert_eq!(scene.messages_count(chat).await, stored.len() as u64);
+    for batch in &batches {
+        let there = batch.iter().filter(|of| stored.contains(of)).count();
+        assert!([0, 3].contains(&there), "{there} of a batch are stored");
+    }
+    let noted: BTreeSet<OutboxChange> = changes(&scene).await.into_iter().collect();
+    let wanted = stored
+        .iter()
+        .map(|of| OutboxChange::Message(message_key(chat, *of)));
+    assert_eq!(
+        noted,
+        wanted.collect(),
+        "the index is told of something else"
+    );
 }

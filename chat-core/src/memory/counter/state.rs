@@ -58,30 +58,35 @@ impl State {
         Incarnation(format!("run {}", self.run))
     }
 
-    /// The epoch that is open, or what an observer sees of a server that is not admitted.
-    pub(super) fn epoch(&mut self) -> Result<Epoch, Sighting> {
+    /// The epoch that is open for this run.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        match (self.open, self.mark) {
+            (Some((run, open)), Some(EpochMark::Installed(epoch)))
+                if run == self.run && open == epoch =>
+            {
+                Some(epoch)
+            }
+            _ => None,
+        }
+    }
+
+    /// What an observer sees, who leaves a number where there is no mark.
+    pub(super) fn sight(&mut self) -> Sighting {
         let mark = match self.mark {
             Some(mark) => mark,
             None => EpochMark::Missing { nonce: self.tick() },
         };
         self.mark = Some(mark);
-        match (self.open, mark) {
-            (Some((run, open)), EpochMark::Installed(epoch))
-                if run == self.run && open == epoch =>
-            {
-                Ok(epoch)
-            }
-            _ => Err(Sighting {
-                shard: Shard::ONLY,
-                address: "memory".to_owned(),
-                incarnation: self.incarnation(),
-                mark,
-                complete: self.complete,
-                position: Position {
-                    major: self.ticks,
-                    minor: 0,
-                },
-            }),
+        Sighting {
+            shard: Shard::ONLY,
+            address: "memory".to_owned(),
+            incarnation: self.incarnation(),
+            mark,
+            complete: self.complete,
+            position: Position {
+                major: self.ticks,
+                minor: 0,
+            },
         }
     }
 
