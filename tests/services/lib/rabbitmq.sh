@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# RabbitMQ, one node for itself.
+# RabbitMQ, one node for itself, with a policy that hands entries out CHAT_RABBITMQ_DELIVERY_LIMIT times where
+# that is set.
 
 programs=(rabbitmqctl epmd setpriv openssl)
 packages=(rabbitmq-server util-linux openssl)
@@ -28,6 +29,20 @@ certify() {
         -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE 2>>log
 }
 
+# Limits how often the queue of creations hands an entry out. Who defines anything defines the user, too.
+define() {
+    cat >definitions.json <<JSON
+{
+  "users": [{"name": "guest", "password": "guest", "tags": "administrator"}],
+  "vhosts": [{"name": "/"}],
+  "permissions": [{"user": "guest", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}],
+  "policies": [{"vhost": "/", "name": "limit", "pattern": "creations$", "apply-to": "queues", "priority": 0,
+                "definition": {"delivery-limit": $1}}]
+}
+JSON
+    echo "load_definitions = $home/definitions.json" >>rabbitmq.conf
+}
+
 start() {
     mkdir -p data logs
     certify
@@ -45,6 +60,7 @@ log.console = true
 log.console.level = warning
 log.file = false
 CONF
+    [[ -z ${CHAT_RABBITMQ_DELIVERY_LIMIT:-} ]] || define "$CHAT_RABBITMQ_DELIVERY_LIMIT"
     echo '[].' >enabled_plugins
     export_node
     # The daemon that tells the names of nodes ends with this one.
