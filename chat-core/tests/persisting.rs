@@ -18,8 +18,8 @@ use chat_core::{
     PortError, PortErrorKind,
     memory::{ManualClock, Memory},
     model::{
-        ApplicationName, ApplicationToken, ChatNumber, Content, Creation, DeadLetterId, Limit,
-        MessageBody, Number, NumberRange, Timestamp,
+        ApplicationName, ApplicationToken, ChatNumber, Content, Creation, DeadLetter, DeadLetterId,
+        Limit, MessageBody, Number, NumberRange, Timestamp,
     },
     ports::{Clock as _, Consumer, Ports, Queue, Repository, StoreBatch, StoreReport},
     service::{OpenedLetter, Persister, Policy, ServiceError, Services},
@@ -61,6 +61,17 @@ impl RepositoryShim for Judging {
             return Err(PortError::new(self.kind, "test", "store a batch"));
         }
         self.inner.store(batch).await
+    }
+
+    async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), PortError> {
+        if self.refuses.load(Ordering::Relaxed) && letter.payload == REFUSED.as_bytes() {
+            return Err(PortError::new(
+                PortErrorKind::Rejected,
+                "test",
+                "add a dead letter",
+            ));
+        }
+        self.inner.add_dead_letter(letter).await
     }
 }
 
@@ -192,6 +203,26 @@ async fn what_fails_for_no_known_reason_holds_up_itself_alone() {
     stage.refuses.store(false, Ordering::Relaxed);
     stage.store().await.unwrap();
     assert_eq!(stage.stored().await, 45);
+}
+
+#[tokio::test]
+async fn what_can_neither_be_read_nor_set_aside_holds_up_itself_alone() {
+    let stage = Stage::new(PortErrorKind::Rejected).await;
+    stage
+        .memory
+        .queue
+        .publish_bytes(REFUSED.as_bytes().to_vec());
+    stage.memory.queue.publish_bytes(b"garbage".to_vec());
+    stage.send("fine").await;
+    for _ in 0..3 {
+        assert!(stage.store().await.is_err());
+        assert_eq!(stage.stored().await, 1);
+        assert_eq!(stage.letters().await.len(), 1);
+    }
+    stage.refuses.store(false, Ordering::Relaxed);
+    stage.store().await.unwrap();
+    assert_eq!(stage.letters().await.len(), 2);
+    assert!(stage.memory.queue.is_empty());
 }
 
 #[tokio::test]

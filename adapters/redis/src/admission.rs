@@ -1,17 +1,12 @@
 //! Which shards are open: for which run of the server, in which epoch, by which scripts.
 
-use std::{
-    pin::pin,
-    sync::{Arc, Mutex, MutexGuard},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use chat_core::{
     PortError, PortErrorKind,
     model::{Admission, Epoch, EpochMark, Incarnation, Position, Shard, Sighting},
     ports::{Overload, Tokens},
 };
-use tokio::{sync::Notify, time::timeout};
 
 use crate::{
     RedisLimits,
@@ -25,9 +20,6 @@ use crate::{
     vitals::Monitor,
 };
 
-/// How long others leave a shard to the caller that is having it admitted.
-const TURN: Duration = Duration::from_secs(1);
-
 /// The state of all shards as this process knows it.
 pub(crate) struct Admissions {
     nodes: Arc<Nodes>,
@@ -37,8 +29,6 @@ pub(crate) struct Admissions {
     limits: RedisLimits,
     shards: Vec<Mutex<Known>>,
     monitor: Monitor,
-    /// Told whenever a turn to have a shard admitted is over.
-    turn_over: Notify,
 }
 
 /// What is known of a shard.
@@ -47,10 +37,10 @@ struct Known {
     open: Option<Arc<Open>>,
     /// Whether word was left that another server has had its data.
     followed: bool,
-    /// The furthest entry that the server told this process of.
+    /// The epoch that it was opened for last.
+    epoch: Option<Epoch>,
+    /// The furthest entry that the server told this process of, in this epoch.
     furthest: Position,
-    /// Since when a caller is having it admitted.
-    turn: Option<Instant>,
 }
 
 /// A shard that numbers.
@@ -82,7 +72,6 @@ impl Admissions {
             limits,
             shards: keys.shards().map(|_| Mutex::default()).collect(),
             monitor: Monitor::new(nodes, keys, limits),
-            turn_over: Notify::new(),
         }
     }
 
@@ -138,42 +127,8 @@ impl Admissions {
         known.furthest = known.furthest.max(position);
     }
 
-    /// Waits while another caller is having a shard admitted.
-    ///
-    /// Where there is none it answers at once, with `true`: it is this caller's turn to
-    /// [sight](Self::sight) the server. So a server that came back is not asked by every request that
-    /// waits for it.
-    pub(crate) async fn is_own_turn(&self, shard: Shard) -> bool {
-        let mut over = pin!(self.turn_over.notified());
-        // From here on no word of an end is missed.
-        over.as_mut().enable();
-        {
-            let mut known = self.known(shard);
-            if known.turn.is_none_or(|since| since.elapsed() >= TURN) {
-                known.turn = Some(Instant::now());
-                return true;
-            }
-        }
-        // A turn that was dropped ends with its time.
-        let _ = timeout(TURN, over).await;
-        false
-    }
-
-    fn end_turn(&self, shard: Shard) {
-        self.known(shard).turn = None;
-        self.turn_over.notify_waiters();
-    }
-
     /// Observes a server that is not known to be admitted.
     pub(crate) async fn sight(&self, shard: Shard) -> Result<Sighting, PortError> {
-        let sighting = self.observe(shard).await;
-        if sighting.is_err() {
-            self.end_turn(shard);
-        }
-        sighting
-    }
-
-    async fn observe(&self, shard: Shard) -> Result<Sighting, PortError> {
         const SIGHTING: &str = "observe the server";
         let told = |failure: Failure| failure.of(SIGHTING);
         // What was known of the server, and of where it is, led here: so both are asked for again.
@@ -242,19 +197,10 @@ impl Admissions {
 
     /// Installs an admitted epoch where the sighting still holds, and gives the server the scripts.
     pub(crate) async fn open(&self, admission: &Admission) -> Result<bool, Failure> {
-        let shard = admission.sighting.shard;
-        if !self.keys.has(shard) {
-            return Ok(false);
-        }
-        let opened = self.install(admission).await;
-        self.end_turn(shard);
-        opened
-    }
-
-    async fn install(&self, admission: &Admission) -> Result<bool, Failure> {
         let Admission { sighting, epoch } = admission;
         let shard = sighting.shard;
-        let Some(identity) = identity(&sighting.incarnation) else {
+        let Some(identity) = identity(&sighting.incarnation).filter(|_| self.keys.has(shard))
+        else {
             return Ok(false);
         };
         let server = self.nodes.of(shard)?;
@@ -284,7 +230,11 @@ impl Admissions {
         let seed = load(&mut line, &scripts::seed(&identity, *epoch, &self.limits)).await?;
         let mut known = self.known(shard);
         known.followed = false;
-        known.furthest = sighting.position;
+        // In a new epoch what was seen in the one before may be gone.
+        known.furthest = match known.epoch.replace(*epoch) {
+            Some(known_epoch) if known_epoch == *epoch => known.furthest.max(sighting.position),
+            _ => sighting.position,
+        };
         known.open = Some(Arc::new(Open {
             server,
             identity,

@@ -155,36 +155,51 @@ impl PendingReader {
     ) -> Result<Vec<Pending>, Failure> {
         let place = after.and_then(|place| Place::parse(&place.0, &self.keys));
         let first = place.as_ref().map_or(0, |place| place.shard.get());
-        let mut found = Vec::new();
+        let (mut found, mut failed) = (Vec::new(), None);
         for shard in (first..self.keys.count()).map(Shard::new) {
             let start = place.as_ref().filter(|place| place.shard == shard);
-            let mut start = start.map(|place| place.position);
-            loop {
-                if found.len() >= limit {
-                    found.truncate(limit);
-                    return Ok(found);
-                }
-                let step = self.entries(shard, start).await?;
-                start = step.last().map(|(position, _)| *position);
-                let is_last = step.len() < STEP;
-                let old = step
-                    .into_iter()
-                    .filter_map(|(position, creation)| {
-                        let creation = creation?;
-                        Some(Candidate { position, creation })
-                    })
-                    .filter(|it| it.creation.draft.created_at < before)
-                    .collect::<Vec<_>>();
-                // Entries stand in the order that they were accepted in: what comes is younger still.
-                let is_young = old.is_empty();
-                found.extend(self.still_pending(shard, old).await?);
-                if is_last || is_young {
-                    break;
-                }
+            let start = start.map(|place| place.position);
+            // One that is away hides no other.
+            let listed = self.since_in(shard, before, start, limit, &mut found);
+            failed = failed.or(listed.await.err());
+            if found.len() >= limit {
+                break;
             }
         }
         found.truncate(limit);
-        Ok(found)
+        match failed {
+            Some(failure) if found.is_empty() => Err(failure),
+            _ => Ok(found),
+        }
+    }
+
+    /// Adds what of a shard was accepted before a moment, until there is as much as is wanted.
+    async fn since_in(
+        &self,
+        shard: Shard,
+        before: Timestamp,
+        mut start: Option<Position>,
+        limit: usize,
+        found: &mut Vec<Pending>,
+    ) -> Result<(), Failure> {
+        while found.len() < limit {
+            let step = self.entries(shard, start).await?;
+            start = step.last().map(|(position, _)| *position);
+            let is_last = step.len() < STEP;
+            let readable = step.into_iter().filter_map(|(position, creation)| {
+                let creation = creation?;
+                Some(Candidate { position, creation })
+            });
+            let is_old = |it: &Candidate| it.creation.draft.created_at < before;
+            let (old, young): (Vec<_>, Vec<_>) = readable.partition(is_old);
+            // Entries stand in the order that they were accepted in: what comes is younger still.
+            let is_young = old.is_empty() && !young.is_empty();
+            found.extend(self.still_pending(shard, old).await?);
+            if is_last || is_young {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The entries of a stream after a position, with what can be read of them.

@@ -31,6 +31,7 @@ macro_rules! __queue_contract {
                 leaving_hands_over,
                 backlog_counts_bytes,
                 receive_ends_in_time,
+                consumers_have_any_name,
             ]
         );
     };
@@ -208,6 +209,27 @@ pub async fn receive_ends_in_time(ports: Ports) {
         "waited {:?}",
         began.elapsed()
     );
+}
+
+/// A consumer of a long name, in any script, receives as any other does.
+pub async fn consumers_have_any_name(ports: Ports) {
+    let scene = Scene::new(ports);
+    let names = [
+        "\u{1F680}".repeat(100),
+        "worker-".repeat(50),
+        " *>".to_owned(),
+    ];
+    for (of, name) in (1..).zip(&names) {
+        publish(&scene, of..=of).await;
+        let (creation, delivery) = receive(&scene, name, 1).await.remove(0);
+        assert_eq!(creation.number, number(of));
+        scene
+            .queue()
+            .acknowledge(&[delivery.receipt])
+            .await
+            .unwrap();
+        assert!(take(&scene, name, 9, Duration::ZERO).await.is_empty());
+    }
 }
 
 fn a_chat() -> ChatKey {

@@ -14,8 +14,12 @@ use crate::{
     service::{Numberer, ServiceError},
 };
 
-/// How many calls are [cut off](Scene::cut_off): more than the times that any of them waits.
-const CUTS: usize = 40;
+/// How many calls come to their end before no more are [cut off](Scene::cut_off): they wait now more often,
+/// now less.
+const ENDED: u32 = 3;
+
+/// How often a call waits at most.
+const MOST_WAITS: usize = 300;
 
 /// A system that a law is played on.
 #[derive(Clone)]
@@ -106,7 +110,7 @@ impl Scene {
 
     /// Has a shard's server admitted, and opens the shard, as services do.
     pub async fn open(&self, shard: Shard) {
-        self.numberer.open(shard).await.unwrap();
+        self.numberer.opener.open(shard).await.unwrap();
     }
 
     /// Has a sighted server admitted that nothing has overtaken.
@@ -191,21 +195,27 @@ impl Scene {
     }
 
     /// Makes a call over and over and lets go of it, as callers do whose time is up: of the first where it
-    /// first waits, and of each where it waits once more than the one before.
+    /// first waits, and of each where it waits once more than the one before, until several came to their
+    /// end.
     pub async fn cut_off(&self, mut call: impl AsyncFnMut()) {
-        for waits in 1..=CUTS {
+        let mut ended = 0;
+        for waits in 1..=MOST_WAITS {
             let mut call = pin!(call());
             let mut waited = 0;
-            poll_fn(|context| {
+            let has_ended = poll_fn(|context| {
                 waited += 1;
                 match call.as_mut().poll(context) {
-                    Poll::Pending if waited < waits => Poll::Pending,
-                    // Some come to their end.
-                    _ => Poll::Ready(()),
+                    Poll::Ready(()) => Poll::Ready(true),
+                    Poll::Pending if waited == waits => Poll::Ready(false),
+                    Poll::Pending => Poll::Pending,
                 }
-            })
-            .await;
+            });
+            ended += u32::from(has_ended.await);
+            if ended == ENDED {
+                return;
+            }
         }
+        panic!("no call came to its end in {MOST_WAITS} waits");
     }
 
     /// Asks again and again, letting the clock run, until there is an answer.

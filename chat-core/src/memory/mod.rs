@@ -1,6 +1,7 @@
 //! Every port in memory: for tests, prototypes and simulation.
 //!
-//! They keep all laws and lose everything when the process ends.
+//! They keep all laws and lose everything when the process ends. Their clock stands still until it is told to
+//! go on, and their tokens are the same in each run: a program takes both from somewhere else.
 //! [`Memory::paced`] lets every call give way once before and once after its effect, so that a test
 //! which polls by hand can interleave callers, and drop one at any point as a crash would.
 

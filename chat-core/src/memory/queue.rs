@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::task::yield_now;
 
 use super::{clock::ManualClock, pace::Pace};
 use crate::{
@@ -224,7 +225,12 @@ impl Queue for MemoryQueue {
         most: usize,
         _wait: Duration,
     ) -> Result<Vec<Delivery>, PortError> {
-        Ok(self.pace.around(|| self.take(consumer, most)).await)
+        let taken = self.pace.around(|| self.take(consumer, most)).await;
+        if taken.is_empty() {
+            // Whoever asks again and again leaves the others room to publish.
+            yield_now().await;
+        }
+        Ok(taken)
     }
 
     async fn acknowledge(&self, receipts: &[Receipt]) -> Result<(), PortError> {

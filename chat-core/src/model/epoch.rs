@@ -141,7 +141,7 @@ pub struct ShardRecord {
     /// What stood for its epoch when it was admitted, so that the same sighting is admitted into the
     /// same epoch however many processes bring it.
     pub mark: EpochMark,
-    /// The furthest work that was stored from it.
+    /// The furthest work that was stored from it; how far it was when it was admitted first, until then.
     pub position: Position,
 }
 

@@ -28,6 +28,7 @@ use crate::{
 ///    relieved as its backend notices; each adapter says when.
 /// 7. `backlog_counts_bytes`: the backlog tells entries and bytes, and is empty once all is done.
 /// 8. `receive_ends_in_time`: with nothing to do, `receive` answers nothing within its wait.
+/// 9. `consumers_have_any_name`: a consumer of a long name, in any script, receives as any other does.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Queue: Send + Sync {

@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use super::ServiceError;
+use super::{ServiceError, opening::Opener};
 use crate::{
     Chain, PortError, PortErrorKind,
     model::{
-        Content, Creation, Draft, Epoch, IdempotencyKey, Number, NumberRange, Sequence, Shard,
-        Submission, Timestamp,
+        Content, Creation, Draft, Epoch, IdempotencyKey, Number, NumberRange, Sequence, Submission,
+        Timestamp,
     },
     ports::{
         Basis, Clock, Counter, Numbering, Placement, Ports, Queue, Repository, Seed, Tokens,
@@ -57,6 +57,7 @@ pub(crate) struct Numberer {
     repository: Arc<dyn Repository>,
     clock: Arc<dyn Clock>,
     tokens: Arc<dyn Tokens>,
+    pub(crate) opener: Opener,
     /// Whether the last publish failed, so that a queue that is away is told once.
     fails_to_publish: AtomicBool,
 }
@@ -69,6 +70,7 @@ impl Numberer {
             repository: Arc::clone(&ports.repository),
             clock: Arc::clone(&ports.clock),
             tokens: Arc::clone(&ports.tokens),
+            opener: Opener::new(ports),
             fails_to_publish: AtomicBool::new(false),
         }
     }
@@ -115,7 +117,7 @@ impl Numberer {
                     return Err(ServiceError::Overloaded { by, retry_after });
                 }
                 Numbering::Unknown(unknown) => self.seed(unknown).await?,
-                Numbering::Closed(shard) => self.open(shard).await?,
+                Numbering::Closed(shard) => self.opener.open(shard).await?,
             }
             if self.clock.now() > give_up {
                 break;
@@ -128,26 +130,6 @@ impl Numberer {
             }
         }
         Err(PortError::new(PortErrorKind::Contention, "counter", "number a creation").into())
-    }
-
-    /// Has the present run of a shard's server admitted, and opens the shard for it.
-    ///
-    /// The record is read first: who changes it later has overtaken this sighting, and the next try sights
-    /// anew, as it does where the server is another one when the shard is opened.
-    pub(crate) async fn open(&self, shard: Shard) -> Result<(), ServiceError> {
-        let read = self.repository.shard(shard).await?;
-        let sighting = self.counter.sight(shard).await?;
-        let Some(admission) = self.repository.admit(&sighting, read).await? else {
-            return Ok(());
-        };
-        if self.counter.open(&admission).await? {
-            tracing::warn!(
-                shard = shard.get(),
-                epoch = admission.epoch.get(),
-                "a run of the counter was admitted"
-            );
-        }
-        Ok(())
     }
 
     /// Puts an accepted creation into the queue.
@@ -200,40 +182,31 @@ impl Numberer {
             return Ok(());
         };
         let nothing = NumberRange::all().up_to(0);
-        let highest = self
-            .counter
-            .pending_page(&sequence, &nothing, 1)
-            .await?
-            .highest_pending;
+        let page = self.counter.pending_page(&sequence, &nothing, 1).await?;
         let alive = self.pending_owner(&sequence).await?;
-        match self
-            .repository
-            .basis(&sequence, shard, epoch, alive)
-            .await?
-        {
-            Basis::Last(last) => {
-                let last = last.max(highest);
-                self.counter
-                    .seed(&Seed {
-                        sequence,
-                        shard,
-                        epoch,
-                        lease,
-                        last,
-                    })
-                    .await?;
-                Ok(())
+        let basis = self.repository.basis(&sequence, shard, epoch, alive).await;
+        match basis {
+            Ok(Basis::Last(last)) => {
+                let seed = Seed {
+                    sequence,
+                    shard,
+                    epoch,
+                    lease,
+                    last: last.max(page.highest_pending),
+                };
+                self.counter.seed(&seed).await?;
+                return Ok(());
             }
-            Basis::Deleted => {
+            Ok(Basis::Deleted) => {
                 self.counter.mark_deleted(&sequence).await?;
-                Err(ServiceError::NotFound)
+                return Err(ServiceError::NotFound);
             }
-            Basis::Absent => {
-                // Others who ask for it are told so too, and need not wait for the lease to end.
-                self.counter.give_back(&sequence, lease).await?;
-                Err(ServiceError::NotFound)
-            }
+            // Others need not wait for the lease to end, and are told what is wrong.
+            _ => self.counter.give_back(&sequence, lease).await?,
+        }
+        match basis? {
             Basis::StaleEpoch => Ok(self.counter.close(shard, epoch).await?),
+            _ => Err(ServiceError::NotFound),
         }
     }
 

@@ -41,7 +41,7 @@ pub(super) trait Stored: Send + Sync {
         also: &[Number],
     ) -> Result<Slice<Self::Item>, PortError>;
 
-    /// The highest number that the repository has of the list, given or not.
+    /// The highest number of a row that lives.
     async fn last_stored(&self) -> Result<u64, PortError> {
         let last = NumberRange::new(None, None, Order::Descending);
         let slice = self.slice(&last, 1, &[]).await?;

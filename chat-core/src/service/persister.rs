@@ -94,15 +94,30 @@ impl Persister {
         };
         let mut together = Vec::new();
         let mut alone = Vec::new();
+        let mut unreadable = Vec::new();
+        let now = self.clock.now();
         for delivery in deliveries {
             let suspect = delivery.attempt > ATTEMPTS_TOGETHER;
-            match self.readable(delivery).await? {
-                Some(item) if suspect => alone.push(item),
-                Some(item) => together.push(item),
-                None => report.set_aside += 1,
+            match readable(delivery, now) {
+                Ok(item) if suspect => alone.push(item),
+                Ok(item) => together.push(item),
+                Err(letter) => unreadable.push(letter),
             }
         }
         let mut failed = self.store_split(together, &mut report).await.err();
+        for (receipt, letter) in unreadable {
+            // One that is refused holds up itself; where more is wrong they come again.
+            if failed
+                .as_ref()
+                .is_some_and(|error| error.kind != PortErrorKind::Rejected)
+            {
+                break;
+            }
+            match self.bury(receipt, &letter).await {
+                Ok(()) => report.set_aside += 1,
+                Err(error) => failed = Some(error),
+            }
+        }
         let mut rest = alone.into_iter();
         let give_up = self.clock.now().plus(PATIENCE_ALONE);
         while failed.is_none() || self.clock.now() < give_up {
@@ -152,55 +167,16 @@ impl Persister {
         Ok(report)
     }
 
-    /// Takes a creation out of its delivery, or sets aside what cannot be read.
-    async fn readable(&self, delivery: Delivery) -> Result<Option<Item>, PortError> {
-        let Delivery {
-            receipt,
-            forced,
-            position,
-            entry,
-            ..
-        } = delivery;
-        match entry {
-            Entry::Creation(creation) => Ok(Some(Item {
-                creation,
-                receipt: Some(receipt),
-                forced,
-                position,
-            })),
-            Entry::Unreadable {
-                number,
-                epoch,
-                payload,
-                detail,
-                newer,
-            } => {
-                let now = self.clock.now();
-                let reason = if newer {
-                    DeadLetterReason::NewerFormat
-                } else {
-                    DeadLetterReason::Undecodable
-                };
-                let letter = DeadLetter {
-                    id: DeadLetterId::new(format!("entry-{}", receipt.0)),
-                    reason,
-                    detail,
-                    number,
-                    epoch,
-                    payload,
-                    first_failed_at: now,
-                    last_failed_at: now,
-                };
-                self.repository.add_dead_letter(&letter).await?;
-                self.queue.acknowledge(&[receipt]).await?;
-                tracing::error!(
-                    letter = letter.id.as_str(),
-                    reason = reason.as_str(),
-                    "an entry of the queue cannot be read and was set aside"
-                );
-                Ok(None)
-            }
-        }
+    /// Sets aside what cannot be read.
+    async fn bury(&self, receipt: Receipt, letter: &DeadLetter) -> Result<(), PortError> {
+        self.repository.add_dead_letter(letter).await?;
+        self.queue.acknowledge(&[receipt]).await?;
+        tracing::error!(
+            letter = letter.id.as_str(),
+            reason = letter.reason.as_str(),
+            "an entry of the queue cannot be read and was set aside"
+        );
+        Ok(())
     }
 
     /// Stores a batch, splitting it where the repository refuses it.
@@ -359,6 +335,48 @@ impl Persister {
             );
         }
         Ok(())
+    }
+}
+
+/// Takes a creation out of its delivery, or makes a dead letter of what cannot be read.
+fn readable(delivery: Delivery, now: Timestamp) -> Result<Item, (Receipt, Box<DeadLetter>)> {
+    let Delivery {
+        receipt,
+        forced,
+        position,
+        entry,
+        ..
+    } = delivery;
+    match entry {
+        Entry::Creation(creation) => Ok(Item {
+            creation,
+            receipt: Some(receipt),
+            forced,
+            position,
+        }),
+        Entry::Unreadable {
+            number,
+            epoch,
+            payload,
+            detail,
+            newer,
+        } => {
+            let letter = DeadLetter {
+                id: DeadLetterId::new(format!("entry-{}", receipt.0)),
+                reason: if newer {
+                    DeadLetterReason::NewerFormat
+                } else {
+                    DeadLetterReason::Undecodable
+                },
+                detail,
+                number,
+                epoch,
+                payload,
+                first_failed_at: now,
+                last_failed_at: now,
+            };
+            Err((receipt, Box::new(letter)))
+        }
     }
 }
 

@@ -133,10 +133,13 @@ impl Reconciler {
                 );
             }
             report.count(&audit);
-            if audit.next.is_none() || !job.advance(audit.checked).await? {
-                break;
+            if !job.advance(audit.checked).await? {
+                return Ok(());
             }
             after = audit.next;
+            if after.is_none() {
+                break;
+            }
         }
         let mut after = None;
         loop {
@@ -149,10 +152,13 @@ impl Reconciler {
                 );
             }
             report.count(&audit);
-            if audit.next.is_none() || !job.advance(audit.checked).await? {
-                break;
+            if !job.advance(audit.checked).await? {
+                return Ok(());
             }
             after = audit.next;
+            if after.is_none() {
+                break;
+            }
         }
         if report.failed > 0 {
             job.progress.detail = Some(format!("{} could not be compared", report.failed));

@@ -88,11 +88,11 @@ if call('LLEN', KEYS[6]) >= PENDING or last >= 9007199254740991 then
 end
 
 -- Keys are counted by the hour that they were made in: after 25 hours none of an hour is left.
-local hour, of_hour, keys, over
+local hour, of_hour, keys, gone
 if KEYS[7] then
   hour = math.floor(call('TIME')[1] / 3600)
   local count = call('HMGET', KEYS[8], 'total', 'hour', hour)
-  keys, of_hour, over = tonumber(count[1] or 0) or 0, tonumber(count[3] or 0) or 0, {}
+  keys, of_hour, gone = tonumber(count[1] or 0) or 0, tonumber(count[3] or 0) or 0, {}
   if tonumber(count[2] or 0) ~= hour then
     keys = 0
     local all = call('HGETALL', KEYS[8])
@@ -101,7 +101,7 @@ if KEYS[7] then
       if made and made + 25 > hour then
         keys = keys + (tonumber(all[i + 1]) or 0)
       elseif made then
-        over[#over + 1] = all[i]
+        gone[#gone + 1] = all[i]
       end
     end
   end
@@ -124,8 +124,8 @@ end
 if KEYS[7] then
   call('SET', KEYS[7], ARGV[4] .. number .. ' ' .. ARGV[5], 'PX', 86400000)
   call('HSET', KEYS[8], 'total', keys + 1, 'hour', hour, hour, of_hour + 1)
-  if over[1] then
-    call('HDEL', KEYS[8], unpack(over))
+  if gone[1] then
+    call('HDEL', KEYS[8], unpack(gone))
   end
 end
 return number .. ' ' .. id

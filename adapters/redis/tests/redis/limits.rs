@@ -131,8 +131,8 @@ async fn a_key_of_another_type_leaves_nothing_half_done() {
                 let refused = scene.counter().seed(&seed).await.unwrap_err();
                 assert_eq!(refused.kind, PortErrorKind::Corrupt, "{key}");
             }
-            // What is no epoch is none that is open.
-            Ok(Numbering::Closed(shard)) if key == "{s00}:e" => {
+            // Whoever looks at the server that is not open is told of it.
+            Ok(Numbering::Closed(shard)) if ["{s00}:e", "{s00}:q"].contains(&key) => {
                 let refused = scene.counter().sight(shard).await.unwrap_err();
                 assert_eq!(refused.kind, PortErrorKind::Corrupt, "{key}");
             }

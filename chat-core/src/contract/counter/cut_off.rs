@@ -23,7 +23,7 @@ pub async fn cut_off_create_leaves_no_gap(ports: Ports) {
     let (sequence, range) = (messages_of(chat), NumberRange::all());
     let pending = scene.counter().pending_page(&sequence, &range, 100);
     let pending = pending.await.unwrap().creations;
-    let rows = scene.repository().messages(chat, &range, 200, &[]);
+    let rows = scene.repository().messages(chat, &range, 1_000, &[]);
     let rows = rows.await.unwrap().rows;
     let kept: BTreeSet<u64> = pending
         .iter()

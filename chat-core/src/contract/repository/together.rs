@@ -85,10 +85,10 @@ pub async fn cut_off_store_leaves_all_or_nothing(ports: Ports) {
     };
     scene.cut_off(cut_off).await;
     // This one waits for what is still under way, which holds the chat.
-    scene.stored_messages(chat, &[1_000]).await;
+    scene.stored_messages(chat, &[10_000]).await;
 
     let range = NumberRange::all();
-    let rows = scene.repository().messages(chat, &range, 200, &[]);
+    let rows = scene.repository().messages(chat, &range, 1_000, &[]);
     let rows = rows.await.unwrap().rows;
     let stored: BTreeSet<u64> = rows.iter().map(|row| row.key.message.get()).collect();
     assert_eq!(scene.messages_count(chat).await, stored.len() as u64);

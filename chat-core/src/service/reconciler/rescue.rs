@@ -81,30 +81,66 @@ impl Rescue {
                 self.replace_place(after);
                 return Ok(());
             }
-            let waiting = self.counter.pending_since(before, after, STEP).await?;
-            let Some(last) = waiting.last() else {
-                return Ok(());
-            };
-            after = Some(last.place.clone());
-            count += waiting.len();
-            let texts = waiting.iter().map(|it| it.creation.draft.text_bytes());
-            bytes += texts.sum::<usize>();
-            let stranded: Vec<_> = waiting
-                .into_iter()
-                .filter(|pending| is_out_of_the_queue(pending, lost_before))
-                .map(|pending| pending.creation)
-                .collect();
-            if !stranded.is_empty() {
-                let stored = self.persister.store_pending(stranded).await?;
-                report.rescued += stored.done as u64;
+            match self
+                .step((before, lost_before), after.as_ref(), report)
+                .await
+            {
+                Ok(None) => return Ok(()),
+                Ok(Some(step)) => {
+                    count += step.count;
+                    bytes += step.bytes;
+                    after = Some(step.last);
+                }
+                Err(error) => {
+                    // The next run goes on here.
+                    self.replace_place(after);
+                    return Err(error);
+                }
             }
         }
+    }
+
+    /// Goes through some of what is pending after a place; `None` where there is nothing more.
+    async fn step(
+        &self,
+        (before, lost_before): (Timestamp, Timestamp),
+        after: Option<&PendingPlace>,
+        report: &mut Reconciled,
+    ) -> Result<Option<Step>, PortError> {
+        let waiting = self.counter.pending_since(before, after.cloned(), STEP);
+        let waiting = waiting.await?;
+        let Some(last) = waiting.last() else {
+            return Ok(None);
+        };
+        let texts = waiting.iter().map(|it| it.creation.draft.text_bytes());
+        let step = Step {
+            last: last.place.clone(),
+            count: waiting.len(),
+            bytes: texts.sum(),
+        };
+        let stranded: Vec<_> = waiting
+            .into_iter()
+            .filter(|pending| is_out_of_the_queue(pending, lost_before))
+            .map(|pending| pending.creation)
+            .collect();
+        if !stranded.is_empty() {
+            let stored = self.persister.store_pending(stranded).await?;
+            report.rescued += stored.done as u64;
+        }
+        Ok(Some(step))
     }
 
     fn replace_place(&self, place: Option<PendingPlace>) -> Option<PendingPlace> {
         let mut known = self.place.lock().expect("no holder of the lock panics");
         std::mem::replace(&mut known, place)
     }
+}
+
+/// How far one step has come.
+struct Step {
+    last: PendingPlace,
+    count: usize,
+    bytes: usize,
 }
 
 fn is_out_of_the_queue(pending: &Pending, lost_before: Timestamp) -> bool {
