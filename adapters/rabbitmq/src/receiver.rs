@@ -52,6 +52,8 @@ pub(crate) struct Lane {
     seen: Arc<Seen>,
     /// What was handed out here and is not ended, by delivery tag, and so in the order in which it came.
     held: Mutex<BTreeMap<u64, Delivery>>,
+    /// Held by whoever ends some of it.
+    ending: tokio::sync::Mutex<()>,
 }
 
 /// The lanes of a process by their numbers, which receipts name.
@@ -218,6 +220,7 @@ impl Lanes {
             before,
             seen: Arc::clone(&self.seen),
             held: Mutex::default(),
+            ending: tokio::sync::Mutex::default(),
         });
         let mut lanes = self.open.lock().expect("no holder of the lock panics");
         lanes.insert(id, Arc::clone(&lane));
@@ -265,10 +268,8 @@ impl Lane {
     }
 
     async fn ask_for_no_more(&self, consumer: &Consumer) -> Result<(), Failure> {
-        let name = consumer.0.as_str().into();
-        let cancelling = self
-            .channel
-            .basic_cancel(name, BasicCancelOptions::default());
+        let options = BasicCancelOptions::default();
+        let cancelling = self.channel.basic_cancel(tag(consumer), options);
         self.session.ask(cancelling).await
     }
 
@@ -300,24 +301,35 @@ impl Lane {
     }
 
     /// Ends what is held of these, the oldest ones in one step.
+    ///
+    /// One caller at a time does, and what is being ended is held until the broker was told: else another one
+    /// would end it in another way with its own oldest ones.
     async fn end(&self, tags: &BTreeSet<u64>, how: End) -> Result<(), Failure> {
-        let (together, apart) = {
-            let mut held = self.held.lock().expect("no holder of the lock panics");
+        let _ending = self.ending.lock().await;
+        let (ended, together, apart) = {
+            let held = self.held.lock().expect("no holder of the lock panics");
             let ended: Vec<u64> = tags
                 .iter()
-                .filter(|tag| held.remove(tag).is_some())
+                .filter(|tag| held.contains_key(tag))
                 .copied()
                 .collect();
             // What comes later has a higher tag, whether it was handed out or not.
-            let first_kept = held.keys().next().copied().unwrap_or(u64::MAX);
+            let mut kept = held.keys().filter(|tag| !tags.contains(tag));
+            let first_kept = kept.next().copied().unwrap_or(u64::MAX);
             let oldest = ended.partition_point(|tag| *tag < first_kept);
             let apart = ended[oldest..].to_vec();
-            (ended[..oldest].last().copied(), apart)
+            let together = ended[..oldest].last().copied();
+            (ended, together, apart)
         };
         let together = together.map(|tag| self.say(tag, true, how));
         let apart = apart.into_iter().map(|tag| self.say(tag, false, how));
         let saying = try_join_all(together.into_iter().chain(apart));
-        self.session.ask(saying).await.map(drop)
+        let said = self.session.ask(saying).await;
+        let mut held = self.held.lock().expect("no holder of the lock panics");
+        for tag in ended {
+            held.remove(&tag);
+        }
+        said.map(drop)
     }
 
     async fn say(&self, tag: u64, multiple: bool, how: End) -> lapin::Result<()> {
