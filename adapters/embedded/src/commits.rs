@@ -3,7 +3,7 @@
 //! Each transaction that changes something is counted in it, and after its commit in a file beside the
 //! database. Where that file knows of more than the database, the database has lost what was answered: its
 //! write-ahead log was cut, or an older copy was put in its place. This cannot be mended, but no number that
-//! may have been given is given again.
+//! may have been given is given again, and search follows the database.
 
 use std::{
     fs::File,
@@ -156,12 +156,22 @@ async fn leap_over_losses(
     .bind(signed(count))
     .execute(&mut *transaction)
     .await?;
+    // The search index knows versions that are to be given anew, and would not take them: another one is
+    // filled, under a number that none had.
+    sqlx::query("INSERT INTO generations (number) VALUES (?1)")
+        .bind(signed(count))
+        .execute(&mut *transaction)
+        .await?;
+    for forgotten in ["DELETE FROM generations", "DELETE FROM outbox"] {
+        sqlx::query(forgotten).execute(&mut *transaction).await?;
+    }
     transaction.commit().await?;
     tracing::error!(
         lost,
         leap = by,
         "the database has lost its last transactions, which were answered as kept: its log was cut, or it \
-         was replaced by an older copy; numbers leap, so that none is given twice"
+         was replaced by an older copy; numbers leap, so that none is given twice, and the search index is \
+         built anew"
     );
     Ok(Some(count))
 }
