@@ -1,8 +1,13 @@
 //! The outermost layer: every request has an id, and every failure becomes a problem.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use chat_core::{Chain, ports::Tokens};
+use chat_runtime::panics;
 use futures_util::FutureExt as _;
 use poem::{
     Endpoint, PathPattern, Request, Response, Result,
@@ -26,6 +31,7 @@ pub struct Edge<E> {
     inner: E,
     tokens: Arc<dyn Tokens>,
     metrics: Arc<Metrics>,
+    refusals: Refusals,
 }
 
 impl<E> Edge<E> {
@@ -35,6 +41,7 @@ impl<E> Edge<E> {
             inner,
             tokens,
             metrics,
+            refusals: Refusals::default(),
         }
     }
 
@@ -67,12 +74,12 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
                 response
             }
             Ok(Err(error)) => {
-                let response = refuse(&error, text(&id));
+                let response = self.refusals.refuse(&error, text(&id));
                 serving.end(error.data(), response.status());
                 response
             }
             Err(panic) => {
-                let panic = panic_message(&*panic);
+                let panic = panics::text(&*panic);
                 tracing::error!(request.id = text(&id), panic, "a request ended in a panic");
                 let response = Problem::internal().answer(text(&id));
                 serving.end(None, response.status());
@@ -84,57 +91,79 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
     }
 }
 
-/// Answers a failure, and logs it where somebody should know.
-fn refuse(error: &poem::Error, id: &str) -> Response {
-    let Some(problem) = error.downcast_ref::<Problem>() else {
-        // The router has two errors of its own: no such route, and a path that is no text.
-        return match error.status() {
-            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Problem::not_found().answer(id),
-            _ => {
-                tracing::error!(
-                    request.id = id,
-                    "a request ended in an unknown error: {error}"
-                );
-                Problem::internal().answer(id)
-            }
-        };
-    };
-    let route = error
-        .data::<PathPattern>()
-        .map(|pattern| &*pattern.0)
-        .unwrap_or_default();
-    let cause = std::error::Error::source(problem).map(|cause| display(Chain(cause)));
-    match problem.code() {
-        Code::Internal => {
-            tracing::error!(request.id = id, route, error = cause, "a request failed");
+/// How long what could not be served is counted before the next one is logged.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Answers failures, and logs them where somebody should know.
+///
+/// While a server is away thousands of requests fail in a second, all in one way: one of them is logged, with
+/// how many were not since the one before.
+#[derive(Default)]
+struct Refusals {
+    left_out: Mutex<(Option<Instant>, u64)>,
+}
+
+impl Refusals {
+    /// Answers how many were left out, where it is time to log another one.
+    fn pass(&self) -> Option<u64> {
+        let mut left_out = self.left_out.lock().expect("no holder of the lock panics");
+        let (logged, count) = &mut *left_out;
+        if logged.is_some_and(|at| at.elapsed() < SILENCE) {
+            *count += 1;
+            return None;
         }
-        Code::Unavailable | Code::Overloaded => {
-            tracing::warn!(
-                request.id = id,
-                route,
-                error = cause,
-                "a request could not be served"
-            );
-        }
-        Code::NotFound
-        | Code::MethodNotAllowed
-        | Code::Unauthorized
-        | Code::Forbidden
-        | Code::UnsupportedMediaType
-        | Code::TooLarge
-        | Code::MalformedJson
-        | Code::Invalid
-        | Code::IdempotencyKeyReused => {}
+        *logged = Some(Instant::now());
+        Some(std::mem::take(count))
     }
-    problem.answer(id)
+
+    fn refuse(&self, error: &poem::Error, id: &str) -> Response {
+        let Some(problem) = error.downcast_ref::<Problem>() else {
+            // The router has two errors of its own: no such route, and a path that is no text.
+            return match error.status() {
+                StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Problem::not_found().answer(id),
+                _ => {
+                    tracing::error!(
+                        request.id = id,
+                        "a request ended in an unknown error: {error}"
+                    );
+                    Problem::internal().answer(id)
+                }
+            };
+        };
+        let route = error
+            .data::<PathPattern>()
+            .map(|pattern| &*pattern.0)
+            .unwrap_or_default();
+        let cause = std::error::Error::source(problem).map(|cause| display(Chain(cause)));
+        match problem.code() {
+            Code::Internal => {
+                tracing::error!(request.id = id, route, error = cause, "a request failed");
+            }
+            Code::Unavailable | Code::Overloaded => {
+                if let Some(left_out) = self.pass() {
+                    tracing::warn!(
+                        request.id = id,
+                        route,
+                        error = cause,
+                        left_out,
+                        "a request could not be served"
+                    );
+                }
+            }
+            Code::NotFound
+            | Code::MethodNotAllowed
+            | Code::Unauthorized
+            | Code::Forbidden
+            | Code::UnsupportedMediaType
+            | Code::TooLarge
+            | Code::MalformedJson
+            | Code::Invalid
+            | Code::IdempotencyKeyReused => {}
+        }
+        problem.answer(id)
+    }
 }
 
 fn text(id: &HeaderValue) -> &str {
     id.to_str().unwrap_or_default()
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&'static str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or_default()
 }

@@ -50,7 +50,7 @@ struct Readiness {
 enum ReadinessStatus {
     /// Everything works.
     Ready,
-    /// Everything works but search.
+    /// Everything works but search, or but RabbitMQ where that carries the work: `dependencies` tells.
     Degraded,
     /// Something that every request needs is down.
     Down,
@@ -147,7 +147,7 @@ enum Live {
 
 #[derive(ApiResponse)]
 enum Ready {
-    /// The server can do its work, or all but search.
+    /// The server can do its work, or all but search; or it stores later what RabbitMQ cannot carry now.
     #[oai(status = 200)]
     Ready(Json<Readiness>),
     /// The server cannot do its work.

@@ -1,14 +1,20 @@
 //! What goes on in the background: storing what was accepted, indexing it, rebuilding the index, and
 //! auditing.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use chat_core::{
-    Chain, PortError,
+    Chain, PortError, PortErrorKind,
     ports::Consumer,
     service::{Indexer, Persister, Rebuilder, Reconciler, Services},
 };
+use futures_util::FutureExt as _;
 use prometheus_client::registry::Registry;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     counts::{Auditing, Indexing, Storing},
     lifecycle::Shutdown,
-    metrics,
+    metrics, panics,
     running::Running,
     settings::Settings,
     status::StatusServer,
@@ -43,6 +49,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// After how long a failure that goes on is logged once more.
+const LOGGED_FOR: Duration = Duration::from_mins(1);
 
 /// The longest pause after failures to store: one entry that cannot be stored may be all that fails, and
 /// what comes in beside it waits no longer.
@@ -146,7 +155,7 @@ async fn persist(
     let mut failures = Failures::of("storing what was accepted");
     failures.longest = LONGEST_PAUSE_OF_STORING;
     while !end.is_cancelled() {
-        let round = persister.run_once(&consumer, WAIT).await;
+        let round = sound(persister.run_once(&consumer, WAIT)).await;
         if let Ok(round) = &round {
             counts.round(round);
         }
@@ -175,7 +184,10 @@ async fn audit(
     end: CancellationToken,
 ) {
     let mut failures = Failures::of("the audit");
-    while let Some(outcome) = end.run_until_cancelled(reconciler.run_once(&holder)).await {
+    while let Some(outcome) = end
+        .run_until_cancelled(sound(reconciler.run_once(&holder)))
+        .await
+    {
         let pause = match outcome {
             Ok(round) => {
                 counts.round(&round);
@@ -190,7 +202,10 @@ async fn audit(
 /// Stores what was accepted and is in no queue until `end`, which may cut a round short.
 async fn rescue(reconciler: Arc<Reconciler>, counts: Auditing, end: CancellationToken) {
     let mut failures = Failures::of("storing what is in no queue");
-    while let Some(outcome) = end.run_until_cancelled(reconciler.rescue_once()).await {
+    while let Some(outcome) = end
+        .run_until_cancelled(sound(reconciler.rescue_once()))
+        .await
+    {
         let pause = match outcome {
             Ok(round) => {
                 counts.round(&round);
@@ -206,7 +221,7 @@ async fn rescue(reconciler: Arc<Reconciler>, counts: Auditing, end: Cancellation
 async fn index(indexer: Arc<Indexer>, holder: String, counts: Indexing, end: CancellationToken) {
     let mut failures = Failures::of("indexing what has changed");
     while !end.is_cancelled() {
-        let pause = match indexer.run_once(&holder).await {
+        let pause = match sound(indexer.run_once(&holder)).await {
             Ok(round) => {
                 counts.round(&round);
                 let rest = match round.rows {
@@ -225,7 +240,10 @@ async fn index(indexer: Arc<Indexer>, holder: String, counts: Indexing, end: Can
 /// Rebuilds the search index where that is due, until `end`, which may cut a rebuild short.
 async fn rebuild(rebuilder: Arc<Rebuilder>, holder: String, end: CancellationToken) {
     let mut failures = Failures::of("rebuilding the search index");
-    while let Some(outcome) = end.run_until_cancelled(rebuilder.run_once(&holder)).await {
+    while let Some(outcome) = end
+        .run_until_cancelled(sound(rebuilder.run_once(&holder)))
+        .await
+    {
         let pause = match outcome {
             Ok(_) => failures.over().max(REBUILD_LOOK),
             Err(error) => failures.another(&error),
@@ -243,11 +261,41 @@ fn rest(pause: Duration, end: &CancellationToken) -> impl Future<Output = Option
     end.run_until_cancelled(pausing)
 }
 
-/// A run of failures: the first is logged, each makes the pause longer.
+/// Why a round ended early.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Failed(#[from] PortError),
+    #[error("it ended in a panic: {0}")]
+    Panicked(String),
+}
+
+impl Trouble {
+    /// What tells one trouble from another.
+    fn kind(&self) -> Option<PortErrorKind> {
+        match self {
+            Self::Failed(error) => Some(error.kind),
+            Self::Panicked(_) => None,
+        }
+    }
+}
+
+/// Runs a round; one that panics is a failure as any other, and leaves the duty at work.
+async fn sound<T>(round: impl Future<Output = Result<T, PortError>>) -> Result<T, Trouble> {
+    match AssertUnwindSafe(round).catch_unwind().await {
+        Ok(outcome) => Ok(outcome?),
+        Err(panic) => Err(Trouble::Panicked(panics::text(&*panic).to_owned())),
+    }
+}
+
+/// A run of failures, each of which makes the pause longer.
+///
+/// Logged are the first one, each that is of another kind than the one before, and one a minute.
 struct Failures {
     what: &'static str,
     count: u32,
     longest: Duration,
+    logged: Option<(Option<PortErrorKind>, Instant)>,
 }
 
 impl Failures {
@@ -256,6 +304,7 @@ impl Failures {
             what,
             count: 0,
             longest: LONGEST_PAUSE,
+            logged: None,
         }
     }
 
@@ -264,18 +313,25 @@ impl Failures {
         if self.count > 0 {
             tracing::info!(failures = self.count, "{} works again", self.what);
             self.count = 0;
+            self.logged = None;
         }
         Duration::ZERO
     }
 
     /// Notes a failure and answers the pause after it.
-    fn another(&mut self, error: &PortError) -> Duration {
-        match self.count {
-            0 if error.is_retryable() => {
-                tracing::warn!(error = %Chain(error), "{} failed and is tried again", self.what);
+    fn another(&mut self, trouble: &Trouble) -> Duration {
+        let kind = trouble.kind();
+        let is_known = |(logged, at): (Option<PortErrorKind>, Instant)| {
+            logged == kind && at.elapsed() < LOGGED_FOR
+        };
+        if !self.logged.is_some_and(is_known) {
+            self.logged = Some((kind, Instant::now()));
+            let (what, failures, error) = (self.what, self.count + 1, Chain(trouble));
+            if kind.is_some_and(PortErrorKind::is_retryable) {
+                tracing::warn!(failures, %error, "{what} failed and is tried again");
+            } else {
+                tracing::error!(failures, %error, "{what} failed and is tried again");
             }
-            0 => tracing::error!(error = %Chain(error), "{} failed and is tried again", self.what),
-            _ => tracing::debug!(error = %Chain(error), "{} failed again", self.what),
         }
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.count));
         self.count = self.count.saturating_add(1);
@@ -285,18 +341,39 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
-    use chat_core::PortErrorKind;
-
     use super::*;
 
     #[test]
     fn pauses_grow_to_a_limit_and_end_with_the_failures() {
         let mut failures = Failures::of("a test");
-        let error = PortError::new(PortErrorKind::Timeout, "a test", "end");
-        let pauses: Vec<Duration> = (0..40).map(|_| failures.another(&error)).collect();
+        let trouble = Trouble::from(PortError::new(PortErrorKind::Timeout, "a test", "end"));
+        let pauses: Vec<Duration> = (0..40).map(|_| failures.another(&trouble)).collect();
         assert_eq!(pauses[..3], [100, 200, 400].map(Duration::from_millis));
         assert_eq!(pauses[39], LONGEST_PAUSE);
         assert_eq!(failures.over(), Duration::ZERO);
-        assert_eq!(failures.another(&error), FIRST_PAUSE);
+        assert_eq!(failures.another(&trouble), FIRST_PAUSE);
+    }
+
+    #[test]
+    fn another_kind_of_failure_is_logged_as_well() {
+        let mut failures = Failures::of("a test");
+        let kinds = [
+            PortErrorKind::Timeout,
+            PortErrorKind::Timeout,
+            PortErrorKind::Misconfigured,
+        ];
+        let logged = kinds.map(|kind| {
+            let before = failures.logged;
+            failures.another(&PortError::new(kind, "a test", "end").into());
+            failures.logged != before
+        });
+        assert_eq!(logged, [true, false, true]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure() {
+        let round = async { if true { panic!("a defect") } else { Ok(()) } };
+        let trouble = sound(round).await.unwrap_err();
+        assert_eq!(trouble.to_string(), "it ended in a panic: a defect");
     }
 }

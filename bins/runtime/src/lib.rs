@@ -10,6 +10,7 @@ pub mod duties;
 pub mod healthcheck;
 pub mod lifecycle;
 pub mod metrics;
+pub mod panics;
 pub mod program;
 pub mod running;
 pub mod server;

@@ -1,0 +1,11 @@
+//! What a caught panic says.
+
+use std::any::Any;
+
+/// The text of a panic; nothing where it has none.
+#[must_use]
+pub fn text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&'static str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or_default()
+}
