@@ -14,8 +14,7 @@ use crate::{
     outbox,
     parents::{HeldChat, Hold, application_state, chat_state, hold_application, hold_chat, parent},
     rows::{asked_ids, chat, chat_columns, json, token},
-    storing,
-    writing::note_deleted_parent,
+    writing::{self, note_deleted_parent},
 };
 
 /// Reads a chat's state and, where it lives, the chat.
@@ -199,7 +198,7 @@ pub(crate) async fn update(
     match (hold(connection, key, application).await?, pending) {
         (Parent::Gone, _) => return Ok(Lookup::Gone),
         (Parent::Absent, None) => return Ok(Lookup::Absent),
-        (Parent::Absent, Some(creation)) => storing::insert(connection, creation, 2, None).await?,
+        (Parent::Absent, Some(creation)) => writing::insert(connection, creation, 2, None).await?,
         (Parent::Live, _) => {}
     }
     sqlx::query(
@@ -225,7 +224,7 @@ pub(crate) async fn delete(
         (Parent::Gone, _) => return Ok(Deletion::Gone),
         (Parent::Absent, None) => return Ok(Deletion::Absent),
         (Parent::Absent, Some(creation)) => {
-            storing::insert(connection, creation, 2, Some(at)).await?;
+            writing::insert(connection, creation, 2, Some(at)).await?;
         }
         (Parent::Live, _) => {
             // A count that is wrong is for the audit, and must not go below 0.

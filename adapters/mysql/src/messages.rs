@@ -18,8 +18,7 @@ use crate::{
         asked_ids, asked_messages, json, keys_json, message, message_columns, message_key, token,
         uid,
     },
-    storing,
-    writing::note_deleted_message,
+    writing::{self, note_deleted_message},
 };
 
 /// The messages of a JSON array of keys, as `m`.
@@ -383,7 +382,7 @@ pub(crate) async fn update(
         (Parent::Gone, _) => return Ok(Lookup::Gone),
         (Parent::Absent, None) => return Ok(Lookup::Absent),
         (Parent::Absent, Some(creation)) => {
-            storing::insert(connection, creation, 2, None).await?;
+            writing::insert(connection, creation, 2, None).await?;
             0
         }
         (Parent::Live, _) => 1,
@@ -417,7 +416,7 @@ pub(crate) async fn delete(
         (Parent::Gone, _) => return Ok(Deletion::Gone),
         (Parent::Absent, None) => return Ok(Deletion::Absent),
         (Parent::Absent, Some(creation)) => {
-            storing::insert(connection, creation, 2, Some(at)).await?;
+            writing::insert(connection, creation, 2, Some(at)).await?;
         }
         (Parent::Live, _) => {
             // A count that is wrong is for the audit, and must not go below 0.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chat_core::{
-    model::{ApplicationId, ChatKey, Content, Creation, MessageKey, Sequence, Timestamp, Uid},
+    model::{ApplicationId, ChatKey, Content, Creation, MessageKey, Sequence, Uid},
     ports::{OutboxChange, Parent, StoreBatch, StoreOutcome, StoreReport},
 };
 use sqlx::MySqlConnection;
@@ -181,16 +181,4 @@ fn message_of(creation: &Creation) -> Option<MessageKey> {
             message: creation.number.into(),
         }),
     }
-}
-
-/// Inserts the row of one creation that has none, live or as a tombstone, and counts it.
-pub(crate) async fn insert(
-    connection: &mut MySqlConnection,
-    creation: &Creation,
-    version: u64,
-    deleted_at: Option<Timestamp>,
-) -> Result<(), sqlx::Error> {
-    let mut writing = Writing::default();
-    writing.add(creation, version, deleted_at);
-    writing.write(connection, usize::MAX).await
 }

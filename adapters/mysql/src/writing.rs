@@ -317,6 +317,18 @@ pub(crate) async fn note_deleted_parent(
         .map(drop)
 }
 
+/// Inserts the row of one creation that has none, live or as a tombstone, and counts it.
+pub(crate) async fn insert(
+    connection: &mut MySqlConnection,
+    creation: &Creation,
+    version: u64,
+    deleted_at: Option<Timestamp>,
+) -> Result<(), sqlx::Error> {
+    let mut writing = Writing::default();
+    writing.add(creation, version, deleted_at);
+    writing.write(connection, usize::MAX).await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,13 +10,14 @@ use chat_core::{
 
 use crate::{
     RedisLimits,
+    connection::{Line, Syncing},
     error::{Failure, port_error},
-    info::{COPIED, Info, TENURE},
+    info::{COPIED, Identity, Info, TENURE},
     keys::{Keys, position},
     nodes::Nodes,
     reply,
-    scripts::{self, Call, Identity, Scripts},
-    server::{Line, Server, Syncing},
+    scripts::{self, Call, Scripts},
+    server::Server,
     vitals::Monitor,
 };
 

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{error::Failure, server::Shared};
+use crate::{connection::Shared, error::Failure};
 
 /// How many batches may be under way: while the server works on one, another travels, and the answers
 /// of a third are handed out.

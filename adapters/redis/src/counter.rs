@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use chat_core::{
     PortError,
     model::{
-        Admission, ApplicationId, Creation, DeadLetterId, Epoch, Number, NumberRange, Position,
-        Sequence, Shard, Sighting, Submission, Timestamp, Uid,
+        Admission, Creation, DeadLetterId, Epoch, Number, NumberRange, Position, Sequence, Shard,
+        Sighting, Submission, Timestamp, Uid,
     },
     ports::{
         Counter, Lease, Numbering, Overload, Pending, PendingPage, PendingPlace, Placement, Seed,
@@ -24,11 +24,11 @@ use crate::{
     RedisConfig,
     admission::{Admissions, Open},
     error::Failure,
-    keys::{Keys, chats_of, position, sequence_name},
+    keys::{Keys, chat_number, chats_of, position, sequence_name},
     nodes::Nodes,
     pending::PendingReader,
     reply,
-    scripts::{Call, Scripts},
+    scripts::{Call, Scripts, millis},
     settling::Settler,
 };
 
@@ -238,19 +238,6 @@ impl RedisCounter {
     }
 }
 
-/// A duration as the server takes it.
-pub(crate) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The number of the chat that a sequence belongs to, as scripts take it.
-pub(crate) fn chat_number(sequence: &Sequence) -> String {
-    match sequence {
-        Sequence::Chats(ApplicationId { .. }) => String::new(),
-        Sequence::Messages(chat) => chat.chat.to_string(),
-    }
-}
-
 /// How the script that numbers names an overload.
 fn overload_letter(over: Overload) -> &'static str {
     match over {
@@ -314,7 +301,7 @@ impl Counter for RedisCounter {
         let call = Call::on([pending, self.keys.of_shard(shard, 'f')])
             .with(number.get())
             .with(uid.to_bytes().as_slice());
-        let confirmed = self.scripts.confirm.run(&self.nodes, shard, &call).await;
+        let confirmed = self.nodes.run(shard, &self.scripts.confirm, &call).await;
         confirmed
             .map(drop)
             .map_err(|failure| failure.of("confirm a creation"))
@@ -327,7 +314,7 @@ impl Counter for RedisCounter {
     async fn give_back(&self, sequence: &Sequence, lease: Lease) -> Result<(), PortError> {
         let shard = self.keys.shard_of(sequence);
         let call = Call::on([self.keys.of(sequence, 'l')]).with(lease.0);
-        let given = self.scripts.give_back.run(&self.nodes, shard, &call).await;
+        let given = self.nodes.run(shard, &self.scripts.give_back, &call).await;
         given
             .map(drop)
             .map_err(|failure| failure.of("give a lease back"))
@@ -351,9 +338,8 @@ impl Counter for RedisCounter {
         let shard = self.keys.shard_of(sequence);
         let call = Call::on([self.keys.of(sequence, 'c')]).with(millis(self.idle));
         let marked = self
-            .scripts
-            .mark_deleted
-            .run(&self.nodes, shard, &call)
+            .nodes
+            .run(shard, &self.scripts.mark_deleted, &call)
             .await;
         marked
             .map(drop)
@@ -401,7 +387,7 @@ impl Counter for RedisCounter {
             .with(number.get())
             .with(uid.to_bytes().as_slice())
             .with(letter.as_ref().map_or("", DeadLetterId::as_str));
-        let pointed = self.scripts.set_aside.run(&self.nodes, shard, &call).await;
+        let pointed = self.nodes.run(shard, &self.scripts.set_aside, &call).await;
         pointed
             .map(drop)
             .map_err(|failure| failure.of("set a creation aside"))

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use crate::scripts::Identity;
-
 /// The oldest version that has all that the scripts use.
 const OLDEST: u32 = 7;
 
@@ -16,6 +14,17 @@ pub(crate) const COPIED: &str = "total_net_repl_input_bytes";
 /// The configuration epoch of a cluster's node, in the answer to `CLUSTER INFO`: another one each time
 /// that it took slots from another node, or another node's place, in this run or across several.
 pub(crate) const TENURE: &str = "cluster_my_epoch";
+
+/// What the server itself is called by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Another one after each start.
+    pub(crate) run: String,
+    /// More after each time that it took its data from another server.
+    pub(crate) copied: String,
+    /// More after each time that it took slots or a place in a cluster; nothing outside of one.
+    pub(crate) tenure: String,
+}
 
 /// The answer to `INFO`, and of a cluster's node to `CLUSTER INFO` as well.
 pub(crate) struct Info(HashMap<String, String>);

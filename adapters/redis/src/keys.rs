@@ -34,6 +34,9 @@ use crate::{RedisConfig, error::OpenError};
 /// one entry, and batches have hundreds.
 const MOST_SHARDS: u16 = 256;
 
+/// The group that all workers are in.
+pub(crate) const GROUP: &str = "workers";
+
 /// Names keys.
 pub(crate) struct Keys {
     /// What the names of each shard's keys begin with.
@@ -129,6 +132,14 @@ pub(crate) fn sequence_name(sequence: &Sequence) -> String {
     match sequence {
         Sequence::Chats(application) => application.to_string(),
         Sequence::Messages(chat) => format!("{}:{}", chat.application, chat.chat),
+    }
+}
+
+/// The number of the chat that a sequence belongs to, as scripts take it.
+pub(crate) fn chat_number(sequence: &Sequence) -> String {
+    match sequence {
+        Sequence::Chats(ApplicationId { .. }) => String::new(),
+        Sequence::Messages(chat) => chat.chat.to_string(),
     }
 }
 

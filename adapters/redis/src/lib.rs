@@ -21,6 +21,7 @@
 mod admission;
 mod batching;
 mod config;
+mod connection;
 mod counter;
 mod entry;
 mod error;
@@ -37,6 +38,7 @@ mod server;
 mod settling;
 mod topology;
 mod vitals;
+mod watch;
 
 use std::sync::Arc;
 

@@ -13,13 +13,14 @@ use tokio::time::timeout;
 
 use crate::{
     RedisConfig,
+    connection::tcp_settings,
     error::{Failure, OpenError},
     info::Info,
     keys::Keys,
     place::{Place, address, beside, host},
     reply,
-    scripts::{Call, Scripts},
-    server::{Server, tcp_settings},
+    scripts::{Call, Script, Scripts},
+    server::Server,
     topology::Topology,
 };
 
@@ -149,7 +150,7 @@ impl Nodes {
     ) -> Result<(), OpenError> {
         let Some(shard) = shard else { return Ok(()) };
         let probes = ["x", "y", "z", "w", "v"].map(|kind| self.keys.probe(shard, kind));
-        match scripts.probe.run(self, shard, &Call::on(probes)).await {
+        match self.run(shard, &scripts.probe, &Call::on(probes)).await {
             Err(failure) if failure.is("ERR") || failure.is("NOPERM") => Err(OpenError::Unusable {
                 address: server.address.clone(),
                 reason: format!("it does not let this user do all that is needed: {failure}"),
@@ -187,6 +188,19 @@ impl Nodes {
             Err(failure) if self.has_moved(&failure).await => {
                 self.of(shard)?.shared.ask(command).await
             }
+            answer => answer,
+        }
+    }
+
+    /// Runs a script where a shard is, and sends its text where it is not known yet.
+    pub(crate) async fn run(
+        &self,
+        shard: Shard,
+        script: &Script,
+        call: &Call,
+    ) -> Result<Value, Failure> {
+        match self.ask(shard, &script.by_hash(call)).await {
+            Err(failure) if failure.is("NOSCRIPT") => self.ask(shard, &script.command(call)).await,
             answer => answer,
         }
     }

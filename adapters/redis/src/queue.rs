@@ -15,19 +15,14 @@ use chat_core::{
 use futures_util::future::join_all;
 
 use crate::{
-    RedisConfig,
-    counter::millis,
-    entry,
+    RedisConfig, entry,
     error::Failure,
-    keys::{Keys, Place, id, position},
+    keys::{GROUP, Keys, Place, id, position},
     nodes::Nodes,
     reader::Reader,
     reply,
-    scripts::{Call, Scripts},
+    scripts::{Call, Scripts, millis},
 };
-
-/// The group that all workers are in.
-pub(crate) const GROUP: &str = "workers";
 
 /// Who holds what was given back: nobody.
 pub(crate) const NOBODY: &str = "-";
@@ -129,7 +124,7 @@ impl RedisQueue {
             let call = Call::on([self.keys.of_shard(shard, 'q')])
                 .with(GROUP)
                 .with(millis(silence));
-            match self.scripts.tidy.run(&self.nodes, shard, &call).await {
+            match self.nodes.run(shard, &self.scripts.tidy, &call).await {
                 Err(failure) if !is_nothing_there(&failure) => return Err(failure),
                 _ => {}
             }
@@ -160,9 +155,8 @@ impl RedisQueue {
             for id in ids {
                 call.add(id);
             }
-            self.scripts
-                .acknowledge
-                .run(&self.nodes, shard, &call)
+            self.nodes
+                .run(shard, &self.scripts.acknowledge, &call)
                 .await?;
         }
         Ok(())
@@ -187,9 +181,8 @@ impl RedisQueue {
             call.add(name);
             call.add(value);
         }
-        self.scripts
-            .publish
-            .run(&self.nodes, shard, &call)
+        self.nodes
+            .run(shard, &self.scripts.publish, &call)
             .await
             .map(drop)
     }
@@ -201,7 +194,7 @@ impl RedisQueue {
                 .with(&consumer.0)
                 .with(NOBODY)
                 .with(millis(LONG_IDLE));
-            match self.scripts.leave.run(&self.nodes, shard, &call).await {
+            match self.nodes.run(shard, &self.scripts.leave, &call).await {
                 Err(failure) if !is_nothing_there(&failure) => Err(failure),
                 _ => Ok(()),
             }
@@ -220,7 +213,7 @@ impl RedisQueue {
         for shard in self.keys.shards() {
             let kinds = ['b', 'q', 'k'];
             let call = Call::on(kinds.map(|kind| self.keys.of_shard(shard, kind))).with(GROUP);
-            let answer = match self.scripts.backlog.run(&self.nodes, shard, &call).await {
+            let answer = match self.nodes.run(shard, &self.scripts.backlog, &call).await {
                 Err(failure) if is_nothing_there(&failure) => continue,
                 answer => answer?,
             };

@@ -15,14 +15,14 @@ use redis::Value;
 
 use crate::{
     RedisConfig,
-    counter::millis,
+    connection::ReadingLine,
     entry::{Stored, entries},
     error::Failure,
-    keys::{Keys, Place, position},
+    keys::{GROUP, Keys, Place, position},
     nodes::Nodes,
-    queue::GROUP,
     reply,
-    server::{ReadingLine, Server},
+    scripts::millis,
+    server::Server,
 };
 
 /// The longest that the server is asked to wait, so that a process can end.

@@ -1,20 +1,11 @@
 //! The scripts that run in the server.
 
-use chat_core::model::{Epoch, Shard};
-use redis::{Cmd, ToRedisArgs, Value};
+use std::time::Duration;
 
-use crate::{RedisLimits, error::Failure, nodes::Nodes};
+use chat_core::model::Epoch;
+use redis::{Cmd, ToRedisArgs};
 
-/// What the server itself is called by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Identity {
-    /// Another one after each start.
-    pub(crate) run: String,
-    /// More after each time that it took its data from another server.
-    pub(crate) copied: String,
-    /// More after each time that it took slots or a place in a cluster; nothing outside of one.
-    pub(crate) tenure: String,
-}
+use crate::{RedisLimits, info::Identity};
 
 /// A script that may run on any server that is asked.
 pub(crate) struct Script {
@@ -36,22 +27,12 @@ impl Script {
         Self { text, hash }
     }
 
-    /// Runs the script where a shard is, and sends its text where it is not known yet.
-    pub(crate) async fn run(
-        &self,
-        nodes: &Nodes,
-        shard: Shard,
-        call: &Call,
-    ) -> Result<Value, Failure> {
-        match nodes.ask(shard, &call.command("EVALSHA", &self.hash)).await {
-            Err(failure) if failure.is("NOSCRIPT") => {
-                nodes.ask(shard, &call.command("EVAL", &self.text)).await
-            }
-            answer => answer,
-        }
+    /// The command that calls it by its hash, for a server that knows it.
+    pub(crate) fn by_hash(&self, call: &Call) -> Cmd {
+        call.command("EVALSHA", &self.hash)
     }
 
-    /// The command that brings the script along, for a connection of its own.
+    /// The command that brings it along.
     pub(crate) fn command(&self, call: &Call) -> Cmd {
         call.command("EVAL", &self.text)
     }
@@ -171,4 +152,9 @@ impl Call {
         }
         command
     }
+}
+
+/// A duration as the server takes it.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

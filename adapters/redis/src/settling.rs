@@ -10,13 +10,11 @@ use futures_util::future::join_all;
 use redis::Value;
 
 use crate::{
-    counter::{chat_number, millis},
     error::Failure,
-    keys::{Keys, Place, chats_of, id},
+    keys::{GROUP, Keys, Place, chat_number, chats_of, id},
     nodes::Nodes,
-    queue::GROUP,
     reply,
-    scripts::{Call, Scripts},
+    scripts::{Call, Scripts, millis},
 };
 
 /// How many creations are settled in one step, so that nobody waits long for the server.
@@ -104,7 +102,7 @@ impl Settler {
             call.add(settlement.uid.to_bytes().as_slice());
             call.add(entry);
         }
-        match self.scripts.settle.run(&self.nodes, shard, &call).await? {
+        match self.nodes.run(shard, &self.scripts.settle, &call).await? {
             Value::Nil => Ok(None),
             behind => Ok(Some((shard, Epoch::new(reply::number(behind)?)))),
         }

@@ -1,9 +1,9 @@
-//! Who answers and how much it holds, as known for a moment.
+//! Who answers and how much it holds, asked for now and then.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use chat_core::{PortError, PortErrorKind, model::Shard, ports::Overload};
@@ -16,55 +16,15 @@ use crate::{
     keys::Keys,
     nodes::Nodes,
     reply,
-    scripts::Identity,
     server::Server,
+    watch::Vitals,
 };
-
-/// How old what is known may be.
-///
-/// A server that was made a replica and a master again keeps its run and its scripts, but lost what the
-/// other master did not have. No script can see that, so whoever numbers asks once in this while; a
-/// server that changed roles twice within it could not have copied the other's data.
-const KNOWN_FOR: Duration = Duration::from_secs(1);
 
 /// What has to be asked for to know who answers.
 const IDENTITY: [&str; 3] = ["server", "replication", "stats"];
 
 /// For how many hours the count of an hour's idempotency keys stands: they live a day.
 const HOURS: u64 = 25;
-
-/// What is known of a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Vitals {
-    /// Who answers.
-    pub(crate) identity: Identity,
-    /// Whether another server follows it.
-    pub(crate) has_replicas: bool,
-}
-
-/// What one server said last.
-#[derive(Default)]
-pub(crate) struct Watch {
-    latest: Mutex<Option<(Instant, Arc<Vitals>)>>,
-    asking: tokio::sync::Mutex<()>,
-}
-
-impl Watch {
-    /// Forgets what is known, so that it is asked for anew.
-    pub(crate) fn doubt(&self) {
-        *self.latest() = None;
-    }
-
-    fn fresh(&self) -> Option<Arc<Vitals>> {
-        let latest = self.latest();
-        let (asked, vitals) = latest.as_ref()?;
-        (asked.elapsed() < KNOWN_FOR).then(|| Arc::clone(vitals))
-    }
-
-    fn latest(&self) -> MutexGuard<'_, Option<(Instant, Arc<Vitals>)>> {
-        self.latest.lock().expect("no holder of the lock panics")
-    }
-}
 
 /// How much the shards hold.
 ///
@@ -201,7 +161,7 @@ impl Monitor {
             identity: info.identity(),
             has_replicas: info.has_replicas(),
         });
-        *server.watch.latest() = Some((asked, Arc::clone(&vitals)));
+        server.watch.note(asked, &vitals);
         Ok(Ok(vitals))
     }
 

@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use clap::{CommandFactory as _, Parser};
+
 /// What can be set, as it comes; [`Settings`](super::Settings) is what it means.
 ///
 /// Each field is a flag, a variable of the environment and a key of the file: `listen` is `--listen`,
@@ -200,4 +202,20 @@ pub struct Arguments {
     #[arg(long, env = "CHAT_SYNC_SECONDS", value_name = "SECONDS", global = true)]
     #[arg(default_value = "600")]
     pub sync_seconds: OsString,
+}
+
+/// Holds the settings alone, to look at their descriptions.
+#[derive(Parser)]
+struct Listed {
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+/// The descriptions of all settings, in the order of their fields.
+pub(super) fn listed() -> Vec<clap::Arg> {
+    let command = Listed::command();
+    let listed = command
+        .get_arguments()
+        .filter(|argument| argument.get_env().is_some());
+    listed.cloned().collect()
 }

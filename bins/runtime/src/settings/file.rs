@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ffi::OsString, fs, path::Path};
 
 use toml::{Table, Value};
 
-use super::{SettingsError, source};
+use super::{SettingsError, arguments::listed};
 
 /// Reads the settings of a file; the keys are known ones, the values are as they came.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, OsString>, SettingsError> {
@@ -35,7 +35,7 @@ fn parse(text: &str, file: &str) -> Result<BTreeMap<String, OsString>, SettingsE
     })?;
     let mut values = BTreeMap::new();
     for (key, value) in table {
-        let known = source::listed()
+        let known = listed()
             .iter()
             .any(|argument| argument.get_id().as_str() == key);
         if !known || key == "config" {

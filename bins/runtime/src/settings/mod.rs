@@ -9,6 +9,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 mod admin;
 mod arguments;
 mod backend;
+mod error;
 mod file;
 pub mod reference;
 mod secret;
@@ -17,8 +18,9 @@ mod source;
 pub use admin::Admin;
 pub use arguments::Arguments;
 pub use backend::Backend;
+pub use error::SettingsError;
 pub use secret::Secret;
-pub use source::{Given, SettingsError};
+pub use source::Given;
 
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

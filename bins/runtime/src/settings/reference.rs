@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::source::{flag, listed, variable};
+use super::{
+    arguments::listed,
+    source::{flag, variable},
+};
 
 /// The settings as the table of the README.
 #[must_use]

@@ -4,38 +4,10 @@ use std::{
     collections::BTreeMap, ffi::OsString, fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr,
 };
 
-use clap::{ArgMatches, CommandFactory as _, Parser, parser::ValueSource};
+use clap::{ArgMatches, parser::ValueSource};
 use tracing_subscriber::EnvFilter;
 
-use super::{Arguments, LogForm, file};
-
-/// Why the program does not start: one sentence that names the setting.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SettingsError(String);
-
-impl SettingsError {
-    /// Refuses a setting with a sentence that names it.
-    pub(crate) fn new(sentence: impl Into<String>) -> Self {
-        Self(sentence.into())
-    }
-}
-
-/// Holds the settings alone, to look at their descriptions.
-#[derive(Parser)]
-pub(super) struct Listed {
-    #[command(flatten)]
-    arguments: Arguments,
-}
-
-/// The descriptions of all settings, in the order of their fields.
-pub(super) fn listed() -> Vec<clap::Arg> {
-    let command = Listed::command();
-    let listed = command
-        .get_arguments()
-        .filter(|argument| argument.get_env().is_some());
-    listed.cloned().collect()
-}
+use super::{LogForm, SettingsError, arguments::listed, file};
 
 /// Where a value comes from, as its user calls it.
 #[derive(Debug, Clone, PartialEq, Eq)]
