@@ -16,7 +16,7 @@ use crate::{
         Timestamp,
     },
     ports::{
-        Basis, Clock, Counter, Numbering, Placement, Ports, Queue, Repository, Seed, Tokens,
+        Basis, Clock, Counter, Lease, Numbering, Placement, Ports, Queue, Repository, Seed, Tokens,
         UnknownSequence,
     },
 };
@@ -88,7 +88,8 @@ impl Numberer {
         };
         let give_up = draft.created_at.plus(PATIENCE);
         let submission = Submission { draft, key };
-        for attempt in 0..TRIES {
+        let mut tries = 0;
+        while tries < TRIES && self.clock.now() <= give_up {
             match self.counter.create(&submission).await? {
                 Numbering::Accepted {
                     number,
@@ -116,18 +117,22 @@ impl Numberer {
                 Numbering::Overloaded { by, retry_after } => {
                     return Err(ServiceError::Overloaded { by, retry_after });
                 }
-                Numbering::Unknown(unknown) => self.seed(unknown).await?,
+                Numbering::Unknown(unknown) => {
+                    let Some(lease) = unknown.lease else {
+                        // Another caller's leave ends in time, so waiting for it is no try.
+                        self.clock.sleep(OTHER_SEEDER).await;
+                        continue;
+                    };
+                    self.seed(&unknown, lease).await?;
+                }
                 Numbering::Closed(shard) => self.opener.open(shard).await?,
             }
-            if self.clock.now() > give_up {
-                break;
-            }
             // The first tries mend; later ones lost a race, and give the winner time.
-            if attempt >= 3 {
-                self.clock
-                    .sleep(Duration::from_millis(5 << attempt.min(6)))
-                    .await;
+            if tries >= 3 {
+                let pause = Duration::from_millis(5 << tries.min(6));
+                self.clock.sleep(pause).await;
             }
+            tries += 1;
         }
         Err(PortError::new(PortErrorKind::Contention, "counter", "number a creation").into())
     }
@@ -170,17 +175,13 @@ impl Numberer {
     /// Makes a sequence known, with all that pending creations and the repository prove.
     ///
     /// Pending is read first: what leaves it in between is in the repository by then.
-    async fn seed(&self, unknown: UnknownSequence) -> Result<(), ServiceError> {
+    async fn seed(&self, unknown: &UnknownSequence, lease: Lease) -> Result<(), ServiceError> {
         let UnknownSequence {
             sequence,
             shard,
             epoch,
-            lease,
-        } = unknown;
-        let Some(lease) = lease else {
-            self.clock.sleep(OTHER_SEEDER).await;
-            return Ok(());
-        };
+            ..
+        } = *unknown;
         let nothing = NumberRange::all().up_to(0);
         let page = self.counter.pending_page(&sequence, &nothing, 1).await?;
         let alive = self.pending_owner(&sequence).await?;
