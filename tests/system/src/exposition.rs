@@ -114,6 +114,16 @@ impl Exposition {
             .sum()
     }
 
+    /// Answers the value of the first sample of a name; `None` where there is none, or it is no number.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<f64> {
+        let mut samples = self.samples.iter();
+        let found = samples.find(|sample| sample.name == name);
+        found
+            .map(|sample| sample.value)
+            .filter(|value| value.is_finite())
+    }
+
     /// Answers the type of the metric that a sample of this name belongs to.
     fn kind(&self, name: &str) -> Option<&str> {
         let suffixes = SUFFIXES.iter();

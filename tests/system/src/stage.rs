@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     client::{Call, Client},
+    exposition::Exposition,
     ground::Ground,
     program::{Program, scratch},
     programs::{Programs, Setting},
@@ -159,7 +160,8 @@ impl Stage {
 
     /// Waits until whatever was created before is found, which may be much.
     ///
-    /// Changes are carried into the index in their order, so it looks for one that comes last.
+    /// It waits until nothing is left to be stored, and then to be indexed, and looks for one that comes last:
+    /// what was indexed just before is shown by then, too.
     ///
     /// # Errors
     ///
@@ -170,6 +172,15 @@ impl Stage {
         self.create(&messages, &json!({"body": "last"})).await?;
         let path = format!("{messages}/search?query=last");
         let stage = &*self;
+        // With several workers the last one is no proof of those before.
+        for waiting in ["chat_queue_entries", "chat_outbox_rows"] {
+            within(LONG, "nothing waits to be stored or indexed", || async {
+                let answer = stage.another_client().get("/metrics").await?;
+                let count = Exposition::read(&answer)?.value(waiting);
+                Ok(count.filter(|count| *count == 0.0).map(drop))
+            })
+            .await?;
+        }
         within(LONG, "what was created is found", || async {
             let page = stage.another_client().get(&path).await?.expect(200)?;
             Ok((!numbers(&page).is_empty()).then_some(()))

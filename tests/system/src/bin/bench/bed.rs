@@ -219,11 +219,8 @@ impl Waiting {
     pub(crate) async fn ask(client: &mut Client) -> Result<Self> {
         let told = Exposition::read(&client.get("/metrics").await?)?;
         let count = |name: &str| {
-            let mut samples = told.samples.iter();
-            let found = samples.find(|sample| sample.name == name);
-            let count = found.with_context(|| format!("`api` does not tell {name}"))?;
-            ensure!(count.value.is_finite(), "{name} is {}", count.value);
-            Ok(count.value)
+            let count = told.value(name);
+            count.with_context(|| format!("`api` does not tell {name}"))
         };
         Ok(Self {
             to_be_stored: count("chat_queue_entries")?,
