@@ -21,10 +21,10 @@ use chat_core::{
         ApplicationId, ApplicationName, ApplicationToken, ChatKey, ChatNumber, Content, Creation,
         Draft, Epoch, JobName, JobState, MessageBody, Number, Sender, Sequence, Timestamp, Uid,
     },
-    ports::{Audit, Consumer, Counter, Pending, PendingPlace, Ports, Queue as _, Repository},
+    ports::{Audit, Backlog, Consumer, Counter, Pending, PendingPlace, Ports, Queue, Repository},
     service::{Policy, Reconciled, Services},
 };
-use shim::{CounterShim, RepositoryShim, Weak};
+use shim::{CounterShim, QueueShim, RepositoryShim, Weak};
 
 const HOLDER: &str = "test";
 
@@ -178,7 +178,45 @@ async fn what_a_queue_apart_may_never_have_had_is_stored_within_seconds() {
     stage.send(5).await;
     stage.lose_the_queue().await;
     let reconciler = &stage.services.reconciler;
-    assert!(reconciler.has_strays());
+    assert!(reconciler.may_have_strays());
+    for (seconds, rescued) in [(9, 0), (2, 1 + 5), (2, 0)] {
+        stage.memory.clock.advance(Duration::from_secs(seconds));
+        assert_eq!(reconciler.rescue_once().await.unwrap().rescued, rescued);
+    }
+}
+
+/// A queue whose server is away: nothing reaches it, and it tells nothing.
+struct Away(Arc<dyn Queue>);
+
+impl Away {
+    fn fail(operation: &'static str) -> PortError {
+        PortError::new(PortErrorKind::Unavailable, "test", operation)
+    }
+}
+
+#[async_trait]
+impl QueueShim for Away {
+    fn inner(&self) -> &dyn Queue {
+        &*self.0
+    }
+
+    async fn publish(&self, _: &Creation, _: bool) -> Result<(), PortError> {
+        Err(Self::fail("publish a creation"))
+    }
+
+    async fn backlog(&self) -> Result<Backlog, PortError> {
+        Err(Self::fail("measure the backlog"))
+    }
+}
+
+#[tokio::test]
+async fn what_never_reached_a_queue_that_is_still_away_is_stored_within_seconds() {
+    let memory = Memory::apart();
+    let ports = memory.ports();
+    let queue = Arc::new(Weak(Away(ports.queue)));
+    let stage = Stage::over(memory, Ports { queue, ..ports }).await;
+    stage.send(5).await;
+    let reconciler = &stage.services.reconciler;
     for (seconds, rescued) in [(9, 0), (2, 1 + 5), (2, 0)] {
         stage.memory.clock.advance(Duration::from_secs(seconds));
         assert_eq!(reconciler.rescue_once().await.unwrap().rescued, rescued);

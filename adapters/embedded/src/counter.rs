@@ -51,7 +51,7 @@ impl Counter for EmbeddedCounter {
         Ok(Seeding::Refused)
     }
 
-    async fn give_back(&self, _sequence: &Sequence, _lease: Lease) -> Result<(), PortError> {
+    async fn release_lease(&self, _sequence: &Sequence, _lease: Lease) -> Result<(), PortError> {
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl Counter for EmbeddedCounter {
         Ok(Vec::new())
     }
 
-    async fn set_aside(
+    async fn point_to_letter(
         &self,
         _sequence: &Sequence,
         _number: Number,
@@ -128,6 +128,10 @@ impl Counter for EmbeddedCounter {
     }
 
     fn settle_acknowledges(&self) -> bool {
+        false
+    }
+
+    fn leaves_publishing(&self) -> bool {
         false
     }
 

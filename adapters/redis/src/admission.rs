@@ -14,11 +14,11 @@ use crate::{
     error::{Failure, port_error},
     info::{COPIED, Identity, Info, TENURE},
     keys::{Keys, position},
+    monitor::Monitor,
     nodes::Nodes,
     reply,
     scripts::{self, Call, Scripts},
     server::Server,
-    vitals::Monitor,
 };
 
 /// The state of all shards as this process knows it.
@@ -175,7 +175,7 @@ impl Admissions {
         let identity = info.identity();
         Ok(Sighting {
             shard,
-            address: place(&server.address, &identity),
+            address: address_of(&server.address, &identity),
             incarnation: incarnation(&identity),
             mark,
             complete,
@@ -315,7 +315,7 @@ fn identity(incarnation: &Incarnation) -> Option<Identity> {
 }
 
 /// Where a server is that may come back with everything; what took another's place or slots is another.
-fn place(address: &str, identity: &Identity) -> String {
+fn address_of(address: &str, identity: &Identity) -> String {
     match identity.tenure.as_str() {
         "" => address.to_owned(),
         tenure => format!("{address} since {tenure}"),

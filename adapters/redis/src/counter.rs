@@ -311,10 +311,13 @@ impl Counter for RedisCounter {
         self.plant(seed).await
     }
 
-    async fn give_back(&self, sequence: &Sequence, lease: Lease) -> Result<(), PortError> {
+    async fn release_lease(&self, sequence: &Sequence, lease: Lease) -> Result<(), PortError> {
         let shard = self.keys.shard_of(sequence);
         let call = Call::on([self.keys.of(sequence, 'l')]).with(lease.0);
-        let given = self.nodes.run(shard, &self.scripts.give_back, &call).await;
+        let given = self
+            .nodes
+            .run(shard, &self.scripts.release_lease, &call)
+            .await;
         given
             .map(drop)
             .map_err(|failure| failure.of("give a lease back"))
@@ -374,7 +377,7 @@ impl Counter for RedisCounter {
         settled.map_err(|failure| failure.of("settle creations"))
     }
 
-    async fn set_aside(
+    async fn point_to_letter(
         &self,
         sequence: &Sequence,
         number: Number,
@@ -390,7 +393,7 @@ impl Counter for RedisCounter {
         let pointed = self.nodes.run(shard, &self.scripts.set_aside, &call).await;
         pointed
             .map(drop)
-            .map_err(|failure| failure.of("set a creation aside"))
+            .map_err(|failure| failure.of("point a creation to its dead letter"))
     }
 
     async fn pending_since(
@@ -405,6 +408,10 @@ impl Counter for RedisCounter {
 
     fn settle_acknowledges(&self) -> bool {
         self.enqueues
+    }
+
+    fn leaves_publishing(&self) -> bool {
+        !self.enqueues
     }
 
     async fn check(&self) -> Result<(), PortError> {

@@ -150,12 +150,12 @@ pub(crate) fn chats_of(sequence: &Sequence) -> Sequence {
 
 /// Where an entry stands: its shard and its id in that shard's stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct EntryPlace {
     pub(crate) shard: Shard,
     pub(crate) position: Position,
 }
 
-impl Place {
+impl EntryPlace {
     /// Reads what [`text`](Self::text) wrote; `None` for anything else, and for other systems' shards.
     pub(crate) fn parse(text: &str, keys: &Keys) -> Option<Self> {
         let (shard, id) = text.split_once('.')?;
@@ -214,13 +214,13 @@ mod tests {
 
     #[test]
     fn a_place_is_read_as_it_was_written() {
-        let place = Place {
+        let place = EntryPlace {
             shard: Shard::new(3),
             position: Position { major: 7, minor: 9 },
         };
-        assert_eq!(Place::parse(&place.text(), &keys()), Some(place));
+        assert_eq!(EntryPlace::parse(&place.text(), &keys()), Some(place));
         for wrong in ["", "3", "3.7", "16.7-9", "3.7-x", "nobody"] {
-            assert_eq!(Place::parse(wrong, &keys()), None, "{wrong:?}");
+            assert_eq!(EntryPlace::parse(wrong, &keys()), None, "{wrong:?}");
         }
     }
 

@@ -27,9 +27,9 @@ mod entry;
 mod error;
 mod info;
 mod keys;
+mod monitor;
 mod nodes;
 mod pending;
-mod place;
 mod queue;
 mod reader;
 mod reply;
@@ -37,7 +37,7 @@ mod scripts;
 mod server;
 mod settling;
 mod topology;
-mod vitals;
+mod url;
 mod watch;
 
 use std::sync::Arc;
@@ -79,5 +79,16 @@ impl Redis {
             counter: Arc::new(RedisCounter::new(config, &nodes, &keys, &scripts, tokens)),
             queue: Arc::new(RedisQueue::new(config, &nodes, &keys, &scripts, clock)),
         })
+    }
+
+    /// Makes sure that every server is there and may be used, without changing anything.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open), which finds out besides whether the user may do all that is needed.
+    pub async fn reach(config: &RedisConfig) -> Result<(), OpenError> {
+        config.limits.check()?;
+        let keys = Arc::new(Keys::try_new(config)?);
+        Nodes::reach(config, &keys).await.map(drop)
     }
 }

@@ -17,11 +17,11 @@ use crate::{
     error::{Failure, OpenError},
     info::Info,
     keys::Keys,
-    place::{Place, address, beside, host},
     reply,
     scripts::{Call, Script, Scripts},
     server::Server,
     topology::Topology,
+    url::{RedisUrl, address, beside, host},
 };
 
 /// How long it is left at that where things are was looked up, unless a node says that it is not so.
@@ -69,15 +69,26 @@ impl Map {
 }
 
 impl Nodes {
-    /// Connects, and makes sure that every server may be used.
+    /// Connects, and makes sure that every server does all that is needed, by having it done once.
     pub(crate) async fn connect(
         config: &RedisConfig,
         keys: &Arc<Keys>,
         scripts: &Scripts,
     ) -> Result<Self, OpenError> {
+        let nodes = Self::reach(config, keys).await?;
+        for (server, shards) in nodes.map().servers() {
+            nodes
+                .probe(&server, shards.first().copied(), scripts)
+                .await?;
+        }
+        Ok(nodes)
+    }
+
+    /// Connects, and makes sure that every server is one that may be used, without changing anything.
+    pub(crate) async fn reach(config: &RedisConfig, keys: &Arc<Keys>) -> Result<Self, OpenError> {
         // Whoever embeds this may have chosen another provider before, which then stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let Place { clustered, seeds } = Place::parse(&config.url, &tcp_settings())?;
+        let RedisUrl { clustered, seeds } = RedisUrl::parse(&config.url, &tcp_settings())?;
         let mut nodes = Self {
             keys: Arc::clone(keys),
             config: config.clone(),
@@ -89,11 +100,8 @@ impl Nodes {
             seeds,
         };
         nodes.begin().await?;
-        for (server, shards) in nodes.map().servers() {
+        for (server, _) in nodes.map().servers() {
             server.examine().await?;
-            nodes
-                .probe(&server, shards.first().copied(), scripts)
-                .await?;
         }
         Ok(nodes)
     }

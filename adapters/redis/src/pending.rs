@@ -14,7 +14,7 @@ use redis::Value;
 use crate::{
     entry::{Fields, entries},
     error::Failure,
-    keys::{Keys, Place, id, position},
+    keys::{EntryPlace, Keys, id, position},
     nodes::Nodes,
     reply,
     scripts::{Call, Scripts},
@@ -153,7 +153,7 @@ impl PendingReader {
         after: Option<PendingPlace>,
         limit: usize,
     ) -> Result<Vec<Pending>, Failure> {
-        let place = after.and_then(|place| Place::parse(&place.0, &self.keys));
+        let place = after.and_then(|place| EntryPlace::parse(&place.0, &self.keys));
         let first = place.as_ref().map_or(0, |place| place.shard.get());
         let (mut found, mut failed) = (Vec::new(), None);
         for shard in (first..self.keys.count()).map(Shard::new) {
@@ -264,7 +264,7 @@ impl PendingReader {
         let Some((confirmed, letter)) = answer.split_at_checked(1) else {
             return Ok(None);
         };
-        let place = Place { shard, position };
+        let place = EntryPlace { shard, position };
         Ok(Some(Pending {
             place: place.pending(),
             creation,

@@ -17,7 +17,7 @@ use futures_util::future::join_all;
 use crate::{
     RedisConfig, entry,
     error::Failure,
-    keys::{GROUP, Keys, Place, id, position},
+    keys::{EntryPlace, GROUP, Keys, id, position},
     nodes::Nodes,
     reader::Reader,
     reply,
@@ -136,7 +136,7 @@ impl RedisQueue {
     fn by_shard(&self, receipts: &[Receipt]) -> Vec<(Shard, Vec<String>)> {
         let mut ids: Vec<Vec<String>> = self.keys.shards().map(|_| Vec::new()).collect();
         for receipt in receipts {
-            if let Some(place) = Place::parse(&receipt.0, &self.keys)
+            if let Some(place) = EntryPlace::parse(&receipt.0, &self.keys)
                 && let Some(ids) = ids.get_mut(usize::from(place.shard.get()))
             {
                 ids.push(id(place.position));

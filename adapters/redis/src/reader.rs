@@ -18,7 +18,7 @@ use crate::{
     connection::ReadingLine,
     entry::{Stored, entries},
     error::Failure,
-    keys::{GROUP, Keys, Place, position},
+    keys::{EntryPlace, GROUP, Keys, position},
     nodes::Nodes,
     reply,
     scripts::millis,
@@ -482,7 +482,7 @@ fn count(reads: &[Read]) -> usize {
 /// An entry as it is handed out; `None` where nothing but its id is left.
 fn delivery(shard: Shard, stored: Stored, attempt: u32) -> Option<Delivery> {
     let fields = stored.fields?;
-    let place = Place {
+    let place = EntryPlace {
         shard,
         position: position(&stored.id)?,
     };

@@ -43,7 +43,7 @@ pub(crate) struct Scripts {
     pub(crate) acknowledge: Script,
     pub(crate) backlog: Script,
     pub(crate) confirm: Script,
-    pub(crate) give_back: Script,
+    pub(crate) release_lease: Script,
     pub(crate) leave: Script,
     pub(crate) mark_deleted: Script,
     pub(crate) open: Script,
@@ -62,7 +62,7 @@ impl Scripts {
             acknowledge: Script::new([FIND, include_str!("scripts/acknowledge.lua")].concat()),
             backlog: Script::new(include_str!("scripts/backlog.lua")),
             confirm: Script::new([FIND, include_str!("scripts/confirm.lua")].concat()),
-            give_back: Script::new(include_str!("scripts/give_back.lua")),
+            release_lease: Script::new(include_str!("scripts/release_lease.lua")),
             leave: Script::new(include_str!("scripts/leave.lua")),
             mark_deleted: Script::new(
                 [ALLOW_OOM, include_str!("scripts/mark_deleted.lua")].concat(),

@@ -11,8 +11,8 @@ use crate::{
     connection::{Line, ReadingLine, Shared, Syncing},
     error::{Failure, OpenError, port_error},
     info::Info,
-    place::address,
     reply,
+    url::address,
     watch::Watch,
 };
 

@@ -11,7 +11,7 @@ use redis::Value;
 
 use crate::{
     error::Failure,
-    keys::{GROUP, Keys, Place, chat_number, chats_of, id},
+    keys::{EntryPlace, GROUP, Keys, chat_number, chats_of, id},
     nodes::Nodes,
     reply,
     scripts::{Call, Scripts, millis},
@@ -95,7 +95,7 @@ impl Settler {
         for settlement in sequences.into_values().flatten() {
             let receipt = settlement.receipt.as_ref();
             let entry = receipt
-                .and_then(|receipt| Place::parse(&receipt.0, &self.keys))
+                .and_then(|receipt| EntryPlace::parse(&receipt.0, &self.keys))
                 .filter(|place| place.shard == shard)
                 .map_or_else(String::new, |place| id(place.position));
             call.add(settlement.number.get());

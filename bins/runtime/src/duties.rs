@@ -101,7 +101,7 @@ impl<'a> Duties<'a> {
     pub fn audit(&mut self, interval: Duration) {
         let (reconciler, holder) = (self.services.reconciler.clone(), self.name.to_owned());
         let counts = Auditing::register(self.registry);
-        if reconciler.has_strays() {
+        if reconciler.may_have_strays() {
             let (reconciler, counts) = (reconciler.clone(), counts.clone());
             self.begin(|end| rescue(reconciler, counts, end));
         }
@@ -161,7 +161,7 @@ async fn persist(
         }
         let pause = match round {
             // What stays pending comes again at once, until somebody's create has the counter admitted.
-            Ok(stored) if stored.behind > 0 => failures.over().max(WAIT),
+            Ok(stored) if stored.is_behind => failures.over().max(WAIT),
             Ok(_) => failures.over(),
             Err(error) => failures.another(&error),
         };

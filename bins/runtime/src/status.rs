@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(status, 200, "{body}");
         let mut counter = MockCounter::new();
         counter.expect_check().returning(|| Err(away()));
-        counter.expect_settle_acknowledges().return_const(true);
+        counter.expect_leaves_publishing().return_const(false);
         let ports = Ports {
             counter: Arc::new(counter),
             ..ports()
@@ -176,7 +176,7 @@ mod tests {
         for (is_own, wanted) in [(true, (503, "down")), (false, (200, "degraded"))] {
             let mut counter = MockCounter::new();
             counter.expect_check().returning(|| Ok(()));
-            counter.expect_settle_acknowledges().return_const(is_own);
+            counter.expect_leaves_publishing().return_const(!is_own);
             let mut queue = MockQueue::new();
             queue.expect_check().returning(|| Err(away()));
             let ports = Ports {

@@ -111,7 +111,7 @@ impl Vitals {
             repository,
             counter,
             queue,
-            queue_may_be_away: !self.counter.settle_acknowledges(),
+            queue_may_be_away: self.counter.leaves_publishing(),
             search,
         }
     }

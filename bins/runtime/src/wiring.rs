@@ -16,7 +16,7 @@ use chat_core::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::settings::{Backend, Secret, Settings, SettingsError};
+use crate::settings::{Backend, Secret, Servers, Settings, SettingsError};
 
 /// The pause between two attempts to reach a server at the start.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -55,22 +55,7 @@ impl Wiring {
             Backend::Embedded { folder, search } => {
                 embedded(folder, search.as_deref(), &clock).await?
             }
-            Backend::Live {
-                repository,
-                counter,
-                queue,
-                search,
-            } => {
-                let queue = queue.as_ref();
-                live(
-                    settings,
-                    [repository, counter, search],
-                    queue,
-                    &clock,
-                    &tokens,
-                )
-                .await?
-            }
+            Backend::Live(servers) => live(settings, servers, &clock, &tokens).await?,
         };
         let ports = Ports {
             counter: set.counter(),
@@ -128,39 +113,31 @@ pub fn is_in_use(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(OpenError::InUse { .. }))
 }
 
-/// Asks each server that the settings name for a sign of life, as it is: without waiting for one that is
-/// not there, and without making or changing anything. The embedded set has none.
+/// Asks the servers that a program cannot do without for a sign of life.
+///
+/// It asks them as they are, without waiting for one that is not there, and without making or changing anything.
+/// Search is none of them, and the embedded set has none.
 ///
 /// # Errors
 ///
 /// Fails with the first that cannot be used.
 pub async fn check(settings: &Settings) -> Result<()> {
-    let Backend::Live {
-        repository,
-        counter,
-        queue,
-        search: _,
-    } = &settings.backend
-    else {
+    let Backend::Live(servers) = &settings.backend else {
         return Ok(());
     };
     let asking_database = async {
-        let database = MySqlRepository::connect(&mysql(settings, repository)).await?;
+        let database = MySqlRepository::connect(&mysql(settings, servers)).await?;
         database.check().await?;
         database.close().await;
         Ok::<_, anyhow::Error>(())
     };
     let asking_redis = async {
-        let (clock, tokens) = (Arc::new(SystemClock::new()), Arc::new(SystemTokens));
-        let redis = Redis::open(&redis(settings, counter, queue.is_some()), clock, tokens).await?;
-        redis.counter.check().await?;
-        redis.queue.check().await?;
-        Ok::<_, anyhow::Error>(())
+        let asked = Redis::reach(&redis(settings, servers)).await;
+        asked.with_context(|| asking(REDIS))
     };
     let asking_database = async { asking_database.await.context(asking(DATABASE)) };
-    let asking_redis = async { asking_redis.await.context(asking(REDIS)) };
     let asking_rabbitmq = async {
-        let Some(queue) = queue else {
+        let Some(queue) = &servers.queue else {
             return Ok(());
         };
         let asked = RabbitMqQueue::reach(&rabbitmq(settings, queue)).await;
@@ -179,26 +156,26 @@ fn asking((what, setting): Place) -> String {
 }
 
 /// How the database is opened.
-fn mysql(settings: &Settings, url: &Secret) -> MySqlConfig {
+fn mysql(settings: &Settings, servers: &Servers) -> MySqlConfig {
     MySqlConfig {
         connections: settings.repository_connections,
-        ..MySqlConfig::new(url.reveal())
+        ..MySqlConfig::new(servers.repository.reveal())
     }
 }
 
 /// How Redis is opened.
-fn redis(settings: &Settings, url: &Secret, has_other_queue: bool) -> RedisConfig {
+fn redis(settings: &Settings, servers: &Servers) -> RedisConfig {
     let high_bytes = settings.backlog_bytes;
     RedisConfig {
         shards: settings.shards,
-        enqueues: !has_other_queue,
+        enqueues: servers.queue.is_none(),
         limits: RedisLimits {
             high_bytes,
             low_bytes: high_bytes / 4 * 3,
             keys: settings.idempotency_keys,
             ..RedisLimits::default()
         },
-        ..RedisConfig::new(url.reveal())
+        ..RedisConfig::new(servers.counter.reveal())
     }
 }
 
@@ -222,14 +199,13 @@ async fn embedded(folder: &Path, search: Option<&Path>, clock: &Arc<dyn Clock>) 
 
 async fn live(
     settings: &Settings,
-    [repository, counter, search]: [&Secret; 3],
-    queue: Option<&Secret>,
+    servers: &Servers,
     clock: &Arc<dyn Clock>,
     tokens: &Arc<dyn Tokens>,
 ) -> Result<Set> {
     let give_up = Instant::now() + settings.wait_for;
     let opening_database = async {
-        let config = mysql(settings, repository);
+        let config = mysql(settings, servers);
         let open = async || MySqlRepository::open(&config).await;
         let repository = until_there(DATABASE, give_up, open, MySqlError::is_retryable).await?;
         // It may be away again.
@@ -243,7 +219,7 @@ async fn live(
         Ok(repository)
     };
     let opening_redis = async {
-        let config = redis(settings, counter, queue.is_some());
+        let config = redis(settings, servers);
         let open = async || Redis::open(&config, Arc::clone(clock), Arc::clone(tokens)).await;
         let may_pass = |error: &_| match error {
             RedisError::Unreachable { source, .. } => source.is_retryable(),
@@ -252,7 +228,7 @@ async fn live(
         until_there(REDIS, give_up, open, may_pass).await
     };
     let opening_rabbitmq = async {
-        let Some(queue) = queue else {
+        let Some(queue) = &servers.queue else {
             return Ok(None);
         };
         let config = rabbitmq(settings, queue);
@@ -265,7 +241,7 @@ async fn live(
         Box::pin(opening_database),
         Box::pin(opening_redis),
         Box::pin(opening_rabbitmq),
-        Box::pin(search_index(settings, search)),
+        Box::pin(search_index(settings, &servers.search)),
     )?;
     Ok(Set::Live {
         redis,
@@ -296,8 +272,12 @@ async fn search_index(settings: &Settings, url: &Secret) -> Result<Arc<Elasticse
             );
         }
         Err(error) => {
-            let error = anyhow::Error::new(error);
-            return Err(error.context(format!("opening {what}, which {setting} names")));
+            let with = match api_key {
+                Some(_) => ", with the key of CHAT_SEARCH_API_KEY",
+                None => "",
+            };
+            let opening = format!("opening {what}, which {setting} names{with}");
+            return Err(anyhow::Error::new(error).context(opening));
         }
     }
     Ok(Arc::new(index))

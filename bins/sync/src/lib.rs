@@ -58,13 +58,13 @@ pub fn run() -> Result<()> {
         (_, Backend::Embedded { .. }) => {
             print("nothing to do: on the embedded set `api` does the work of `sync` itself")
         }
-        (None | Some(Command::Run), Backend::Live { .. }) => {
+        (None | Some(Command::Run), Backend::Live(_)) => {
             telemetry::start(&settings)?;
             let interval = settings.audit_interval;
             block_on(duties::go_on(&settings, "sync", |duties| {
                 duties.audit(interval);
             }))
         }
-        (Some(Command::Healthcheck), Backend::Live { .. }) => block_on(healthcheck::run(&settings)),
+        (Some(Command::Healthcheck), Backend::Live(_)) => block_on(healthcheck::run(&settings)),
     }
 }

@@ -45,20 +45,20 @@ pub fn run() -> Result<()> {
     let settings = line.settings()?;
     match (line.own.command, &settings.backend) {
         (Some(Command::DeadLetters(_)), Backend::Embedded { .. }) => bail!(dead_letters::ELSEWHERE),
-        (Some(Command::DeadLetters(action)), Backend::Live { .. }) => {
+        (Some(Command::DeadLetters(action)), Backend::Live(_)) => {
             telemetry::start(&settings)?;
             block_on(dead_letters::run(&settings, action))
         }
         (_, Backend::Embedded { .. }) => {
             print("nothing to do: on the embedded set `api` does the work of `worker` itself")
         }
-        (None | Some(Command::Run), Backend::Live { .. }) => {
+        (None | Some(Command::Run), Backend::Live(_)) => {
             telemetry::start(&settings)?;
             block_on(duties::go_on(&settings, "worker", |duties| {
                 duties.persist();
                 duties.index();
             }))
         }
-        (Some(Command::Healthcheck), Backend::Live { .. }) => block_on(healthcheck::run(&settings)),
+        (Some(Command::Healthcheck), Backend::Live(_)) => block_on(healthcheck::run(&settings)),
     }
 }

@@ -377,14 +377,14 @@ impl Counter for MemoryCounter {
         Ok(self.pace.around(|| self.plant(seed)).await)
     }
 
-    async fn give_back(&self, sequence: &Sequence, lease: Lease) -> Result<(), PortError> {
-        let give_back = || {
+    async fn release_lease(&self, sequence: &Sequence, lease: Lease) -> Result<(), PortError> {
+        let release = || {
             let leases = &mut self.lock().leases;
             if leases.get(sequence).is_some_and(|(held, _)| *held == lease) {
                 leases.remove(sequence);
             }
         };
-        self.pace.around(give_back).await;
+        self.pace.around(release).await;
         Ok(())
     }
 
@@ -446,13 +446,11 @@ impl Counter for MemoryCounter {
         settlements: &[Settlement],
         epochs: &[(Shard, Epoch)],
     ) -> Result<Vec<(Shard, Epoch)>, PortError> {
-        Ok(self
-            .pace
-            .around(|| self.remove_settled(settlements, epochs))
-            .await)
+        let settle = || self.remove_settled(settlements, epochs);
+        Ok(self.pace.around(settle).await)
     }
 
-    async fn set_aside(
+    async fn point_to_letter(
         &self,
         sequence: &Sequence,
         number: Number,
@@ -490,6 +488,10 @@ impl Counter for MemoryCounter {
 
     fn settle_acknowledges(&self) -> bool {
         self.queue.is_some()
+    }
+
+    fn leaves_publishing(&self) -> bool {
+        self.queue.is_none()
     }
 
     async fn check(&self) -> Result<(), PortError> {

@@ -213,7 +213,7 @@ impl ShardRecord {
     }
 }
 
-/// The repository's leave for a sighted server to number in an epoch.
+/// The repository's permission for a sighted server to number in an epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
     /// What was observed; the counter installs the epoch only where this still holds.

@@ -52,8 +52,8 @@ use crate::{
 /// 17. `pending_page_tells_what_was_issued`: a page carries the last issued number of its moment.
 /// 18. `older_epoch_does_not_settle`: a counter whose epoch is behind the one given keeps everything
 ///     pending, and says so.
-/// 19. `set_aside_stays_pending`: a creation with a dead letter can be read and is not handed out
-///     for publishing.
+/// 19. `set_aside_stays_pending`: a creation with a dead letter can be read, and is listed with its letter,
+///     so that the audit leaves it alone.
 /// 20. `unconfirmed_are_listed`: what was accepted and not confirmed is listed once it is old enough.
 /// 21. `lease_given_back_is_handed_out_at_once`: the next caller need not wait for a seeder that gave up;
 ///     nobody gives back what another one holds.
@@ -87,7 +87,7 @@ pub trait Counter: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Fails when the backend does; the creation is then published once more, which is harmless.
+    /// Fails when the backend does; the audit then stores the creation itself, which is harmless.
     async fn confirm(&self, sequence: &Sequence, number: Number, uid: Uid)
     -> Result<(), PortError>;
 
@@ -100,7 +100,7 @@ pub trait Counter: Send + Sync {
     /// Fails when the backend does.
     async fn seed(&self, seed: &Seed) -> Result<Seeding, PortError>;
 
-    /// Gives up the leave to seed a sequence, so that the next caller is handed one at once.
+    /// Gives up the lease on seeding a sequence, so that the next caller is handed one at once.
     ///
     /// Called where the sequence turns out to belong to nothing; a lease that has ended, or is another
     /// caller's, is left alone.
@@ -108,7 +108,7 @@ pub trait Counter: Send + Sync {
     /// # Errors
     ///
     /// Fails when the backend does; the lease then runs out by itself.
-    async fn give_back(&self, sequence: &Sequence, lease: Lease) -> Result<(), PortError>;
+    async fn release_lease(&self, sequence: &Sequence, lease: Lease) -> Result<(), PortError>;
 
     /// Observes the server of a shard that is not open for its present run.
     ///
@@ -129,9 +129,10 @@ pub trait Counter: Send + Sync {
     /// Fails when the backend does.
     async fn open(&self, admission: &Admission) -> Result<bool, PortError>;
 
-    /// Closes a shard that is open for an epoch which the repository has left.
+    /// Forgets, in this process, that a shard is open for an epoch which the repository has left.
     ///
-    /// The next create then brings a new sighting.
+    /// This process' next create there then has the server sighted anew; other processes notice by themselves,
+    /// or run into the limit of what may be pending.
     ///
     /// # Errors
     ///
@@ -179,7 +180,7 @@ pub trait Counter: Send + Sync {
     /// may have been replaced, and keeps everything, so that it runs into its limit and stops
     /// numbering.
     /// It answers the shards that are behind, with the epochs that they are open for; the caller
-    /// [closes](Self::close) them, so that the next create has them admitted again.
+    /// [closes](Self::close) them.
     ///
     /// # Errors
     ///
@@ -195,7 +196,7 @@ pub trait Counter: Send + Sync {
     /// # Errors
     ///
     /// Fails when the backend does.
-    async fn set_aside(
+    async fn point_to_letter(
         &self,
         sequence: &Sequence,
         number: Number,
@@ -217,10 +218,12 @@ pub trait Counter: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Pending>, PortError>;
 
-    /// Says whether [`settle`](Self::settle) acknowledges the receipts that it is given.
-    ///
-    /// It does where counter and queue are of one technology.
+    /// Says whether [`settle`](Self::settle) acknowledges the receipts that it is given; else its caller does.
     fn settle_acknowledges(&self) -> bool;
+
+    /// Says whether [`create`](Self::create) may answer [`Placement::Remembered`], so that a creation may be
+    /// accepted and in no queue.
+    fn leaves_publishing(&self) -> bool;
 
     /// Asks the backend for a sign of life.
     ///
@@ -289,7 +292,7 @@ pub enum Placement {
     Stored,
 }
 
-/// A sequence that the counter does not know, and the leave to seed it.
+/// A sequence that the counter does not know, and the lease on seeding it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownSequence {
     /// Which one.
@@ -298,11 +301,11 @@ pub struct UnknownSequence {
     pub shard: Shard,
     /// The epoch that it will be known in.
     pub epoch: Epoch,
-    /// The leave; `None` while another caller has one that has not run out, so wait for it.
+    /// The lease; `None` while another caller has one that has not run out, so wait for it.
     pub lease: Option<Lease>,
 }
 
-/// The leave to seed one sequence, opaque to the caller.
+/// The permission to seed one sequence, opaque to the caller.
 ///
 /// It ends when the sequence becomes known or gone, or when it has run out and another caller was given
 /// one: so a caller that stalled cannot seed what it read long ago.
@@ -318,7 +321,7 @@ pub struct Seed {
     pub shard: Shard,
     /// The epoch that it was found unknown in.
     pub epoch: Epoch,
-    /// The leave.
+    /// The lease.
     pub lease: Lease,
     /// The highest number that may have been given; the next is above it.
     pub last: u64,

@@ -119,7 +119,7 @@ impl Numberer {
                 }
                 Numbering::Unknown(unknown) => {
                     let Some(lease) = unknown.lease else {
-                        // Another caller's leave ends in time, so waiting for it is no try.
+                        // Another caller's lease ends in time, so waiting for it is no try.
                         self.clock.sleep(OTHER_SEEDER).await;
                         continue;
                     };
@@ -202,8 +202,11 @@ impl Numberer {
                 self.counter.mark_deleted(&sequence).await?;
                 return Err(ServiceError::NotFound);
             }
-            // Others need not wait for the lease to end, and are told what is wrong.
-            _ => self.counter.give_back(&sequence, lease).await?,
+            Ok(Basis::Absent | Basis::StaleEpoch) | Err(_) => {}
+        }
+        // Others need not wait for the lease to end, and are told what is wrong.
+        if let Err(error) = self.counter.release_lease(&sequence, lease).await {
+            tracing::debug!(%sequence, error = %Chain(&error), "a lease has to run out by itself");
         }
         match basis? {
             Basis::StaleEpoch => Ok(self.counter.close(shard, epoch).await?),
@@ -222,7 +225,8 @@ impl Numberer {
     }
 }
 
-/// The creation that the same request made before: the request tells all of it but number and time.
+/// The creation that the same request made before: the request tells all that is shown of it but number
+/// and time. Its uid and its epoch are not the stored one's.
 fn replayed(draft: Draft, number: Number, created_at: Timestamp) -> Created<Creation> {
     let draft = Draft {
         created_at,

@@ -8,7 +8,7 @@ use std::{
 
 use super::Policy;
 use crate::{
-    PortError, PortErrorKind,
+    Chain, PortError, PortErrorKind,
     model::{
         Creation, DeadLetter, DeadLetterId, DeadLetterReason, Epoch, Position, Shard, Timestamp,
     },
@@ -51,9 +51,9 @@ pub struct Persisted {
     pub done: usize,
     /// Entries that were set aside as dead letters.
     pub set_aside: usize,
-    /// Creations of `done` that stay pending, since the counter is behind; they come again, so the
+    /// Whether the counter is behind in a shard, so that creations of `done` stay pending and come again; the
     /// caller should wait a moment.
-    pub behind: usize,
+    pub is_behind: bool,
 }
 
 /// A creation on its way into the repository.
@@ -113,7 +113,7 @@ impl Persister {
             {
                 break;
             }
-            match self.bury(receipt, &letter).await {
+            match self.set_aside_unreadable(receipt, &letter).await {
                 Ok(()) => report.set_aside += 1,
                 Err(error) => failed = Some(error),
             }
@@ -128,8 +128,7 @@ impl Persister {
         match failed {
             None => Ok(report),
             Some(error) => {
-                let untried = receipts(rest.as_slice().iter());
-                self.queue.give_back(&untried).await?;
+                self.give_back(rest.as_slice().iter()).await;
                 Err(error)
             }
         }
@@ -142,6 +141,16 @@ impl Persister {
     /// Fails when the queue does; others then take over in time.
     pub async fn leave(&self, consumer: &Consumer) -> Result<(), PortError> {
         self.queue.leave(consumer).await
+    }
+
+    /// Gives back what was not stored; the caller has a first failure to tell of, so another is logged.
+    async fn give_back<'a>(&self, items: impl Iterator<Item = &'a Item>) {
+        if let Err(error) = self.queue.give_back(&receipts(items)).await {
+            tracing::warn!(
+                error = %Chain(&error),
+                "entries could not be given back; they come again once others take them over"
+            );
+        }
     }
 
     /// Stores creations that were found pending and are in no queue any more.
@@ -168,7 +177,11 @@ impl Persister {
     }
 
     /// Sets aside what cannot be read.
-    async fn bury(&self, receipt: Receipt, letter: &DeadLetter) -> Result<(), PortError> {
+    async fn set_aside_unreadable(
+        &self,
+        receipt: Receipt,
+        letter: &DeadLetter,
+    ) -> Result<(), PortError> {
         self.repository.add_dead_letter(letter).await?;
         self.queue.acknowledge(&[receipt]).await?;
         tracing::error!(
@@ -189,12 +202,12 @@ impl Persister {
             match self.repository.store(&self.batch_of(&items)).await {
                 Ok(stored) => self.conclude(&items, &stored, report).await?,
                 Err(error) if error.kind != PortErrorKind::Rejected => {
-                    let receipts = receipts(items.iter().chain(batches.iter().flatten()));
-                    self.queue.give_back(&receipts).await?;
+                    self.give_back(items.iter().chain(batches.iter().flatten()))
+                        .await;
                     return Err(error);
                 }
                 Err(error) if items.len() == 1 => {
-                    let detail = describe(&error);
+                    let detail = Chain(&error).to_string();
                     self.set_aside(&items, DeadLetterReason::Refused, &detail)
                         .await?;
                     report.set_aside += 1;
@@ -244,9 +257,7 @@ impl Persister {
             }
         }
         // First what makes room: a counter that is full takes nothing else.
-        if !self.settle(&done, &stored.epochs).await? {
-            report.behind += done.len();
-        }
+        report.is_behind |= !self.settle(&done, &stored.epochs).await?;
         for sequence in &gone {
             self.counter.mark_deleted(sequence).await?;
         }
@@ -302,7 +313,7 @@ impl Persister {
             creation, receipt, ..
         } in items
         {
-            let now: Timestamp = self.clock.now();
+            let now = self.clock.now();
             let uid = creation.draft.uid;
             let letter = DeadLetter {
                 id: DeadLetterId::of_creation(uid),
@@ -318,7 +329,7 @@ impl Persister {
             self.repository.add_dead_letter(&letter).await?;
             let (sequence, number) = (creation.sequence(), creation.number);
             self.counter
-                .set_aside(&sequence, number, uid, Some(letter.id.clone()))
+                .point_to_letter(&sequence, number, uid, Some(letter.id.clone()))
                 .await?;
             if let Some(receipt) = receipt {
                 self.queue
@@ -392,12 +403,4 @@ fn furthest(items: &[Item]) -> Vec<(Shard, Position)> {
         *known = position.max(*known);
     }
     furthest.into_iter().collect()
-}
-
-/// An error with all its sources, for the operator's eyes.
-fn describe(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |error| error.source());
-    sources.fold(error.to_string(), |text, source| {
-        format!("{text}: {source}")
-    })
 }

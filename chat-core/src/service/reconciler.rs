@@ -98,8 +98,8 @@ impl Reconciler {
     ///
     /// Somebody should [look after them](Self::rescue_once) every few seconds then.
     #[must_use]
-    pub fn has_strays(&self) -> bool {
-        !self.counter.settle_acknowledges()
+    pub fn may_have_strays(&self) -> bool {
+        self.counter.leaves_publishing()
     }
 
     /// Stores what was accepted and is in no queue, and does no other audit.

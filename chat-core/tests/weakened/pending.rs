@@ -19,7 +19,7 @@ impl CounterShim for KeepsLeases {
         &*self.0
     }
 
-    async fn give_back(&self, _: &Sequence, _: Lease) -> Result<(), PortError> {
+    async fn release_lease(&self, _: &Sequence, _: Lease) -> Result<(), PortError> {
         Ok(())
     }
 }

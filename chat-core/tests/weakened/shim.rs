@@ -40,7 +40,7 @@ shim!(CounterShim, Counter {
     async fn create(&self, submission: &Submission) -> Numbering;
     async fn confirm(&self, sequence: &Sequence, number: Number, uid: Uid) -> ();
     async fn seed(&self, seed: &Seed) -> Seeding;
-    async fn give_back(&self, sequence: &Sequence, lease: Lease) -> ();
+    async fn release_lease(&self, sequence: &Sequence, lease: Lease) -> ();
     async fn sight(&self, shard: Shard) -> Sighting;
     async fn open(&self, admission: &Admission) -> bool;
     async fn close(&self, shard: Shard, epoch: Epoch) -> ();
@@ -50,7 +50,7 @@ shim!(CounterShim, Counter {
         -> PendingPage;
     async fn settle(&self, settlements: &[Settlement], epochs: &[(Shard, Epoch)])
         -> Vec<(Shard, Epoch)>;
-    async fn set_aside(
+    async fn point_to_letter(
         &self, sequence: &Sequence, number: Number, uid: Uid, letter: Option<DeadLetterId>,
     ) -> ();
     async fn pending_since(
@@ -58,6 +58,7 @@ shim!(CounterShim, Counter {
     ) -> Vec<Pending>;
     async fn check(&self) -> ();
     fn settle_acknowledges(&self) -> bool;
+    fn leaves_publishing(&self) -> bool;
 });
 
 shim!(QueueShim, Queue {

@@ -31,7 +31,7 @@ local function last_of(at, named)
   if last then
     return last
   end
-  -- The sequence is unknown: here is the leave to seed it. It is handed on after a second, and good for
+  -- The sequence is unknown: here is a lease on seeding it. It is handed on after a second, and good for
   -- nine more where nobody else asked.
   local lease_key = sub(KEYS[named], 1, -2) .. 'l'
   if call('PTTL', lease_key) > 9000 then
@@ -115,11 +115,12 @@ local id = call('XADD', KEYS[3], '*', 'n', number, 'e', EPOCH, 's', ARGV[2], 'd'
 call('MSET', KEYS[5], KNOWN .. number, KEYS[2], format('%.0f', bytes + size))
 call('RPUSH', KEYS[6], number .. ' ' .. id .. ' ' .. size .. ' ' .. ARGV[3])
 if not of_chat then
-  -- The new chat's own sequence is known from now on. Its key cannot be named before its number is.
+  -- The new chat's own sequence is known from now on. Its key cannot be named before its number is; where
+  -- the slot is on its way to another server it is refused here, and the chat is seeded as any that is unknown.
   local own = sub(KEYS[5], 1, -2) .. ':' .. number
-  call('SET', own .. 'c', KNOWN .. '0', 'NX')
+  redis.pcall('SET', own .. 'c', KNOWN .. '0', 'NX')
   -- Who asked for it before it was there must not seed it later, should its key get lost.
-  call('DEL', own .. 'l')
+  redis.pcall('DEL', own .. 'l')
 end
 if KEYS[7] then
   call('SET', KEYS[7], ARGV[4] .. number .. ' ' .. ARGV[5], 'PX', 86400000)

@@ -13,7 +13,8 @@ use chat_adapter_redis::{OpenError, Redis, RedisConfig};
 use chat_core::{
     contract::Scene,
     memory::Memory,
-    model::{ChatKey, Creation, Epoch, NumberRange, Shard},
+    model::{ChatKey, Content, Creation, Epoch, NumberRange, Shard},
+    ports::Numbering,
 };
 use tokio::task::JoinSet;
 
@@ -96,6 +97,38 @@ async fn a_slot_that_moves_while_it_numbers_repeats_nothing() {
         }
     }
     while work(&scene).await > 0 {}
+}
+
+/// A new chat's keys are not known before its number is, and so may be missing where its slot is leaving.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_is_created_while_its_slot_is_leaving() {
+    let Some(cluster) = PrivateCluster::start().await else {
+        return;
+    };
+    let system = System::new();
+    let (scene, chats) = begin(&system, &cluster).await;
+    let application = chats[0].application;
+    let chat = || Content::Chat {
+        application,
+        title: None,
+    };
+    let before = scene.create(chat()).await;
+    let (slot, home) = cluster.home(shard_of(chats[0])).await;
+    let to = (home + 1) % 3;
+    cluster.begin_migration(slot, home, to).await;
+    let Numbering::Accepted { number, .. } = scene.submit(chat()).await else {
+        panic!("it was not created");
+    };
+    assert_eq!(number.get(), before.number.get() + 1);
+    for node in [home, to] {
+        let stay = format!("CLUSTER SETSLOT {slot} STABLE");
+        cluster.nodes[node].ask(&stay).await;
+    }
+    let within = ChatKey {
+        application,
+        chat: number.into(),
+    };
+    assert_eq!(try_again(&scene, within).await.number.get(), 1);
 }
 
 /// The run is the same then, and the scripts and the epoch, too: only the data has been elsewhere.

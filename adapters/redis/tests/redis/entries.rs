@@ -103,7 +103,7 @@ async fn what_is_set_aside_stays_readable_and_is_not_waited_for() {
     let counter = scene.counter();
     for delivery in receive(&scene, "worker").await {
         let letter = DeadLetterId::of_creation(uid);
-        let pointed = counter.set_aside(&sequence, sent.number, uid, Some(letter));
+        let pointed = counter.point_to_letter(&sequence, sent.number, uid, Some(letter));
         pointed.await.unwrap();
         scene
             .queue()
@@ -123,7 +123,7 @@ async fn what_is_set_aside_stays_readable_and_is_not_waited_for() {
     // Put back to work, it comes once more, and nothing of either entry stays.
     scene.queue().publish(&sent, true).await.unwrap();
     counter
-        .set_aside(&sequence, sent.number, uid, None)
+        .point_to_letter(&sequence, sent.number, uid, None)
         .await
         .unwrap();
     let again = receive(&scene, "worker").await;
@@ -146,7 +146,7 @@ async fn what_is_set_aside_stays_readable_and_is_not_waited_for() {
     let letter = Some(DeadLetterId::of_creation(dropped.draft.uid));
     let (number, uid) = (dropped.number, dropped.draft.uid);
     counter
-        .set_aside(&sequence, number, uid, letter)
+        .point_to_letter(&sequence, number, uid, letter)
         .await
         .unwrap();
     let settlement = Settlement::of(&dropped, None);

@@ -74,7 +74,7 @@ async fn a_full_memory_takes_what_makes_room() {
     let letter = DeadLetterId::of_creation(bad.draft.uid);
     let (sequence, uid) = (bad.sequence(), bad.draft.uid);
     let counter = scene.counter();
-    let aside = counter.set_aside(&sequence, bad.number, uid, Some(letter));
+    let aside = counter.point_to_letter(&sequence, bad.number, uid, Some(letter));
     aside.await.unwrap();
     counter.mark_deleted(&sequence).await.unwrap();
     let refused = scene.submit(message(chat, "refused")).await;

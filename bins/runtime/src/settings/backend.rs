@@ -17,16 +17,20 @@ pub enum Backend {
         search: Option<PathBuf>,
     },
     /// Servers, for any number of processes of each kind.
-    Live {
-        /// Where MySQL or MariaDB is.
-        repository: Secret,
-        /// Where the Redis is that counts.
-        counter: Secret,
-        /// Where RabbitMQ is, if it carries the work and not the Redis that counts.
-        queue: Option<Secret>,
-        /// Where Elasticsearch is.
-        search: Secret,
-    },
+    Live(Servers),
+}
+
+/// Where the servers of the live set are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Servers {
+    /// MySQL or MariaDB.
+    pub repository: Secret,
+    /// The Redis that counts.
+    pub counter: Secret,
+    /// RabbitMQ, if it carries the work and not the Redis that counts.
+    pub queue: Option<Secret>,
+    /// Elasticsearch.
+    pub search: Secret,
 }
 
 /// One of the URLs.
@@ -114,12 +118,12 @@ impl Backend {
                     let wanted = "the same as CHAT_COUNTER_URL, or an `amqp` or `amqps` URL";
                     return Err(given.refuse(QUEUE.setting, wanted));
                 }
-                Ok(Self::Live {
+                Ok(Self::Live(Servers {
                     repository,
                     counter,
                     queue: is_apart.then_some(queue),
                     search,
-                })
+                }))
             }
             _ => Err(SettingsError::new(
                 "CHAT_REPOSITORY_URL, CHAT_COUNTER_URL, CHAT_QUEUE_URL and CHAT_SEARCH_URL must all be \

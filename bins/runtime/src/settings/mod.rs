@@ -17,7 +17,7 @@ mod source;
 
 pub use admin::Admin;
 pub use arguments::Arguments;
-pub use backend::Backend;
+pub use backend::{Backend, Servers};
 pub use error::SettingsError;
 pub use secret::Secret;
 pub use source::Given;

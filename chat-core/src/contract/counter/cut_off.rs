@@ -32,7 +32,7 @@ pub async fn cut_off_create_leaves_no_gap(ports: Ports) {
         .collect();
     assert_eq!(kept, (1..=last).collect(), "a number has no creation");
 
-    if pending.is_empty() || !scene.counter().settle_acknowledges() {
+    if pending.is_empty() || scene.counter().leaves_publishing() {
         return;
     }
     let worker = Consumer("the law".to_owned());

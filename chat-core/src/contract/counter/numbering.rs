@@ -188,21 +188,24 @@ pub async fn lease_given_back_is_handed_out_at_once(ports: Ports) {
         Numbering::Unknown(unknown) => unknown.lease,
         numbering => panic!("a sequence that nobody seeded was answered {numbering:?}"),
     };
-    let give_back = async |lease| {
+    let release_lease = async |lease| {
         let counter = scene.counter();
-        counter.give_back(&unknown.sequence, lease).await.unwrap();
+        counter
+            .release_lease(&unknown.sequence, lease)
+            .await
+            .unwrap();
     };
     assert_eq!(ask().await, None, "two callers have the lease");
-    give_back(Lease(lease.0.wrapping_add(1))).await;
+    release_lease(Lease(lease.0.wrapping_add(1))).await;
     assert_eq!(
         ask().await,
         None,
         "somebody gave back what another one holds"
     );
-    give_back(lease).await;
+    release_lease(lease).await;
     let next = ask().await.expect("it is free at once");
     // The first one is not let in again: not to seed, and not to give back what it has no more.
-    give_back(lease).await;
+    release_lease(lease).await;
     assert_eq!(ask().await, None, "a lease was given back twice");
     let seed = |lease, last| Seed {
         sequence: unknown.sequence,
@@ -215,7 +218,7 @@ pub async fn lease_given_back_is_handed_out_at_once(ports: Ports) {
     assert_eq!(late, Seeding::Refused);
     let seeded = scene.counter().seed(&seed(next, 41)).await.unwrap();
     assert_eq!(seeded, Seeding::Seeded);
-    give_back(next).await;
+    release_lease(next).await;
     assert_eq!(scene.create(chat(application)).await.number.get(), 42);
 }
 

@@ -129,7 +129,7 @@ pub async fn older_epoch_does_not_settle(ports: Ports) {
     assert!(!is_pending(&scene, &created).await);
 }
 
-/// A creation with a dead letter can be read and is not handed out for publishing.
+/// A creation with a dead letter can be read, and is listed with its letter.
 pub async fn set_aside_stays_pending(ports: Ports) {
     let scene = Scene::new(ports);
     let chat = scene.chat().await;
@@ -141,7 +141,7 @@ pub async fn set_aside_stays_pending(ports: Ports) {
     let (sequence, uid) = (created.sequence(), created.draft.uid);
     let counter = scene.counter();
     counter
-        .set_aside(&sequence, created.number, uid, Some(letter.clone()))
+        .point_to_letter(&sequence, created.number, uid, Some(letter.clone()))
         .await
         .unwrap();
     assert!(is_pending(&scene, &created).await);
@@ -150,7 +150,7 @@ pub async fn set_aside_stays_pending(ports: Ports) {
         Some(letter)
     );
     counter
-        .set_aside(&sequence, created.number, uid, None)
+        .point_to_letter(&sequence, created.number, uid, None)
         .await
         .unwrap();
     assert_eq!(listed(&scene, &created).await.unwrap().dead_letter, None);
@@ -178,6 +178,10 @@ pub async fn unconfirmed_are_listed(ports: Ports) {
         epoch,
         draft: submission.draft,
     };
+    assert!(
+        placement != Placement::Remembered || scene.counter().leaves_publishing(),
+        "nobody would look after what was not published"
+    );
     if placement == Placement::Stored {
         return;
     }

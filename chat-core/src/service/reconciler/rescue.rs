@@ -7,7 +7,7 @@ use std::{
 
 use super::Reconciled;
 use crate::{
-    PortError,
+    Chain, PortError,
     model::Timestamp,
     ports::{Clock, Counter, Pending, PendingPlace, Ports, Queue},
     service::{Persister, Policy},
@@ -62,15 +62,19 @@ impl Rescue {
     pub(super) async fn run(&self, report: &mut Reconciled) -> Result<(), PortError> {
         let began = self.clock.now();
         // Where the queue cannot tell, only what is not known to have reached it is stored here.
-        let backlog = self.queue.backlog().await?;
-        let oldest_entry = backlog
-            .oldest
+        let oldest_entry = self
+            .oldest_entry()
+            .await?
             .map_or(Timestamp::MIN, |oldest| began.minus(oldest));
         let lost_before = oldest_entry.min(began.minus(self.patience));
-        let before = if self.counter.settle_acknowledges() {
-            lost_before
-        } else {
+        let before = if self.counter.leaves_publishing() {
             began.minus(ON_ITS_WAY.min(self.patience))
+        } else {
+            lost_before
+        };
+        let spans = Spans {
+            before,
+            lost_before,
         };
         let mut after = self.replace_place(None);
         let (mut count, mut bytes) = (0, 0);
@@ -81,10 +85,7 @@ impl Rescue {
                 self.replace_place(after);
                 return Ok(());
             }
-            match self
-                .step((before, lost_before), after.as_ref(), report)
-                .await
-            {
+            match self.step(&spans, after.as_ref(), report).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(step)) => {
                     count += step.count;
@@ -100,14 +101,29 @@ impl Rescue {
         }
     }
 
+    /// How long the queue has had its oldest entry; `None` where it cannot tell.
+    async fn oldest_entry(&self) -> Result<Option<Duration>, PortError> {
+        match self.queue.backlog().await {
+            Ok(backlog) => Ok(backlog.oldest),
+            // What it never had is not to wait until it is there again.
+            Err(error) if self.counter.leaves_publishing() => {
+                tracing::debug!(error = %Chain(&error), "the queue does not tell what it holds");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Goes through some of what is pending after a place; `None` where there is nothing more.
     async fn step(
         &self,
-        (before, lost_before): (Timestamp, Timestamp),
+        spans: &Spans,
         after: Option<&PendingPlace>,
         report: &mut Reconciled,
     ) -> Result<Option<Step>, PortError> {
-        let waiting = self.counter.pending_since(before, after.cloned(), STEP);
+        let waiting = self
+            .counter
+            .pending_since(spans.before, after.cloned(), STEP);
         let waiting = waiting.await?;
         let Some(last) = waiting.last() else {
             return Ok(None);
@@ -120,7 +136,7 @@ impl Rescue {
         };
         let stranded: Vec<_> = waiting
             .into_iter()
-            .filter(|pending| is_out_of_the_queue(pending, lost_before))
+            .filter(|pending| is_out_of_the_queue(pending, spans.lost_before))
             .map(|pending| pending.creation)
             .collect();
         if !stranded.is_empty() {
@@ -134,6 +150,14 @@ impl Rescue {
         let mut known = self.place.lock().expect("no holder of the lock panics");
         std::mem::replace(&mut known, place)
     }
+}
+
+/// Since when a creation has to be pending.
+struct Spans {
+    /// To be looked at.
+    before: Timestamp,
+    /// To be stored although the queue is known to have had it.
+    lost_before: Timestamp,
 }
 
 /// How far one step has come.

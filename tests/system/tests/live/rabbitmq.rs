@@ -10,6 +10,9 @@ use chat_system::{
 };
 use serde_json::json;
 
+/// How soon it is told that RabbitMQ is away.
+const TOLD: Duration = Duration::from_secs(10);
+
 /// How long an answer may take at most while RabbitMQ is away.
 const PROMPT: Duration = Duration::from_secs(4);
 
@@ -70,11 +73,16 @@ async fn what_is_created_without_the_broker_is_read_at_once() -> Result<()> {
     let mut other = live.programs.apis[1].client();
     let page = other.get(&messages).await?.expect(200)?;
     assert_eq!(page["items"].as_array().map(Vec::len), Some(3), "{page}");
-    within(Duration::from_secs(10), "the loss is told", || async {
+    within(TOLD, "the loss is told", || async {
         let ready = live.programs.apis[1].client();
         let ready = { ready }.get("/health/ready").await?.expect(200)?;
         let is_told = ready["dependencies"]["queue"]["status"] == "down";
         Ok((is_told && ready["status"] == "degraded").then_some(()))
+    })
+    .await?;
+    // RabbitMQ is still away.
+    within(RESCUED, "what it never had is stored", || async {
+        Ok((live.versions().await?.len() == 3).then_some(()))
     })
     .await
 }

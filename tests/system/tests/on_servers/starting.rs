@@ -7,6 +7,7 @@ use chat_system::{
     client::{Call, Client},
     exposition::Exposition,
     invocation::{Ended, Invocation},
+    live::connect,
     program::{free_port, scratch},
     services::{SERVERS, Services, URLS, ask_mariadb},
     stage::{eventually, numbers},
@@ -30,6 +31,16 @@ async fn without_search(services: &Services) -> Result<BTreeMap<String, String>>
     let nobody = format!("http://127.0.0.1:{}", free_port()?);
     settings.insert(URLS[3].to_owned(), nobody);
     Ok(settings)
+}
+
+/// How many changes Redis counts.
+async fn changes_in_redis(settings: &BTreeMap<String, String>) -> Result<String> {
+    let mut redis = connect(&settings[URLS[1]]).await?;
+    let asking = redis::cmd("INFO").arg("persistence").to_owned();
+    let told: String = asking.query_async(&mut redis).await?;
+    let mut lines = told.lines();
+    let counted = lines.find_map(|line| line.strip_prefix("rdb_changes_since_last_save:"));
+    counted.map(str::to_owned).context(told)
 }
 
 /// Prepares a run of a program with settings that lead to servers.
@@ -58,17 +69,20 @@ async fn a_health_check_asks_and_changes_nothing_and_waits_for_nobody() -> Resul
     services.up(&NEEDED).await?;
     let settings = without_search(&services).await?;
     let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'chat'";
+    let changed = changes_in_redis(&settings).await?;
     for name in ["worker", "sync"] {
         let asking = on(&settings, name)?.argument("healthcheck");
         let ended = asking.within(HEALTHCHECK).run().await?;
         assert_eq!(ended.code, Some(0), "{ended:?}");
         assert_eq!(ended.output().lines().count(), 1, "{ended:?}");
         assert_eq!(ask_mariadb(&settings, tables).await?, "0");
+        assert_eq!(changes_in_redis(&settings).await?, changed);
     }
-    // Whoever starts makes the tables.
+    // Whoever starts makes the tables, and tries what Redis lets it do.
     let ended = on(&settings, "sync")?.argument("--once").run().await?;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_ne!(ask_mariadb(&settings, tables).await?, "0");
+    assert_ne!(changes_in_redis(&settings).await?, changed);
     for (server, named) in [
         ("redis", "CHAT_COUNTER_URL"),
         ("mariadb", "CHAT_REPOSITORY_URL"),

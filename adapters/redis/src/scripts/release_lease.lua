@@ -1,4 +1,4 @@
--- Gives up the leave to seed a sequence, if it still is the caller's.
+-- Gives up the lease on seeding a sequence, if it still is the caller's.
 --
 -- KEYS: 1 the sequence's lease.
 -- ARGV: 1 the caller's lease.

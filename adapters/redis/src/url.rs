@@ -5,14 +5,14 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, io::tcp::Tc
 use crate::{error::OpenError, topology::Endpoint};
 
 /// What a URL names.
-pub(crate) struct Place {
+pub(crate) struct RedisUrl {
     /// Whether it is a cluster, of which some nodes are named.
     pub(crate) clustered: bool,
     /// How to connect, to the one server or to the nodes that are named.
     pub(crate) seeds: Vec<ConnectionInfo>,
 }
 
-impl Place {
+impl RedisUrl {
     pub(crate) fn parse(url: &str, settings: &TcpSettings) -> Result<Self, OpenError> {
         let wrong = |_| OpenError::Setting {
             what: "the URL of Redis",
@@ -102,13 +102,9 @@ mod tests {
     use super::*;
 
     fn seeds(url: &str) -> Option<(bool, Vec<String>)> {
-        let place = Place::parse(url, &TcpSettings::default()).ok()?;
-        let seeds = place
-            .seeds
-            .iter()
-            .map(|seed| address(seed.addr()))
-            .collect();
-        Some((place.clustered, seeds))
+        let url = RedisUrl::parse(url, &TcpSettings::default()).ok()?;
+        let seeds = url.seeds.iter().map(|seed| address(seed.addr())).collect();
+        Some((url.clustered, seeds))
     }
 
     #[test]
@@ -141,10 +137,10 @@ mod tests {
     #[test]
     fn every_node_is_told_the_password() {
         let url = "redis+cluster://ann:secret@one?node=two";
-        let place = Place::parse(url, &TcpSettings::default()).unwrap();
-        let third = beside(&place.seeds[0], &("three".to_owned(), 9));
+        let url = RedisUrl::parse(url, &TcpSettings::default()).unwrap();
+        let third = beside(&url.seeds[0], &("three".to_owned(), 9));
         assert_eq!(address(third.addr()), "three:9");
-        for info in place.seeds.iter().chain([&third]) {
+        for info in url.seeds.iter().chain([&third]) {
             assert_eq!(info.redis_settings().username(), Some("ann"));
             assert_eq!(info.redis_settings().password(), Some("secret"));
         }
