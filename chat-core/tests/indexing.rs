@@ -246,6 +246,7 @@ async fn who_looks_on_moves_nothing_while_another_lets_its_generation_serve() {
         .expect_generations()
         .returning(move || Ok(vec![listed.load(Ordering::Relaxed)]));
     index.expect_remove_generation().returning(|_| Ok(()));
+    index.expect_remove_others().returning(|_| Ok(()));
     index
         .expect_create_generation()
         .returning(move |generation| {
@@ -328,11 +329,64 @@ async fn no_generation_is_added_for_an_index_that_is_not_there() {
     assert!(repository.generations().await.unwrap().is_empty());
 }
 
+/// An index that is away costs a rebuild that while, and not what is done already; one that lost what was
+/// done is not waited for.
+#[tokio::test]
+async fn a_rebuild_waits_for_an_index_that_is_away() {
+    const MINUTE: Duration = Duration::from_mins(1);
+    for (away, is_lost, is_built) in [
+        (4 * MINUTE, false, true),
+        (9 * MINUTE, false, false),
+        (MINUTE, true, false),
+    ] {
+        let memory = Memory::new();
+        let down = |operation| PortError::new(PortErrorKind::Unavailable, "mock", operation);
+        let mut index = MockSearchIndex::new();
+        index.expect_create_generation().returning(|_| Ok(()));
+        index.expect_serve_generation().returning(|_| Ok(()));
+        index.expect_remove_generation().returning(|_| Ok(()));
+        index.expect_remove_others().returning(|_| Ok(()));
+        let mut looks = 0;
+        index.expect_generations().returning(move || {
+            looks += 1;
+            // It is there when the rebuild is asked for, and when it begins.
+            if looks <= 2 || is_lost {
+                return Ok(Vec::new());
+            }
+            Err(down("list generations"))
+        });
+        let clock = memory.clock.clone();
+        let back = clock.now().plus(away);
+        index.expect_apply().returning(move |_, changes| {
+            if clock.now() < back {
+                return Err(down("apply changes"));
+            }
+            Ok(vec![Applied::Done; changes.len()])
+        });
+        let ports = Ports {
+            search: Arc::new(index),
+            ..memory.ports()
+        };
+        let stage = Stage::over(memory, ports).await;
+        stage.send("waiting").await;
+        stage.store().await;
+        let began = stage.memory.clock.now();
+        let rebuilt = stage.services.rebuilder.run_once(HOLDER).await;
+        assert_eq!(rebuilt.is_ok(), is_built, "{rebuilt:?}");
+        let took = stage.memory.clock.now().since(began);
+        let bound = if is_lost { MINUTE / 6 } else { 6 * MINUTE };
+        assert!(took < bound, "{took:?}");
+        let generations = stage.memory.repository.generations().await.unwrap();
+        assert_eq!(generations.len(), usize::from(is_built));
+    }
+}
+
 /// An index that takes every generation; what it does with changes is up to the test.
 fn index() -> MockSearchIndex {
     let mut index = MockSearchIndex::new();
     index.expect_generations().returning(|| Ok(Vec::new()));
     index.expect_remove_generation().returning(|_| Ok(()));
+    index.expect_remove_others().returning(|_| Ok(()));
     index.expect_create_generation().returning(|_| Ok(()));
     index.expect_serve_generation().returning(|_| Ok(()));
     index

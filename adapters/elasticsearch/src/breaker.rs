@@ -74,6 +74,11 @@ impl Breaker {
 }
 
 impl Leave<'_> {
+    /// Says whether it is the one leave to see whether the server is there again.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.is_probe
+    }
+
     /// Notes that the server has answered.
     pub(crate) fn answered(mut self) {
         self.is_told = true;

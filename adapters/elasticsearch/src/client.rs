@@ -17,9 +17,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     ElasticsearchConfig,
-    breaker::{Breaker, with_jitter},
+    breaker::{Breaker, Leave, with_jitter},
     config::without_credentials,
-    error::{Failure, OpenError},
+    error::{Failure, OpenError, means_no_index},
 };
 
 /// How often something is asked at most.
@@ -27,6 +27,9 @@ const ATTEMPTS: u32 = 4;
 
 /// The pause before the second attempt, doubled before each further one.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a sign of life may take, whatever a search may: many ask for it, and wait for no longer.
+pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// One server, or what stands for several.
 pub(crate) struct Client {
@@ -128,18 +131,38 @@ impl Client {
         call: &Call<'_>,
         deadline: Instant,
     ) -> Result<T, Failure> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        let left = || deadline.saturating_duration_since(Instant::now());
+        if left().is_zero() {
             return Err(Failure::Late);
         }
-        let leave = self.breaker.leave()?;
-        let outcome = self.send(call, left).await;
+        let mut leave = self.breaker.leave()?;
+        if leave.is_probe() {
+            leave = self.probe(leave, left()).await?;
+        }
+        let outcome = self.send(call, left()).await;
         match &outcome {
             Err(failure) if failure.is_of_absence() => leave.failed(),
             _ => leave.answered(),
         }
         let answer = outcome?;
         serde_json::from_slice(&answer).map_err(|_| Failure::Strange("what was asked for"))
+    }
+
+    /// Looks whether a server that was away is there again, by a question that takes no time.
+    ///
+    /// What a caller wants may be too much for a server that is there.
+    async fn probe<'a>(&'a self, leave: Leave<'a>, left: Duration) -> Result<Leave<'a>, Failure> {
+        let about = Call::plain(Method::Get, "/".to_owned());
+        match self.send(&about, left.min(SIGN_OF_LIFE)).await {
+            Err(failure) if failure.is_of_absence() => {
+                leave.failed();
+                Err(failure)
+            }
+            _ => {
+                leave.answered();
+                self.breaker.leave()
+            }
+        }
     }
 
     async fn send(&self, call: &Call<'_>, left: Duration) -> Result<Bytes, Failure> {
@@ -165,7 +188,7 @@ impl Client {
         let refusal: Option<Refusal> = serde_json::from_slice(&body).ok();
         let code = refusal.and_then(|refusal| refusal.error);
         let code = code.map_or_else(|| "no reason".to_owned(), |reason| reason.code);
-        if code == "index_not_found_exception" {
+        if means_no_index(&code) {
             return Err(Failure::Missing);
         }
         Err(Failure::Refused {
@@ -183,6 +206,14 @@ impl Client {
         };
         let about: About = match self.ask(&call, Instant::now() + timeout).await {
             Ok(about) => about,
+            Err(Failure::Refused { status: 403, .. }) => {
+                tracing::warn!(
+                    address = self.address,
+                    "searching on a server of unknown version, which this user may not ask for: that needs \
+                     the privilege `monitor` of the cluster"
+                );
+                return Ok(());
+            }
             Err(failure) => {
                 let source = failure.of("connect");
                 return Err(match source.kind {

@@ -1,6 +1,6 @@
 //! From the driver's errors and the server's answers to the ports' error.
 
-use std::fmt;
+use std::{error::Error, fmt, io};
 
 use chat_core::{PortError, PortErrorKind};
 
@@ -60,6 +60,12 @@ pub(crate) enum Failure {
     /// The driver could not ask.
     #[error("the server cannot be reached")]
     Away(#[source] Hidden),
+    /// The server cannot prove who it is, or both know no common TLS.
+    #[error("the server is not to be trusted")]
+    Untrusted(#[source] Hidden),
+    /// Some shards could not be searched.
+    #[error("a part of the index could not be searched")]
+    Partial,
     /// The server refused; its own words may repeat what was written or asked for.
     #[error("the server answered {status} with `{code}`")]
     Refused {
@@ -94,7 +100,7 @@ impl fmt::Display for Hidden {
     }
 }
 
-impl std::error::Error for Hidden {}
+impl Error for Hidden {}
 
 impl Failure {
     /// The failure as the ports tell it.
@@ -106,8 +112,10 @@ impl Failure {
     fn kind(&self) -> PortErrorKind {
         match self {
             Self::Late => PortErrorKind::Timeout,
-            Self::LeftAlone | Self::Away(_) | Self::Missing => PortErrorKind::Unavailable,
-            Self::Foreign(_) => PortErrorKind::Misconfigured,
+            Self::LeftAlone | Self::Away(_) | Self::Partial | Self::Missing => {
+                PortErrorKind::Unavailable
+            }
+            Self::Untrusted(_) | Self::Foreign(_) => PortErrorKind::Misconfigured,
             Self::Strange(_) => PortErrorKind::Corrupt,
             // A disk that is nearly full makes indices read-only, and OpenSearch make none.
             Self::Refused { code, .. }
@@ -131,9 +139,13 @@ impl Failure {
         match self {
             Self::Away(_) => true,
             Self::Refused { status, .. } => may_pass(*status),
-            Self::LeftAlone | Self::Late | Self::Strange(_) | Self::Missing | Self::Foreign(_) => {
-                false
-            }
+            Self::LeftAlone
+            | Self::Late
+            | Self::Untrusted(_)
+            | Self::Partial
+            | Self::Strange(_)
+            | Self::Missing
+            | Self::Foreign(_) => false,
         }
     }
 
@@ -142,7 +154,12 @@ impl Failure {
         match self {
             Self::Late | Self::Away(_) => true,
             Self::Refused { status, .. } => (502..=504).contains(status),
-            Self::LeftAlone | Self::Strange(_) | Self::Missing | Self::Foreign(_) => false,
+            Self::LeftAlone
+            | Self::Untrusted(_)
+            | Self::Partial
+            | Self::Strange(_)
+            | Self::Missing
+            | Self::Foreign(_) => false,
         }
     }
 
@@ -150,6 +167,11 @@ impl Failure {
     pub(crate) fn is(&self, wanted: &str) -> bool {
         matches!(self, Self::Refused { code, .. } if code == wanted)
     }
+}
+
+/// Says whether the server's code tells that there is no index to read or to write.
+pub(crate) fn means_no_index(code: &str) -> bool {
+    matches!(code, "index_not_found_exception" | "index_closed_exception")
 }
 
 /// Says whether a status tells that the same may succeed later.
@@ -163,11 +185,42 @@ impl From<elasticsearch::Error> for Failure {
             return Self::Late;
         }
         // The first error tells the address; what lies below tells what went wrong.
-        let mut deepest: &dyn std::error::Error = &error;
+        let mut deepest: &dyn Error = &error;
         while let Some(source) = deepest.source() {
             deepest = source;
         }
-        Self::Away(Hidden(deepest.to_string()))
+        let told = Hidden(deepest.to_string());
+        if is_distrust(&error) {
+            return Self::Untrusted(told);
+        }
+        Self::Away(told)
+    }
+}
+
+/// Says whether the server cannot prove who it is, or both know no common TLS; what passes by itself comes
+/// from the same places.
+fn is_distrust(mut error: &(dyn Error + 'static)) -> bool {
+    loop {
+        if let Some(told) = error.downcast_ref() {
+            return matches!(
+                told,
+                rustls::Error::InvalidCertificate(_)
+                    | rustls::Error::NoCertificatesPresented
+                    | rustls::Error::PeerIncompatible(_)
+            );
+        }
+        // An error of reading and writing passes over what it holds, and names the source of that.
+        let held = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        let next = match held {
+            Some(held) => Some(held as &(dyn Error + 'static)),
+            None => error.source(),
+        };
+        match next {
+            Some(next) => error = next,
+            None => return false,
+        }
     }
 }
 

@@ -135,20 +135,44 @@ impl Generations<'_> {
         }
     }
 
+    /// Removes what was made here, by this version or another, but one.
+    pub(crate) async fn remove_others(&self, kept: u64) -> Result<(), Failure> {
+        for (index, made) in self.look(&self.names.aliases()).await? {
+            match self.number(&index, &made) {
+                Some(number) if number != kept && made.is_made_here() => {
+                    self.remove(number).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Lists the generations that this version can use; the others are as good as lost.
     pub(crate) async fn list(&self) -> Result<Vec<u64>, Failure> {
         let found = self.look(&self.names.aliases()).await?;
         let mut numbers = Vec::new();
         for (index, made) in found {
-            let aliases = made.aliases.keys();
-            let number = aliases
-                .filter_map(|alias| self.names.generation(alias))
-                .find(|number| self.names.index(*number) == index);
-            match number {
-                Some(number) if made.is_of_this_schema() => numbers.push(number),
+            match self.number(&index, &made) {
+                Some(number) if made.is_as_made() => numbers.push(number),
                 _ => tracing::debug!(index, "an index is not of this version and is left alone"),
             }
         }
+        if numbers.is_empty() {
+            // By a pattern nothing is found as well where nothing may be seen; by a name that is refused.
+            match self.look(&self.names.serving()).await {
+                Ok(_) | Err(Failure::Missing) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
         Ok(numbers)
+    }
+
+    /// The number of the generation that an index is.
+    fn number(&self, index: &str, made: &Found) -> Option<u64> {
+        let aliases = made.aliases.keys();
+        aliases
+            .filter_map(|alias| self.names.generation(alias))
+            .find(|number| self.names.index(*number) == index)
     }
 }

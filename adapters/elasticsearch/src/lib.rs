@@ -34,7 +34,7 @@
 //!
 //! A message's version in the repository is its version here, so that order and repetition do not
 //! matter.
-//! A deletion is remembered for an hour, longer than an indexer may hold what it has read.
+//! A deletion is remembered for five minutes, longer than an indexer may hold what it has read.
 //! Each line of a bulk has an outcome of its own: a version that is there already is done, what the
 //! server has no room for is written again a few times and then left for later, and what it will never
 //! take is refused.

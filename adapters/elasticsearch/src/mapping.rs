@@ -39,8 +39,8 @@ pub(crate) fn index(config: &ElasticsearchConfig, alias: &str) -> Value {
         "number_of_shards": config.shards,
         "refresh_interval": interval(WHILE_FILLED),
         // For as long a deletion is remembered, and nothing older accepted: longer than anybody holds
-        // what was read.
-        "gc_deletes": "1h",
+        // what was read, and not much longer, since each takes memory meanwhile.
+        "gc_deletes": "5m",
         "analysis": {
             "tokenizer": {
                 // Words can be as long as bodies, and are not to be cut in two.

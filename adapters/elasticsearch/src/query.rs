@@ -137,7 +137,14 @@ fn trigrams(word: &str) -> BTreeSet<String> {
 pub(crate) struct Answer {
     /// Whether some of what there is was not looked at.
     pub(crate) timed_out: bool,
+    #[serde(rename = "_shards", default)]
+    shards: Shards,
     hits: Hits,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Shards {
+    failed: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -153,6 +160,11 @@ struct Hit {
 }
 
 impl Answer {
+    /// Says whether some shards could not be searched.
+    pub(crate) fn lacks_shards(&self) -> bool {
+        self.shards.failed > 0
+    }
+
     /// The hits in their order; `None` where one is no message.
     pub(crate) fn into_hits(self) -> Option<Vec<SearchHit>> {
         self.hits.hits.into_iter().map(Hit::read).collect()

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeSet,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -19,16 +18,13 @@ use tokio::time::Instant;
 
 use crate::{
     ElasticsearchConfig, OpenError,
-    client::{Call, Client},
+    client::{Call, Client, SIGN_OF_LIFE},
     error::Failure,
     generations::Generations,
     names::Names,
     query,
     writing::Writing,
 };
-
-/// How long a sign of life may take, whatever a search may: many ask for it, and wait for no longer.
-const CHECK: Duration = Duration::from_secs(1);
 
 /// The search index on one server.
 pub struct ElasticsearchSearchIndex {
@@ -100,6 +96,7 @@ impl ElasticsearchSearchIndex {
             alias: &alias,
             generation,
             bulk_bytes: self.config.bulk_bytes,
+            is_spread: self.config.shards > 1,
             deadline,
         };
         let applied = writing.apply(changes).await;
@@ -119,7 +116,8 @@ impl ElasticsearchSearchIndex {
         // The server ends first, so that what is too much for it is told from a server that is away.
         let request = query::request(query, (timeout / 5 * 4).as_millis());
         let routing = query.chat.map(|chat| chat.application.to_string());
-        let mut parameters = vec![("allow_partial_search_results", "false")];
+        // Half an answer is told from none, which some servers tell as if they were away; it is no answer here.
+        let mut parameters = vec![("allow_partial_search_results", "true")];
         if let Some(routing) = &routing {
             parameters.push(("routing", routing));
         }
@@ -132,6 +130,9 @@ impl ElasticsearchSearchIndex {
         let answer: query::Answer = self.client.ask(&call, Instant::now() + timeout).await?;
         if answer.timed_out {
             return Err(Failure::Late);
+        }
+        if answer.lacks_shards() {
+            return Err(Failure::Partial);
         }
         let hits = answer.into_hits().ok_or(Failure::Strange("messages"))?;
         // Whatever a server says, nobody sees what is not of the chat.
@@ -187,6 +188,12 @@ impl SearchIndex for ElasticsearchSearchIndex {
         removed.map_err(|failure| failure.of("remove a generation"))
     }
 
+    async fn remove_others(&self, kept: &Generation) -> Result<(), PortError> {
+        self.verified().retain(|number| *number == kept.number);
+        let removed = self.generations().remove_others(kept.number).await;
+        removed.map_err(|failure| failure.of("remove other generations"))
+    }
+
     async fn generations(&self) -> Result<Vec<u64>, PortError> {
         let listed = self.generations().list().await;
         listed.map_err(|failure| failure.of("list generations"))
@@ -194,13 +201,16 @@ impl SearchIndex for ElasticsearchSearchIndex {
 
     async fn check(&self) -> Result<(), PortError> {
         let call = Call {
-            query: &[("filter_path", "timed_out")],
+            query: &[
+                ("filter_path", "timed_out"),
+                ("allow_partial_search_results", "false"),
+            ],
             body: Some(Bytes::from(
                 json!({"size": 0, "terminate_after": 1}).to_string(),
             )),
             ..Call::plain(Method::Post, format!("/{}/_search", self.names.serving()))
         };
-        let deadline = Instant::now() + self.config.search_timeout.min(CHECK);
+        let deadline = Instant::now() + self.config.search_timeout.min(SIGN_OF_LIFE);
         let checked = self.client.ask::<Value>(&call, deadline).await;
         checked.map(drop).map_err(|failure| failure.of("check"))
     }

@@ -1,6 +1,6 @@
 //! Changes on their way into a generation: many by one request, each with an outcome of its own.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
 use chat_core::{
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::{
     client::{Call, Client, Reason, pause},
     document::{Document, chat_name, id},
-    error::{Failure, may_pass},
+    error::{Failure, may_pass, means_no_index},
 };
 
 /// How often a change is written that the server did not take for now.
@@ -27,7 +27,11 @@ const ATTEMPTS: u32 = 4;
 const AT_ONCE: usize = 2;
 
 /// How many documents are deleted by one request.
-const DELETED: u64 = 10_000;
+const DELETED: u64 = 2_000;
+
+/// For how long one call deletes what lies below chats and applications, its last request aside: what else
+/// has changed waits for no longer.
+const DELETING: Duration = Duration::from_millis(500);
 
 /// What is read of the answer to a bulk.
 const OF_BULK: &str = "items.*.status,items.*.error.type";
@@ -39,6 +43,8 @@ pub(crate) struct Writing<'a> {
     pub(crate) alias: &'a str,
     pub(crate) generation: &'a Generation,
     pub(crate) bulk_bytes: usize,
+    /// Whether it has more than one shard, so that several requests wait for more than one refresh.
+    pub(crate) is_spread: bool,
     pub(crate) deadline: Instant,
 }
 
@@ -85,48 +91,57 @@ struct Deleted {
 }
 
 impl Writing<'_> {
-    /// Writes changes in their order, and tells how each has ended.
+    /// Writes changes in their order as far as there is time, and tells how each has ended.
     pub(crate) async fn apply(&self, changes: &[IndexChange]) -> Result<Vec<Applied>, Failure> {
-        let mut applied = vec![Applied::Done; changes.len()];
+        let mut applied = vec![Applied::Unfinished; changes.len()];
+        match self.write(changes, &mut applied).await {
+            // What is written already need not be written again.
+            Err(Failure::Late) if applied.contains(&Applied::Done) => Ok(applied),
+            outcome => outcome.map(|()| applied),
+        }
+    }
+
+    async fn write(&self, changes: &[IndexChange], applied: &mut [Applied]) -> Result<(), Failure> {
         let (mut lines, mut parents) = (Lines::default(), Vec::new());
         let mut on_the_way = FuturesUnordered::new();
+        let waits = self.is_read() && self.is_spread;
         for (at, change) in changes.iter().enumerate() {
             // What goes with its parent comes before, or after, as the changes say; what is written of a
             // message is in order by its version.
             match change {
                 IndexChange::DeleteChat(_) | IndexChange::DeleteApplication(_) => {
-                    on_the_way.push(self.flush(std::mem::take(&mut lines), false));
+                    on_the_way.push(self.flush(std::mem::take(&mut lines), waits));
                     while let Some(outcomes) = on_the_way.next().await {
-                        note(&mut applied, outcomes?);
+                        note(applied, outcomes?);
                     }
                     parents.push(at);
                 }
                 IndexChange::Put(_) | IndexChange::Delete { .. } => {
-                    self.delete(changes, &mut parents, &mut applied).await?;
+                    self.delete(changes, &mut parents, applied).await?;
                     let before = lines.bytes.len();
                     lines.add(at, change)?;
                     if lines.bytes.len() > self.bulk_bytes {
                         let last = lines.take_last(before);
-                        on_the_way.push(self.flush(std::mem::replace(&mut lines, last), false));
+                        on_the_way.push(self.flush(std::mem::replace(&mut lines, last), waits));
                         // It sets out now.
                         let mut next = on_the_way.next().now_or_never();
                         if next.is_none() && on_the_way.len() >= AT_ONCE {
                             next = Some(on_the_way.next().await);
                         }
                         if let Some(Some(outcomes)) = next {
-                            note(&mut applied, outcomes?);
+                            note(applied, outcomes?);
                         }
                     }
                 }
             }
         }
-        self.delete(changes, &mut parents, &mut applied).await?;
+        self.delete(changes, &mut parents, applied).await?;
         while let Some(outcomes) = on_the_way.next().await {
-            note(&mut applied, outcomes?);
+            note(applied, outcomes?);
         }
         // The last one waits until all can be found.
-        note(&mut applied, self.flush(lines, self.is_read()).await?);
-        Ok(applied)
+        note(applied, self.flush(lines, self.is_read()).await?);
+        Ok(())
     }
 
     /// Whether what was written has to be findable at the end.
@@ -207,16 +222,13 @@ impl Writing<'_> {
             {"terms": {"chat": chats}},
             {"terms": {"application": applications}},
         ], "minimum_should_match": 1}}});
-        if !self.delete_by(&under).await? {
-            for at in parents.iter() {
-                if let Some(applied) = applied.get_mut(*at) {
-                    *applied = Applied::Retry {
-                        detail: "there is more to delete than there was time for".to_owned(),
-                    };
-                }
-            }
-        }
-        parents.clear();
+        let outcome = if self.delete_by(&under).await? {
+            Applied::Done
+        } else {
+            Applied::Unfinished
+        };
+        let outcomes = parents.drain(..).map(|at| (at, outcome.clone()));
+        note(applied, outcomes.collect());
         Ok(())
     }
 
@@ -229,17 +241,21 @@ impl Writing<'_> {
             query: &[("conflicts", "proceed"), ("max_docs", &most)],
             body: Some(Bytes::from(query.to_string())),
         };
+        let until = Instant::now() + DELETING;
         loop {
             // Only what can be found is deleted.
             refresh(self.client, self.alias, self.deadline).await?;
             let Deleted {
                 deleted,
                 version_conflicts,
-            } = self.client.ask(&call, self.deadline).await?;
+            } = match self.client.ask(&call, self.deadline).await {
+                Err(Failure::Late) => return Ok(false),
+                answer => answer?,
+            };
             if deleted < DELETED && version_conflicts == 0 {
                 break;
             }
-            if !pause(1, self.deadline).await {
+            if Instant::now() >= until || !pause(1, self.deadline).await {
                 return Ok(false);
             }
         }
@@ -317,7 +333,7 @@ impl ItemOutcome {
         match (self.status, code.as_deref()) {
             // A later version is there already.
             (200..=299 | 409, _) | (404, None) => Ok(Applied::Done),
-            (404, Some("index_not_found_exception")) => Err(Failure::Missing),
+            (_, Some(code)) if means_no_index(code) => Err(Failure::Missing),
             // Who may write, and whether there is room, is the same for each message: none is at fault.
             (status @ (401 | 403), Some(code)) => Err(Failure::Refused {
                 status,

@@ -127,16 +127,20 @@ pub(crate) async fn add_generation(
 pub(crate) async fn serve_generation(
     connection: &mut SqliteConnection,
     number: u64,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM generations WHERE number <> ?1")
+) -> Result<bool, sqlx::Error> {
+    let served = sqlx::query("UPDATE generations SET serving = 1 WHERE number = ?1")
         .bind(signed(number))
         .execute(&mut *connection)
         .await?;
-    sqlx::query("UPDATE generations SET serving = 1 WHERE number = ?1")
+    // Of SQLite's rows each that was met counts, changed or not.
+    if served.rows_affected() == 0 {
+        return Ok(false);
+    }
+    sqlx::query("DELETE FROM generations WHERE number <> ?1")
         .bind(signed(number))
         .execute(connection)
-        .await
-        .map(drop)
+        .await?;
+    Ok(true)
 }
 
 pub(crate) async fn remove_generation(

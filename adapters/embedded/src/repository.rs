@@ -371,7 +371,7 @@ impl Repository for EmbeddedRepository {
         })
     }
 
-    async fn serve_generation(&self, number: u64) -> Result<(), PortError> {
+    async fn serve_generation(&self, number: u64) -> Result<bool, PortError> {
         write!(self, "serve an index generation", |connection| {
             outbox::serve_generation(connection, number)
         })

@@ -201,8 +201,15 @@ pub(crate) async fn add_generation(
 pub(crate) async fn serve_generation(
     connection: &mut MySqlConnection,
     number: u64,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     lock_generations(connection).await?;
+    let listed: Option<u64> = sqlx::query_scalar("SELECT number FROM generations WHERE number = ?")
+        .bind(number)
+        .fetch_optional(&mut *connection)
+        .await?;
+    if listed.is_none() {
+        return Ok(false);
+    }
     sqlx::query("DELETE FROM generations WHERE number <> ?")
         .bind(number)
         .execute(&mut *connection)
@@ -211,7 +218,8 @@ pub(crate) async fn serve_generation(
         .bind(number)
         .execute(&mut *connection)
         .await?;
-    count_generations(connection).await
+    count_generations(connection).await?;
+    Ok(true)
 }
 
 pub(crate) async fn remove_generation(

@@ -361,7 +361,7 @@ impl Repository for MySqlRepository {
         )
     }
 
-    async fn serve_generation(&self, number: u64) -> Result<(), PortError> {
+    async fn serve_generation(&self, number: u64) -> Result<bool, PortError> {
         run!(
             self.write("serve an index generation"),
             outbox::serve_generation(number)

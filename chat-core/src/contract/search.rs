@@ -221,4 +221,11 @@ pub async fn generations_are_listed(index: Index) {
     assert_eq!(listed().await, [3, 7]);
     index.remove_generation(&generation(3)).await.unwrap();
     assert_eq!(listed().await, [7]);
+    for number in [8, 9] {
+        index.create_generation(&generation(number)).await.unwrap();
+    }
+    for _ in 0..2 {
+        index.remove_others(&generation(8)).await.unwrap();
+        assert_eq!(listed().await, [8]);
+    }
 }

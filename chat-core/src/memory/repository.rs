@@ -394,12 +394,14 @@ impl Repository for MemoryRepository {
         .await
     }
 
-    async fn serve_generation(&self, number: u64) -> Result<(), PortError> {
+    async fn serve_generation(&self, number: u64) -> Result<bool, PortError> {
         self.act(|tables| {
+            let Some(generation) = tables.generations.get_mut(&number) else {
+                return false;
+            };
+            generation.state = GenerationState::Serving;
             tables.generations.retain(|other, _| *other == number);
-            if let Some(generation) = tables.generations.get_mut(&number) {
-                generation.state = GenerationState::Serving;
-            }
+            true
         })
         .await
     }

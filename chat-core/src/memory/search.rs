@@ -164,6 +164,16 @@ impl SearchIndex for MemorySearchIndex {
         Ok(())
     }
 
+    async fn remove_others(&self, kept: &Generation) -> Result<(), PortError> {
+        let remove = || {
+            let mut state = self.lock();
+            state.generations.retain(|number, _| *number == kept.number);
+            state.serving = state.serving.filter(|serving| *serving == kept.number);
+        };
+        self.pace.around(remove).await;
+        Ok(())
+    }
+
     async fn generations(&self) -> Result<Vec<u64>, PortError> {
         let list = || self.lock().generations.keys().copied().collect();
         Ok(self.pace.around(list).await)

@@ -317,8 +317,9 @@ pub trait Repository: Send + Sync {
     /// Adds a generation that is being built, after every transaction that does not know of it.
     async fn add_generation(&self) -> Result<Generation, PortError>;
 
-    /// Notes that this generation serves, and forgets every other.
-    async fn serve_generation(&self, number: u64) -> Result<(), PortError>;
+    /// Notes that this generation serves, and forgets every other; `false`, and nothing changes, where it is
+    /// not listed.
+    async fn serve_generation(&self, number: u64) -> Result<bool, PortError>;
 
     /// Forgets a generation.
     async fn remove_generation(&self, number: u64) -> Result<(), PortError>;

@@ -90,11 +90,19 @@ pub trait SearchIndex: Send + Sync {
     /// Fails when the backend does.
     async fn remove_generation(&self, generation: &Generation) -> Result<(), PortError>;
 
-    /// Lists the numbers of the generations that the index has, in any order.
+    /// Removes every generation but one, also those that this version cannot use and does not
+    /// [list](Self::generations).
     ///
     /// # Errors
     ///
-    /// Fails when the backend does; what is lost is left out, and no error.
+    /// Fails when the backend does.
+    async fn remove_others(&self, kept: &Generation) -> Result<(), PortError>;
+
+    /// Lists the numbers of the generations that this version can use, in any order.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the backend does, or may not tell; what is lost is left out, and no error.
     async fn generations(&self) -> Result<Vec<u64>, PortError>;
 
     /// Asks the backend for a sign of life.
@@ -146,6 +154,8 @@ pub struct IndexDocument {
 pub enum Applied {
     /// The index is at this version or a later one.
     Done,
+    /// There was time for a part of it only: try again at once.
+    Unfinished,
     /// Try again later.
     Retry {
         /// What went wrong, for the operator.

@@ -1,11 +1,15 @@
 //! Indexing: from the repository into the search index.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::Policy;
 use crate::{
     Chain, PortError, PortErrorKind,
-    model::{DeadLetter, Generation, GenerationState, MessageKey, Timestamp},
+    model::{ChatKey, DeadLetter, Generation, GenerationState, MessageKey, Timestamp},
     ports::{
         Applied, Claim, Clock, IndexChange, IndexDocument, Indexable, OutboxChange, OutboxRow,
         Ports, Repository, SearchIndex,
@@ -68,10 +72,12 @@ impl Indexer {
     /// Fails when a backend does; what was not completed is given back.
     pub async fn run_once(&self, holder: &str) -> Result<Indexed, PortError> {
         let claim = Claim::new(holder, self.clock.now(), LEASE);
-        let rows = self.repository.claim_outbox(&claim, Self::ROWS).await?;
+        let mut rows = self.repository.claim_outbox(&claim, Self::ROWS).await?;
         if rows.is_empty() {
             return Ok(Indexed::default());
         }
+        // Messages wait for nothing; what lies below a chat or an application may take long to delete.
+        rows.sort_by_key(ends_parent);
         let mut left = rows.as_slice();
         let outcome = self.carry_out(&claim, &mut left).await;
         if !left.is_empty() {
@@ -110,14 +116,25 @@ impl Indexer {
                 report: Report::default(),
             };
             carrier.carry_out(part).await?;
-            let Report { again, refused } = carrier.report;
+            let Report {
+                again,
+                unfinished,
+                refused,
+            } = carrier.report;
             self.set_aside(&refused).await?;
-            let done: Vec<u64> = part
-                .iter()
-                .filter(|row| !row.changes.iter().any(|change| again.contains(change)))
-                .map(|row| row.id)
-                .collect();
+            let (mut done, mut begun) = (Vec::new(), Vec::new());
+            for row in part {
+                let any_of = |some: &BTreeSet<_>| row.changes.iter().any(|it| some.contains(it));
+                if any_of(&unfinished) {
+                    begun.push(row.id);
+                } else if !any_of(&again) {
+                    done.push(row.id);
+                }
+            }
             self.repository.complete_outbox(claim, &done).await?;
+            if !begun.is_empty() {
+                self.repository.release_outbox(claim, &begun).await?;
+            }
             indexed.completed += done.len();
             indexed.refused += refused.len();
             *left = rest;
@@ -125,9 +142,11 @@ impl Indexer {
         Ok(indexed)
     }
 
-    /// How many of the first rows are carried out together: as many as make up a batch.
+    /// How many of the first rows are carried out together: as many as make up a batch, and all of a kind.
     fn part(&self, rows: &[OutboxRow]) -> usize {
-        let sizes = rows.iter().map(|row| row.changes.len());
+        let kind = rows.first().map(ends_parent);
+        let alike = rows.iter().take_while(|row| Some(ends_parent(row)) == kind);
+        let sizes = alike.map(|row| row.changes.len());
         let so_far = sizes.scan(0, |sum, size| Some(std::mem::replace(sum, *sum + size)));
         so_far.take_while(|before| *before < self.batch).count()
     }
@@ -157,6 +176,9 @@ impl Indexer {
         for (change, applied) in changes.iter().zip(applied) {
             match applied {
                 Applied::Done => {}
+                Applied::Unfinished => {
+                    report.unfinished.insert(change.into());
+                }
                 Applied::Retry { detail } => {
                     last = Some(detail);
                     report.again.insert(change.into());
@@ -165,7 +187,8 @@ impl Indexer {
                     IndexChange::Put(IndexDocument { key, .. })
                     | IndexChange::Delete { key, .. } => report.refused.push((*key, detail)),
                     IndexChange::DeleteChat(_) | IndexChange::DeleteApplication(_) => {
-                        tracing::error!(detail, "the search index refuses to delete");
+                        let change = OutboxChange::from(change);
+                        tracing::error!(?change, detail, "the search index refuses to delete");
                     }
                 },
             }
@@ -182,25 +205,16 @@ impl Indexer {
     }
 
     /// Applies live messages to a generation that is being filled.
-    ///
-    /// They are looked at again afterwards: what went in between with its chat or application, of which
-    /// no trace is left in the index, must not come back.
     pub(super) async fn fill(
         &self,
         generation: &Generation,
         messages: Vec<Indexable>,
     ) -> Result<(), PortError> {
-        let keys: Vec<MessageKey> = messages.iter().map(|message| message.key).collect();
         let changes: Vec<IndexChange> = messages.into_iter().map(change).collect();
         let report = self.apply(generation, &changes).await?;
         self.set_aside(&report.refused).await?;
-        let mut gone = Vec::new();
-        for keys in keys.chunks(READ) {
-            let now = self.repository.messages_by_key(keys).await?;
-            let absent = now.into_iter().filter(|message| message.current.is_none());
-            gone.extend(absent.map(change));
-        }
         let mut again = report.again;
+        let gone = self.gone_meanwhile(&changes).await?;
         if !gone.is_empty() {
             again.extend(self.apply(generation, &gone).await?.again);
         }
@@ -211,13 +225,70 @@ impl Indexer {
         let again: Vec<OutboxChange> = again.into_iter().collect();
         self.repository.note_changes(&again).await
     }
+
+    /// What has to be taken back of changes that were applied: messages that went meanwhile with their chat or
+    /// application, of which no trace is left in the index.
+    ///
+    /// One message of each chat tells whether that lives. What ends later is carried out later, and finds
+    /// what was written.
+    async fn gone_meanwhile(&self, changes: &[IndexChange]) -> Result<Vec<IndexChange>, PortError> {
+        let written = || {
+            changes.iter().filter_map(|change| match change {
+                IndexChange::Put(document) => Some(document.key),
+                _ => None,
+            })
+        };
+        let one_of_each: BTreeMap<ChatKey, MessageKey> =
+            written().map(|key| (key.chat_key(), key)).collect();
+        let one_of_each: Vec<MessageKey> = one_of_each.into_values().collect();
+        let absent = self.absent(&one_of_each).await?;
+        let ended: BTreeSet<ChatKey> = absent
+            .iter()
+            .map(|message| message.key.chat_key())
+            .collect();
+        let below: Vec<MessageKey> = written()
+            .filter(|key| ended.contains(&key.chat_key()))
+            .collect();
+        let absent = self.absent(&below).await?;
+        Ok(absent.into_iter().map(change).collect())
+    }
+
+    /// Those of some messages that are not there any more.
+    async fn absent(&self, keys: &[MessageKey]) -> Result<Vec<Indexable>, PortError> {
+        let mut absent = Vec::new();
+        for keys in keys.chunks(READ) {
+            let now = self.repository.messages_by_key(keys).await?;
+            absent.extend(now.into_iter().filter(|message| message.current.is_none()));
+        }
+        Ok(absent)
+    }
+}
+
+/// Says whether a row speaks of a chat or an application that has ended.
+fn ends_parent(row: &OutboxRow) -> bool {
+    let is_of_message = |change: &OutboxChange| matches!(change, OutboxChange::Message(_));
+    !row.changes.iter().all(is_of_message)
 }
 
 /// What went wrong with some changes.
 #[derive(Default)]
 struct Report {
     again: BTreeSet<OutboxChange>,
+    unfinished: BTreeSet<OutboxChange>,
     refused: Vec<(MessageKey, String)>,
+}
+
+impl Report {
+    fn add(&mut self, other: Self) {
+        let Self {
+            again,
+            unfinished,
+            refused,
+        } = other;
+        self.again.extend(again);
+        self.unfinished.extend(unfinished);
+        self.refused.extend(refused);
+    }
 }
 
 impl From<&IndexChange> for OutboxChange {
@@ -291,19 +362,28 @@ impl Carrier<'_> {
             let error = PortError::new(PortErrorKind::Timeout, "indexer", "apply changes");
             return Err(error.caused_by(late));
         }
+        let changes = std::mem::take(&mut self.changes);
+        self.bytes = 0;
+        self.apply_to_all(&changes).await?;
+        let gone = self.indexer.gone_meanwhile(&changes).await?;
+        if !gone.is_empty() {
+            self.apply_to_all(&gone).await?;
+        }
+        Ok(())
+    }
+
+    async fn apply_to_all(&mut self, changes: &[IndexChange]) -> Result<(), PortError> {
         for generation in self.generations {
-            match self.indexer.apply(generation, &self.changes).await {
-                Ok(report) => {
-                    self.report.again.extend(report.again);
-                    self.report.refused.extend(report.refused);
-                }
+            match self.indexer.apply(generation, changes).await {
+                Ok(report) => self.report.add(report),
                 // A rebuild may have removed it meanwhile.
-                Err(error) if self.is_listed(generation).await? => return Err(error),
-                Err(_) => {}
+                Err(error) => {
+                    if self.is_listed(generation).await.unwrap_or(true) {
+                        return Err(error);
+                    }
+                }
             }
         }
-        self.changes.clear();
-        self.bytes = 0;
         Ok(())
     }
 }

@@ -12,6 +12,12 @@ use crate::{
 /// How long the job is left to its holder without a word of it.
 const LEASE: Duration = Duration::from_secs(30);
 
+/// For how long a rebuild waits for a backend that fails, rather than begin again.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// The pause before it tries again.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// How many messages are read at once.
 const READ: usize = 500;
 
@@ -31,6 +37,16 @@ pub struct Rebuilder {
     index: Arc<dyn SearchIndex>,
     clock: Arc<dyn Clock>,
     indexer: Arc<Indexer>,
+}
+
+/// How one step of filling a generation ended.
+enum Step {
+    /// There may be more.
+    Applied,
+    /// There was nothing more.
+    End,
+    /// Somebody else does the rebuild.
+    TakenOver,
 }
 
 impl Rebuilder {
@@ -109,11 +125,12 @@ impl Rebuilder {
             Ok(false) => return Ok(false),
             Err(error) => {
                 progress.state = JobState::Failed;
-                progress.detail = Some(Chain(error).to_string());
+                // Its causes are for the log, where the caller tells them.
+                progress.detail = Some(error.to_string());
             }
         }
-        self.report(holder, Duration::ZERO, &progress).await?;
-        outcome
+        let reported = self.report(holder, Duration::ZERO, &progress).await;
+        outcome.and_then(|done| reported.map(|_| done))
     }
 
     /// Makes sure that there is something to build in.
@@ -174,14 +191,11 @@ impl Rebuilder {
                 return Err(error);
             }
         }
-        self.repository.serve_generation(new.number).await?;
-        for number in self.index.generations().await? {
-            if number != new.number {
-                self.index
-                    .remove_generation(&Generation { number, ..new })
-                    .await?;
-            }
+        if !self.repository.serve_generation(new.number).await? {
+            // Somebody else took over, and has removed it.
+            return Ok(false);
         }
+        self.index.remove_others(&new).await?;
         tracing::info!(
             generation = new.number,
             messages = progress.done,
@@ -215,25 +229,61 @@ impl Rebuilder {
         self.index.remove_generation(new).await?;
         self.index.create_generation(new).await?;
         progress.total = self.repository.count_messages().await?;
-        let mut after = None;
+        let (mut after, mut waits_since) = (None, None);
         loop {
-            if !self.report(holder, LEASE, progress).await? {
-                return Ok(false);
+            match self.go_on(new, holder, &mut after, progress).await {
+                Ok(Step::Applied) => waits_since = None,
+                Ok(Step::End) => return Ok(true),
+                Ok(Step::TakenOver) => return Ok(false),
+                Err(error) => {
+                    let now = self.clock.now();
+                    let since = *waits_since.get_or_insert_with(|| {
+                        tracing::warn!(error = %Chain(&error), done = progress.done, "a rebuild has to wait");
+                        now
+                    });
+                    if !error.is_retryable()
+                        || now.since(since) >= PATIENCE
+                        || self.is_lost(new).await
+                    {
+                        return Err(error);
+                    }
+                    self.clock.sleep(PAUSE).await;
+                }
             }
-            let messages = self.step(after).await?;
-            let Some(last) = messages.last() else {
-                return Ok(true);
-            };
-            after = Some(last.key);
-            let count = messages.len() as u64;
-            self.indexer.fill(new, messages).await?;
-            progress.done += count;
-            progress.total = progress.total.max(progress.done);
         }
     }
 
+    /// Says whether a generation is known to be gone, and not only out of sight.
+    async fn is_lost(&self, generation: &Generation) -> bool {
+        let listed = self.index.generations().await;
+        listed.is_ok_and(|numbers| !numbers.contains(&generation.number))
+    }
+
+    /// Applies the next messages after `after`, and moves that on.
+    async fn go_on(
+        &self,
+        new: &Generation,
+        holder: &str,
+        after: &mut Option<MessageKey>,
+        progress: &mut JobProgress,
+    ) -> Result<Step, PortError> {
+        if !self.report(holder, LEASE, progress).await? {
+            return Ok(Step::TakenOver);
+        }
+        let messages = self.read(*after).await?;
+        let Some(last) = messages.last() else {
+            return Ok(Step::End);
+        };
+        let (last, count) = (last.key, messages.len() as u64);
+        self.indexer.fill(new, messages).await?;
+        *after = Some(last);
+        progress.done += count;
+        progress.total = progress.total.max(progress.done);
+        Ok(Step::Applied)
+    }
+
     /// Reads on, until it is worth applying.
-    async fn step(&self, mut after: Option<MessageKey>) -> Result<Vec<Indexable>, PortError> {
+    async fn read(&self, mut after: Option<MessageKey>) -> Result<Vec<Indexable>, PortError> {
         let (mut step, mut bytes) = (Vec::new(), 0);
         while step.len() < STEP && bytes < STEP_BYTES {
             let read = self.repository.scan_messages(after, READ).await?;

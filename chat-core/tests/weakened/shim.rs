@@ -120,7 +120,7 @@ shim!(RepositoryShim, Repository {
     async fn remove_dead_letter(&self, id: &DeadLetterId, seen: Timestamp) -> Option<DeadLetter>;
     async fn generations(&self) -> Vec<Generation>;
     async fn add_generation(&self) -> Generation;
-    async fn serve_generation(&self, number: u64) -> ();
+    async fn serve_generation(&self, number: u64) -> bool;
     async fn remove_generation(&self, number: u64) -> ();
     async fn claim_job(&self, name: JobName, claim: &Claim) -> JobClaim;
     async fn report_job(&self, name: JobName, claim: &Claim, progress: &JobProgress) -> bool;
@@ -141,6 +141,7 @@ shim!(SearchIndexShim, SearchIndex {
     async fn create_generation(&self, generation: &Generation) -> ();
     async fn serve_generation(&self, generation: &Generation) -> ();
     async fn remove_generation(&self, generation: &Generation) -> ();
+    async fn remove_others(&self, kept: &Generation) -> ();
     async fn generations(&self) -> Vec<u64>;
     async fn check(&self) -> ();
 });

@@ -72,6 +72,34 @@ async fn a_server_that_comes_back_is_used_again() {
     index.find(&query("word")).await.unwrap();
 }
 
+/// What takes long by itself is no way to see whether a server is there.
+#[tokio::test]
+async fn a_heavy_search_bars_no_server_that_is_back() {
+    let is_there = Arc::new(AtomicBool::new(false));
+    let there = Arc::clone(&is_there);
+    let stub = Stub::start(move |asked| {
+        if !there.load(Ordering::SeqCst) {
+            return Some(refusal(503, "no reason"));
+        }
+        asked.line.starts_with("GET / ").then(|| (200, json!({})))
+    })
+    .await;
+    let index = stub.index();
+    let is_asked = async || {
+        let before = stub.asked();
+        assert!(index.find(&query("word")).await.is_err());
+        stub.asked() > before
+    };
+    while is_asked().await {}
+    is_there.store(true, Ordering::SeqCst);
+    let start = Instant::now();
+    while !is_asked().await {
+        assert!(start.elapsed() < PATIENCE, "it is still left alone");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(is_asked().await, "a search that takes too long bars all");
+}
+
 #[tokio::test]
 async fn a_silent_server_is_given_up_in_time() {
     let stub = Stub::start(|_| None).await;
@@ -91,6 +119,16 @@ async fn half_an_answer_is_none() {
     let stub = Stub::start(|_| Some((200, json!({"timed_out": true, "hits": {"hits": []}})))).await;
     let error = stub.index().find(&query("word")).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Timeout);
+    let stub = Stub::start(|_| {
+        let shards = json!({"total": 2, "successful": 1, "failed": 1});
+        Some((
+            200,
+            json!({"timed_out": false, "_shards": shards, "hits": {"hits": []}}),
+        ))
+    })
+    .await;
+    let error = stub.index().find(&query("word")).await.unwrap_err();
+    assert_eq!(error.kind, PortErrorKind::Unavailable);
     let stub = Stub::start(|_| Some((200, json!({"took": 1})))).await;
     let error = stub.index().find(&query("word")).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Corrupt);
@@ -148,4 +186,7 @@ async fn other_servers_and_old_ones_are_told() {
     let stub = Stub::start(|_| Some(refusal(401, "security_exception"))).await;
     let examined = stub.index().examine().await;
     assert!(examined.is_err_and(|error| !error.is_retryable()));
+    // Who may use the indices need not be told about the cluster.
+    let stub = Stub::start(|_| Some(refusal(403, "security_exception"))).await;
+    stub.index().examine().await.unwrap();
 }

@@ -169,3 +169,25 @@ async fn lines_are_cut_where_a_request_is_full() {
     assert_eq!(applied, vec![Applied::Done; 20]);
     assert!(stub.asked() > 3, "{} requests", stub.asked());
 }
+
+#[tokio::test]
+async fn what_was_written_in_time_is_done_where_the_rest_is_late() {
+    let mut bulks = 0;
+    let stub = Stub::start(move |asked| {
+        if asked.line.starts_with("GET") {
+            return Some((200, own_index()));
+        }
+        bulks += 1;
+        let items: Vec<Value> = numbers(asked).iter().map(|_| item(201, "")).collect();
+        (bulks == 1).then(|| (200, json!({"items": items})))
+    })
+    .await;
+    let mut config = stub.config();
+    config.bulk_bytes = 1_000;
+    let index = chat_adapter_elasticsearch::ElasticsearchSearchIndex::try_new(&config).unwrap();
+    let changes: Vec<_> = (1..=20).map(|number| put(number, 1, "a word")).collect();
+    let applied = index.apply(&SERVING, &changes).await.unwrap();
+    let done = applied.iter().filter(|it| **it == Applied::Done).count();
+    assert!(done > 0, "{applied:?}");
+    assert!(applied[done..].iter().all(|it| *it == Applied::Unfinished));
+}

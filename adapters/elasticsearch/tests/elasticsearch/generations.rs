@@ -7,10 +7,12 @@ use chat_core::{
     model::{Generation, GenerationState},
     ports::{Applied, IndexChange, SearchIndex as _},
 };
+use serde_json::json;
 
 use crate::{
     fresh::FreshIndex,
     shelf::{SERVING, ask, key, put, query},
+    stub::{Stub, refusal},
 };
 
 const FOREIGN: &str = r#"{"mappings": {"properties": {"name": {"type": "keyword"}}}}"#;
@@ -94,6 +96,63 @@ async fn an_index_of_another_version_is_as_good_as_lost() {
     index.remove_generation(&SERVING).await.unwrap();
     index.create_generation(&SERVING).await.unwrap();
     assert_eq!(index.generations().await.unwrap(), [1]);
+}
+
+#[tokio::test]
+async fn an_index_with_a_field_more_is_as_good_as_lost_and_goes_with_the_rest() {
+    let Some(fresh) = FreshIndex::name() else {
+        return;
+    };
+    let index = fresh.open();
+    let next = Generation {
+        number: 2,
+        state: GenerationState::Serving,
+    };
+    for generation in [SERVING, next] {
+        index.create_generation(&generation).await.unwrap();
+    }
+    let (url, prefix) = (&fresh.config.url, &fresh.config.prefix);
+    let field = r#"{"properties": {"more": {"type": "keyword"}}}"#;
+    ask(url, "PUT", &format!("{prefix}index-1/_mapping"), field);
+    assert_eq!(index.generations().await.unwrap(), [2]);
+    let foreign = format!(r#"{{"aliases": {{"{prefix}generation-3": {{}}}}}}"#);
+    ask(url, "PUT", &format!("{prefix}index-3"), &foreign);
+    index.remove_others(&next).await.unwrap();
+    let left = ask(
+        url,
+        "GET",
+        &format!("_cat/indices/{prefix}*?h=index&s=index"),
+        "",
+    );
+    let left: Vec<&str> = left.split_whitespace().collect();
+    assert_eq!(
+        left,
+        [format!("{prefix}index-2"), format!("{prefix}index-3")]
+    );
+}
+
+/// A pattern finds nothing where a user may see nothing.
+#[tokio::test]
+async fn what_may_not_be_seen_is_not_lost() {
+    let stub = Stub::start(|asked| {
+        Some(if asked.line.contains("generation-") {
+            (200, json!({}))
+        } else {
+            refusal(403, "security_exception")
+        })
+    })
+    .await;
+    let error = stub.index().generations().await.unwrap_err();
+    assert_eq!(error.kind, PortErrorKind::Misconfigured);
+    let stub = Stub::start(|asked| {
+        Some(if asked.line.contains("generation-") {
+            (200, json!({}))
+        } else {
+            refusal(404, "index_not_found_exception")
+        })
+    })
+    .await;
+    assert!(stub.index().generations().await.unwrap().is_empty());
 }
 
 #[tokio::test]

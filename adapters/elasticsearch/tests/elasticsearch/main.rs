@@ -7,8 +7,10 @@ mod fresh;
 
 mod absence;
 mod bulk;
+mod ending;
 mod generations;
 mod judging;
 mod repair;
 mod shelf;
 mod stub;
+mod tls;

@@ -292,6 +292,17 @@ impl SearchIndex for EmbeddedSearchIndex {
             .await
     }
 
+    async fn remove_others(&self, kept: &Generation) -> Result<(), PortError> {
+        let kept = kept.number;
+        self.act("remove other generations", move |shelf| {
+            let others = shelf.numbers().into_iter();
+            others
+                .filter(|number| *number != kept)
+                .try_for_each(|number| shelf.remove(number))
+        })
+        .await
+    }
+
     async fn generations(&self) -> Result<Vec<u64>, PortError> {
         Ok(self.shelf.numbers())
     }

@@ -66,7 +66,11 @@ pub async fn changes_leave_outbox_rows(ports: Ports) {
 
     let next = repository.add_generation().await.unwrap();
     assert!(next.number > generation.number);
-    repository.serve_generation(next.number).await.unwrap();
+    let absent = repository.serve_generation(next.number + 1).await.unwrap();
+    assert!(!absent && repository.generations().await.unwrap().len() == 2);
+    for _ in 0..2 {
+        assert!(repository.serve_generation(next.number).await.unwrap());
+    }
     let left = repository.generations().await.unwrap();
     assert_eq!(left.len(), 1, "a generation that serves is the only one");
     assert_eq!(

@@ -8,12 +8,17 @@ use chat_system::{
     client::Call,
     live::{LiveSet, UNDER_FIRE},
     loader::Numbering,
+    problem::expect_problem,
+    stage::within,
 };
 use hyper::Method;
 use tokio::time::sleep;
 
 /// How long an indexer is stalled: longer than it holds what it has taken.
 const STALLED: Duration = Duration::from_secs(25);
+
+/// How soon it shows that the index is away.
+const SOON: Duration = Duration::from_secs(10);
 
 /// How long the index takes no writes.
 const FULL: Duration = Duration::from_secs(5);
@@ -48,6 +53,7 @@ async fn writes_go_on_without_elasticsearch_and_search_follows() -> Result<()> {
     let began = Instant::now();
     loading.until_answered(loading.answered() + part).await?;
     let without = began.elapsed();
+    expect_search_alone_is_away(&live).await?;
     println!("{part} messages take {before:.1?} with Elasticsearch, {without:.1?} without");
     ensure!(
         without < before * 2,
@@ -57,6 +63,27 @@ async fn writes_go_on_without_elasticsearch_and_search_follows() -> Result<()> {
     live.services.up(&["elasticsearch"]).await?;
     let tally = live.expect_kept(loading).await?;
     tally.report(&format!("Elasticsearch away for {} s", away.as_secs()))
+}
+
+/// Whoever searches is told so at once, and no load balancer leaves an `api` out.
+async fn expect_search_alone_is_away(live: &LiveSet) -> Result<()> {
+    for api in &live.programs.apis {
+        let answer = within(SOON, "searching is refused", || async {
+            let mut client = api.client();
+            let answer = client.get("/api/v1/messages/search?query=word").await?;
+            Ok((answer.status != 200).then_some(answer))
+        })
+        .await?;
+        expect_problem(&answer, 503, "unavailable")?;
+        within(SOON, "readiness tells it", || async {
+            let mut client = api.client();
+            let ready = client.get("/health/ready").await?.expect(200)?;
+            let is_told = ready["dependencies"]["search"]["status"] == "down";
+            Ok((is_told && ready["status"] == "degraded").then_some(()))
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
