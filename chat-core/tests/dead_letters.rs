@@ -8,7 +8,7 @@ use chat_core::{
         Shard, Sighting, Timestamp, Uid,
     },
     ports::Ports,
-    service::{Policy, ServiceError, Services},
+    service::{Policy, ReplayError, Services},
 };
 
 fn letter(uid: u128, payload: Vec<u8>) -> DeadLetter {
@@ -141,12 +141,12 @@ async fn what_would_only_come_back_is_not_put_back_to_work() {
     };
     let refused = replay(&garbage, true).await;
     assert!(
-        matches!(refused, Err(ServiceError::Unreadable)),
+        matches!(refused, Err(ReplayError::Unreadable)),
         "{refused:?}"
     );
     let refused = replay(&old, false).await;
     assert!(
-        matches!(refused, Err(ServiceError::NeedsForce)),
+        matches!(refused, Err(ReplayError::NeedsForce)),
         "{refused:?}"
     );
     let kept = ports.repository.dead_letters(None, 9).await.unwrap();

@@ -22,7 +22,7 @@ use chat_core::{
         Limit, MessageBody, Number, NumberRange, Timestamp,
     },
     ports::{Clock as _, Consumer, Ports, Queue, Repository, StoreBatch, StoreReport},
-    service::{OpenedLetter, Persister, Policy, ServiceError, Services},
+    service::{OpenedLetter, Persister, Policy, ReplayError, ServiceError, Services},
 };
 use shim::{QueueShim, RepositoryShim, Weak};
 
@@ -319,5 +319,8 @@ async fn a_letter_that_fails_again_at_once_outlives_its_replay() {
     assert!(stage.letters().await.is_empty());
     assert_eq!(stage.stored().await, 1);
     let gone = services.dead_letters.replay(&after.id, false).await;
-    assert!(matches!(gone, Err(ServiceError::NotFound)), "{gone:?}");
+    assert!(
+        matches!(gone, Err(ReplayError::Service(ServiceError::NotFound))),
+        "{gone:?}"
+    );
 }

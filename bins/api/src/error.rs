@@ -2,7 +2,11 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use chat_core::{PortError, ports::Overload, service::ServiceError};
+use chat_core::{
+    PortError,
+    ports::Overload,
+    service::{ReplayError, ServiceError},
+};
 use poem::{
     Body, IntoResponse, Response,
     error::ResponseError,
@@ -282,15 +286,29 @@ impl Problem {
     }
 }
 
+impl From<ReplayError> for Problem {
+    fn from(error: ReplayError) -> Self {
+        let fault = match error {
+            ReplayError::NeedsForce => Fault::new(
+                "force",
+                "must be true: the letter is too old to be put back to work without",
+            ),
+            ReplayError::Unreadable => Fault::new(
+                "id",
+                "names a letter that this version cannot read; replay it by the version that wrote it, or \
+                 drop it",
+            ),
+            ReplayError::Service(error) => return error.into(),
+        };
+        Self::invalid(vec![fault])
+    }
+}
+
 /// The one place where a service's outcome becomes a problem.
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
         match error {
-            ServiceError::NotFound | ServiceError::Unreadable => Self::not_found(),
-            ServiceError::NeedsForce => {
-                let message = "must be true: the letter is too old to be put back to work without";
-                Self::invalid(vec![Fault::new("force", message)])
-            }
+            ServiceError::NotFound => Self::not_found(),
             ServiceError::KeyReused => {
                 let detail = "the idempotency key was used for another request";
                 let fault = Fault::new("Idempotency-Key", "was used for another request");

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use chat_core::service::ServiceError;
+use chat_core::service::{ReplayError, ServiceError};
 use poem_openapi::{
     ApiResponse,
     registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
@@ -159,6 +159,12 @@ impl<R> From<Problem> for Refusal<R> {
 
 impl<R> From<ServiceError> for Refusal<R> {
     fn from(error: ServiceError) -> Self {
+        Problem::from(error).into()
+    }
+}
+
+impl From<ReplayError> for Refusal<AdminReplaying> {
+    fn from(error: ReplayError) -> Self {
         Problem::from(error).into()
     }
 }

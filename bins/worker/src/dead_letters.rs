@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use chat_core::{
     model::{DeadLetterId, Limit},
-    service::{DeadLetters, ServiceError},
+    service::{DeadLetters, ReplayError, ServiceError},
 };
 use chat_runtime::{program::print, running::Running, settings::Settings};
 
@@ -73,7 +73,8 @@ async fn act(letters: &DeadLetters, action: Action) -> Result<()> {
         Action::Drop { ids } => {
             let mut tally = Tally::of("dropped");
             for id in ids.into_iter().map(DeadLetterId::new) {
-                tally.count(&id, letters.drop_letter(&id).await)?;
+                let dropped = letters.drop_letter(&id).await;
+                tally.count(&id, dropped.map_err(ReplayError::from))?;
             }
             tally.conclude()
         }
@@ -118,7 +119,7 @@ async fn replay_all(letters: &DeadLetters, force: bool) -> Result<()> {
             let id = opened.letter.id;
             match letters.replay(&id, force).await {
                 // Somebody else has seen to it.
-                Err(ServiceError::NotFound) => {}
+                Err(ReplayError::Service(ServiceError::NotFound)) => {}
                 outcome => tally.count(&id, outcome)?,
             }
         }
@@ -146,20 +147,20 @@ impl Tally {
     }
 
     /// Counts one letter, and says what to do where it was refused; a server that fails ends it all.
-    fn count(&mut self, id: &DeadLetterId, outcome: Result<(), ServiceError>) -> Result<()> {
+    fn count(&mut self, id: &DeadLetterId, outcome: Result<(), ReplayError>) -> Result<()> {
         let id = id.as_str();
         let advice = match outcome {
             Ok(()) => {
                 self.done += 1;
                 return Ok(());
             }
-            Err(ServiceError::NotFound) => {
+            Err(ReplayError::Service(ServiceError::NotFound)) => {
                 "there is no such dead letter; `worker dead-letters list` tells which there are"
             }
-            Err(ServiceError::NeedsForce) => {
+            Err(ReplayError::NeedsForce) => {
                 "it is so old that what deleted it may have been purged; replay it with --force, or drop it"
             }
-            Err(ServiceError::Unreadable) => {
+            Err(ReplayError::Unreadable) => {
                 "this version cannot read it; replay it by the version that wrote it, or drop it"
             }
             Err(error) => {

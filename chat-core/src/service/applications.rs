@@ -9,7 +9,7 @@ use crate::{
         Application, ApplicationName, ApplicationToken, Cursor, Limit, NewApplication, Page,
         Sequence,
     },
-    ports::{AddApplication, Clock, Counter, Deletion, Lookup, Ports, Repository, Tokens},
+    ports::{AddApplication, Clock, Counter, Deletion, Ports, Repository, Tokens},
 };
 
 /// How many tokens are tried before something is wrong with their making.
@@ -110,14 +110,9 @@ impl Applications {
         name: &ApplicationName,
     ) -> Result<Application, ServiceError> {
         let id = self.directory.id(token).await?;
-        match self
-            .repository
-            .rename_application(id, name, self.clock.now())
-            .await?
-        {
-            Lookup::Found(application) => Ok(application),
-            Lookup::Gone | Lookup::Absent => Err(ServiceError::NotFound),
-        }
+        let now = self.clock.now();
+        let renamed = self.repository.rename_application(id, name, now).await?;
+        renamed.found().ok_or(ServiceError::NotFound)
     }
 
     /// Deletes an application and all below it.

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::{
     ServiceError,
     directory::Directory,
+    error::answered,
     numbering::{Created, Numberer},
     paging::{self, Stored},
 };
@@ -16,7 +17,7 @@ use crate::{
         ApplicationId, ApplicationToken, Chat, ChatKey, ChatNumber, ChatTitle, Content, Creation,
         Cursor, IdempotencyKey, Limit, Number, NumberRange, Page, Sequence,
     },
-    ports::{Clock, Counter, Deletion, Lookup, Ports, Repository, Slice, Tokened},
+    ports::{Clock, Counter, Deletion, Ports, Repository, Slice, Tokened},
 };
 
 /// Serves chats.
@@ -207,15 +208,6 @@ impl Chats {
         self.counter
             .pending(&Sequence::Chats(key.application), key.chat.into())
             .await
-    }
-}
-
-/// What a lookup says for sure; `None` where the thing may still be pending.
-pub(super) fn answered<T>(lookup: Lookup<T>) -> Option<Result<T, ServiceError>> {
-    match lookup {
-        Lookup::Found(thing) => Some(Ok(thing)),
-        Lookup::Gone => Some(Err(ServiceError::NotFound)),
-        Lookup::Absent => None,
     }
 }
 

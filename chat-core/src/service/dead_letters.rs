@@ -5,13 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use super::{ServiceError, paging};
+use super::{ReplayError, ServiceError, paging};
 use crate::{
     PortError, PortErrorKind,
     model::{
-        ApplicationId, ApplicationToken, ChatNumber, ChatTitle, Content, Creation, DeadLetter,
-        DeadLetterId, DeadLetterReason, Epoch, Limit, MessageBody, MessageNumber, Page, Sender,
-        Sequence, Timestamp,
+        ApplicationToken, ChatNumber, ChatTitle, Content, Creation, DeadLetter, DeadLetterId,
+        DeadLetterReason, Epoch, Limit, MessageBody, MessageNumber, Page, Sender, Sequence,
+        Timestamp,
     },
     ports::{
         Clock, Counter, Lookup, OutboxChange, Ports, Queue, Repository, Settlement, StoreBatch,
@@ -130,7 +130,10 @@ impl DeadLetters {
         for letter in page.items {
             let creation = letter.creation();
             let of_message = letter.message().map(|key| key.application);
-            let application = creation.as_ref().map(application).or(of_message);
+            let of_creation = creation
+                .as_ref()
+                .map(|creation| creation.sequence().application());
+            let application = of_creation.or(of_message);
             if let Some(id) = application
                 && let Entry::Vacant(unknown) = tokens.entry(id)
             {
@@ -156,25 +159,25 @@ impl DeadLetters {
     ///
     /// # Errors
     ///
-    /// Fails with [`ServiceError::NotFound`], with [`ServiceError::Unreadable`] where this program cannot
-    /// read the entry, with [`ServiceError::NeedsForce`] where it would be set aside again for its age, or
-    /// when a backend does.
-    pub async fn replay(&self, id: &DeadLetterId, force: bool) -> Result<(), ServiceError> {
+    /// Fails with [`ReplayError::Unreadable`] where this program cannot read the entry, with
+    /// [`ReplayError::NeedsForce`] where it would be set aside again for its age, with
+    /// [`ServiceError::NotFound`], or when a backend does.
+    pub async fn replay(&self, id: &DeadLetterId, force: bool) -> Result<(), ReplayError> {
         let letter = self.repository.dead_letter(id).await?;
         let letter = letter.ok_or(ServiceError::NotFound)?;
         if let Some(key) = letter.message() {
             let change = OutboxChange::Message(key);
             self.repository.note_changes(&[change]).await?;
         } else {
-            let creation = letter.creation().ok_or(ServiceError::Unreadable)?;
+            let creation = letter.creation().ok_or(ReplayError::Unreadable)?;
             if letter.reason == DeadLetterReason::TooOld && !force {
-                return Err(ServiceError::NeedsForce);
+                return Err(ReplayError::NeedsForce);
             }
             // In this order a crash in between leaves the letter, and perhaps an entry more, which is
             // harmless; and a worker that is faster and sets it aside again has the last word.
             let (sequence, uid) = (creation.sequence(), creation.draft.uid);
             self.counter
-                .set_aside(&sequence, creation.number, uid, None)
+                .point_to_letter(&sequence, creation.number, uid, None)
                 .await?;
             self.queue.publish(&creation, force).await?;
         }
@@ -256,13 +259,5 @@ impl DeadLetters {
                 .await?;
         }
         Ok(())
-    }
-}
-
-/// The application that a creation belongs to.
-fn application(creation: &Creation) -> ApplicationId {
-    match &creation.draft.content {
-        Content::Chat { application, .. } => *application,
-        Content::Message { chat, .. } => chat.application,
     }
 }

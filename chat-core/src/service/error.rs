@@ -1,8 +1,11 @@
-//! The outcomes of a service that a user can hear about.
+//! The outcomes of a service that its caller can hear about.
 
 use std::time::Duration;
 
-use crate::{PortError, ports::Overload};
+use crate::{
+    PortError,
+    ports::{Lookup, Overload},
+};
 
 /// Why a service did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -10,12 +13,6 @@ pub enum ServiceError {
     /// The thing is not there, was deleted, or belongs to another application.
     #[error("there is no such thing")]
     NotFound,
-    /// A dead letter is so old that it is put back to work by force alone.
-    #[error("it is so old that it is put back to work by force alone")]
-    NeedsForce,
-    /// This program cannot read what a dead letter holds, so it cannot put it back to work.
-    #[error("this version cannot read it")]
-    Unreadable,
     /// The idempotency key was used by another request.
     #[error("the idempotency key was used by another request")]
     KeyReused,
@@ -30,4 +27,33 @@ pub enum ServiceError {
     /// A backend failed; the request may have been accepted.
     #[error(transparent)]
     Port(#[from] PortError),
+}
+
+/// Why a dead letter was not put back to work.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// It is so old that it is put back to work by force alone.
+    #[error("it is so old that it is put back to work by force alone")]
+    NeedsForce,
+    /// This program cannot read what it holds.
+    #[error("this version cannot read it")]
+    Unreadable,
+    /// There is none of that id, or a backend failed.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+impl From<PortError> for ReplayError {
+    fn from(error: PortError) -> Self {
+        Self::Service(error.into())
+    }
+}
+
+/// What a lookup says for sure; `None` where the thing may still be pending.
+pub(super) fn answered<T>(lookup: Lookup<T>) -> Option<Result<T, ServiceError>> {
+    match lookup {
+        Lookup::Found(thing) => Some(Ok(thing)),
+        Lookup::Gone => Some(Err(ServiceError::NotFound)),
+        Lookup::Absent => None,
+    }
 }

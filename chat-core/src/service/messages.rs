@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use super::{
     ServiceError,
-    chats::answered,
     directory::Directory,
+    error::answered,
     numbering::{Created, Numberer},
     paging::{self, Stored},
 };

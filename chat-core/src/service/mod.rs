@@ -26,7 +26,7 @@ mod search;
 pub use applications::Applications;
 pub use chats::Chats;
 pub use dead_letters::{DeadLetters, Held, OpenedLetter};
-pub use error::ServiceError;
+pub use error::{ReplayError, ServiceError};
 pub use indexer::{Indexed, Indexer};
 pub use messages::Messages;
 pub use numbering::Created;

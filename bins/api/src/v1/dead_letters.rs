@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chat_core::{
-    model::{DeadLetterId, Limit},
+    model::{DeadLetterId, DeadLetterReason, Limit},
     service::{DeadLetters, Held, OpenedLetter, Services},
 };
 use chat_runtime::settings::Admin;
@@ -77,8 +77,8 @@ impl Example for DeadLetterView {
     fn example() -> Self {
         Self {
             id: "8c5a1d1b4e0f4c0e9d7f0a4b1c2d3e4f".to_owned(),
-            reason: "too_old".to_owned(),
-            detail: "it is so old that what deleted it may have been purged".to_owned(),
+            reason: DeadLetterReason::TooOld.as_str().to_owned(),
+            detail: DeadLetterReason::TooOld.sentence().to_owned(),
             kind: Some("message".to_owned()).into(),
             application_token: Some(EXAMPLE_TOKEN.to_owned()).into(),
             chat_number: Some(1).into(),
@@ -197,7 +197,8 @@ impl DeadLettersApi {
 
     /// Puts a dead letter back to work (for operators)
     ///
-    /// Do so once the reason of its failure is gone. A letter that is too old needs `force`.
+    /// Do so once the reason of its failure is gone. A letter that is too old needs `force`; one that this
+    /// version cannot read is put back to work by the version that wrote it.
     #[oai(
         path = "/admin/dead-letters/:id/replay",
         method = "post",
