@@ -213,17 +213,17 @@ impl Indexer {
         let changes: Vec<IndexChange> = messages.into_iter().map(change).collect();
         let report = self.apply(generation, &changes).await?;
         self.set_aside(&report.refused).await?;
-        let mut again = report.again;
+        let mut left = report.left();
         let gone = self.gone_meanwhile(&changes).await?;
         if !gone.is_empty() {
-            again.extend(self.apply(generation, &gone).await?.again);
+            left.extend(self.apply(generation, &gone).await?.left());
         }
-        if again.is_empty() {
+        if left.is_empty() {
             return Ok(());
         }
         // They come again by way of the outbox.
-        let again: Vec<OutboxChange> = again.into_iter().collect();
-        self.repository.note_changes(&again).await
+        let left: Vec<OutboxChange> = left.into_iter().collect();
+        self.repository.note_changes(&left).await
     }
 
     /// What has to be taken back of changes that were applied: messages that went meanwhile with their chat or
@@ -288,6 +288,13 @@ impl Report {
         self.again.extend(again);
         self.unfinished.extend(unfinished);
         self.refused.extend(refused);
+    }
+
+    /// What the index is still to be brought to.
+    fn left(self) -> BTreeSet<OutboxChange> {
+        let mut left = self.again;
+        left.extend(self.unfinished);
+        left
     }
 }
 

@@ -228,7 +228,11 @@ impl Rebuilder {
         // What is left of another life under this number must not get in the way.
         self.index.remove_generation(new).await?;
         self.index.create_generation(new).await?;
-        progress.total = self.repository.count_messages().await?;
+        // It is for those who look on; where it takes too long, the total grows with what is done.
+        progress.total = match self.repository.count_messages().await {
+            Err(error) if error.is_retryable() => 0,
+            counted => counted?,
+        };
         let (mut after, mut waits_since) = (None, None);
         loop {
             match self.go_on(new, holder, &mut after, progress).await {
