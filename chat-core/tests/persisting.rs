@@ -225,6 +225,27 @@ async fn what_can_neither_be_read_nor_set_aside_holds_up_itself_alone() {
     assert!(stage.memory.queue.is_empty());
 }
 
+/// A queue counts its deliveries anew for each worker, and after each start.
+#[tokio::test]
+async fn what_two_queues_call_alike_is_set_aside_apart() {
+    let (one, other) = (Memory::new(), Memory::new());
+    for (memory, bytes) in [(&one, b"garbage"), (&other, b"rubbish")] {
+        memory.queue.publish_bytes(bytes.to_vec());
+        let ports = Ports {
+            queue: memory.queue.clone(),
+            ..one.ports()
+        };
+        let services = Services::new(&ports, &Policy::default());
+        let worker = Consumer("worker".to_owned());
+        let stored = services.persister.run_once(&worker, Duration::ZERO).await;
+        assert_eq!(stored.unwrap().set_aside, 1);
+    }
+    let letters = one.repository.dead_letters(None, 9).await.unwrap();
+    let mut kept: Vec<_> = letters.into_iter().map(|letter| letter.payload).collect();
+    kept.sort();
+    assert_eq!(kept, [b"garbage", b"rubbish"]);
+}
+
 #[tokio::test]
 async fn what_is_set_aside_is_read_under_its_number_until_somebody_decides() {
     let stage = Stage::new(PortErrorKind::Rejected).await;

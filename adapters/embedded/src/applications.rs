@@ -17,20 +17,21 @@ pub(crate) async fn add(
     connection: &mut SqliteConnection,
     new: &NewApplication,
 ) -> Result<AddApplication, sqlx::Error> {
-    let row = sqlx::query(
-        "INSERT INTO applications (token, name, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?3) ON CONFLICT (token) DO NOTHING RETURNING id",
+    let inserted = sqlx::query(
+        "INSERT INTO applications (id, token, name, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT DO NOTHING",
     )
+    .bind(signed(new.id.get()))
     .bind(new.token.as_str())
     .bind(new.name.as_str())
     .bind(new.created_at.as_micros())
-    .fetch_optional(connection)
+    .execute(connection)
     .await?;
-    let Some(row) = row else {
-        return Ok(AddApplication::TokenTaken);
-    };
+    if inserted.rows_affected() == 0 {
+        return Ok(AddApplication::Taken);
+    }
     Ok(AddApplication::Added(Application {
-        id: ApplicationId::new(unsigned(row.try_get(0)?)?),
+        id: new.id,
         token: new.token.clone(),
         name: new.name.clone(),
         chats_count: 0,

@@ -186,10 +186,12 @@ pub(crate) async fn delete(
             .bind(at.as_micros())
             .execute(&mut *connection)
             .await?;
-            sqlx::query("UPDATE applications SET chats_count = chats_count - 1 WHERE id = ?1")
-                .bind(signed(key.application.get()))
-                .execute(&mut *connection)
-                .await?;
+            sqlx::query(
+                "UPDATE applications SET chats_count = max(chats_count, 1) - 1 WHERE id = ?1",
+            )
+            .bind(signed(key.application.get()))
+            .execute(&mut *connection)
+            .await?;
         }
     }
     outbox::note(connection, &[OutboxChange::ChatDeleted(key)]).await?;

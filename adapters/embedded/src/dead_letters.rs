@@ -35,7 +35,7 @@ pub(crate) async fn add(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (id) DO UPDATE
             SET reason = excluded.reason, detail = excluded.detail,
-                last_failed_at = excluded.last_failed_at",
+                last_failed_at = max(last_failed_at + 1, excluded.last_failed_at)",
     )
     .bind(letter.id.as_str())
     .bind(letter.reason.as_str())

@@ -298,7 +298,7 @@ pub(crate) async fn delete(
             .execute(&mut *connection)
             .await?;
             sqlx::query(
-                "UPDATE chats SET messages_count = messages_count - 1
+                "UPDATE chats SET messages_count = max(messages_count, 1) - 1
                   WHERE application_id = ?1 AND number = ?2",
             )
             .bind(signed(key.application.get()))

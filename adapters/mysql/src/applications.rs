@@ -21,21 +21,22 @@ pub(crate) async fn add(
     new: &NewApplication,
 ) -> Result<AddApplication, sqlx::Error> {
     let inserted = sqlx::query(
-        "INSERT INTO applications (token, name, created_at, updated_at) VALUES (?, ?, ?, ?)",
+        "INSERT INTO applications (id, token, name, created_at, updated_at) VALUES (?, ?, ?, ?, ?)",
     )
+    .bind(new.id.get())
     .bind(new.token.as_str())
     .bind(new.name.as_str())
     .bind(new.created_at.as_micros())
     .bind(new.created_at.as_micros())
     .execute(connection)
     .await;
-    let id = match inserted {
-        Ok(inserted) => inserted.last_insert_id(),
-        Err(error) if is_duplicate(&error) => return Ok(AddApplication::TokenTaken),
+    match inserted {
+        Ok(_) => {}
+        Err(error) if is_duplicate(&error) => return Ok(AddApplication::Taken),
         Err(error) => return Err(error),
-    };
+    }
     Ok(AddApplication::Added(Application {
-        id: ApplicationId::new(id),
+        id: new.id,
         token: new.token.clone(),
         name: new.name.clone(),
         chats_count: 0,

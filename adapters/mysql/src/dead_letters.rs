@@ -35,7 +35,7 @@ pub(crate) async fn add(
                 (id, reason, detail, number, epoch, payload, first_failed_at, last_failed_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)
          ON DUPLICATE KEY UPDATE reason = VALUES(reason), detail = VALUES(detail),
-                                 last_failed_at = VALUES(last_failed_at)",
+                                 last_failed_at = GREATEST(last_failed_at + 1, VALUES(last_failed_at))",
     )
     .bind(letter.id.as_str().as_bytes())
     .bind(letter.reason.as_str())

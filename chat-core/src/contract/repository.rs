@@ -28,7 +28,7 @@ pub use rows::{
     one_of_many_deletions_wins, storing_again_changes_nothing, versions_rise,
 };
 pub use things::{
-    application_ids_rise, deleted_application_keeps_its_id, range_and_limit_hold,
+    applications_are_listed_by_id, deleted_application_keeps_its_id, range_and_limit_hold,
     slice_judges_the_asked_numbers, stored_is_found, taken_token_is_answered,
 };
 
@@ -47,7 +47,7 @@ macro_rules! __repository_contract {
             $maker,
             [
                 taken_token_is_answered,
-                application_ids_rise,
+                applications_are_listed_by_id,
                 deleted_application_keeps_its_id,
                 stored_is_found,
                 range_and_limit_hold,

@@ -63,14 +63,16 @@ impl Scene {
 
     /// Adds an application.
     pub async fn application(&self) -> Application {
+        let tokens = &self.ports.tokens;
         let new = NewApplication {
-            token: self.ports.tokens.application_token(),
+            id: ApplicationId::make(self.now(), tokens.uid()),
+            token: tokens.application_token(),
             name: name("an application"),
             created_at: self.now(),
         };
         match self.repository().add_application(&new).await.unwrap() {
             AddApplication::Added(application) => application,
-            AddApplication::TokenTaken => panic!("a new token is taken"),
+            AddApplication::Taken => panic!("a new token or id is taken"),
         }
     }
 

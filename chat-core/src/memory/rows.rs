@@ -1,6 +1,6 @@
 //! Reading and changing rows of the tables in memory.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::tables::{ApplicationRow, Tables};
 use crate::{
@@ -21,10 +21,10 @@ fn cut<T>(rows: impl DoubleEndedIterator<Item = T>, range: &NumberRange, limit: 
 
 impl Tables {
     pub(super) fn add_application(&mut self, new: &NewApplication) -> AddApplication {
-        if self.tokens.contains_key(&new.token) {
-            return AddApplication::TokenTaken;
+        let id = new.id;
+        if self.tokens.contains_key(&new.token) || self.applications.contains_key(&id) {
+            return AddApplication::Taken;
         }
-        let id = ApplicationId::new(self.next_id());
         let application = Application {
             id,
             token: new.token.clone(),
@@ -246,15 +246,12 @@ impl Tables {
 
     /// Keeps a letter; one that is known keeps its first failure.
     pub(super) fn add_letter(&mut self, letter: &DeadLetter) {
-        let known = self
-            .letters
-            .get(&letter.id)
-            .map(|known| known.first_failed_at);
-        let first_failed_at = known.unwrap_or(letter.first_failed_at);
-        let letter = DeadLetter {
-            first_failed_at,
-            ..letter.clone()
-        };
+        let mut letter = letter.clone();
+        if let Some(known) = self.letters.get(&letter.id) {
+            let later = known.last_failed_at.plus(Duration::from_micros(1));
+            letter.first_failed_at = known.first_failed_at;
+            letter.last_failed_at = later.max(letter.last_failed_at);
+        }
         self.letters.insert(letter.id.clone(), letter);
     }
 }

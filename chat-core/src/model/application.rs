@@ -48,6 +48,8 @@ impl fmt::Debug for ApplicationToken {
 /// An application as it is about to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewApplication {
+    /// Its id.
+    pub id: ApplicationId,
     /// The token that the system made for it.
     pub token: ApplicationToken,
     /// The client's name for it.

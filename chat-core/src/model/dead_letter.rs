@@ -24,7 +24,13 @@ impl DeadLetterId {
         Self(format!("{:032x}", u128::from_be_bytes(half)))
     }
 
-    /// Wraps an id that a queue or a user gave; anything may be asked for, little exists.
+    /// The id of the letter that holds an entry of a queue that cannot be read, the same wherever it turns up.
+    #[must_use]
+    pub fn of_entry(payload: &[u8]) -> Self {
+        Self(format!("entry-{}", Self::of_key(payload).0))
+    }
+
+    /// Wraps an id that a user gave; anything may be asked for, little exists.
     #[must_use]
     pub fn new(id: impl Into<String>) -> Self {
         Self(id.into())

@@ -4,15 +4,33 @@ use std::{fmt, num::NonZeroU64};
 
 use serde::{Deserialize, Serialize};
 
-/// The database's own id of an application.
+use super::Timestamp;
+
+/// The system's own id of an application.
 ///
 /// It never leaves the system: outside, an application is its token.
-/// It never changes, and ids rise with creation, so ordering by it is ordering by age.
+/// It never changes, and ids rise with creation as clocks do, so ordering by it is ordering by age.
+/// None is made twice, also where the database was set back to before one was: what others still know of
+/// that one, such as a counter, must not become another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ApplicationId(u64);
 
 impl ApplicationId {
+    /// How many bits of an id are chance; those above are the microseconds since 1970, until the year 2112.
+    const CHANCE: u32 = 11;
+
+    /// Makes the id of a new application from the time of its creation, and from chance among those of one
+    /// microsecond; it is below 2^63, so that every store can hold it in a signed 64-bit column.
+    #[must_use]
+    pub fn make(created_at: Timestamp, chance: Uid) -> Self {
+        let micros =
+            u64::try_from(created_at.as_micros()).unwrap_or(0) & (u64::MAX >> (Self::CHANCE + 1));
+        let [.., high, low] = chance.to_bytes();
+        let chance = u64::from(u16::from_be_bytes([high, low])) & ((1 << Self::CHANCE) - 1);
+        Self((micros << Self::CHANCE) | chance)
+    }
+
     /// Wraps an id that the repository gave.
     #[must_use]
     pub fn new(id: u64) -> Self {

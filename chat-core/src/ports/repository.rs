@@ -37,8 +37,8 @@ pub use storing::{Audit, Basis, StoreBatch, StoreOutcome, StoreReport};
 ///
 /// Applications:
 ///
-/// 1. `taken_token_is_answered`: a token that exists is refused as an outcome, and nothing changes.
-/// 2. `application_ids_rise`: a later application has a higher id, and lists run by it.
+/// 1. `taken_token_is_answered`: a token or id that exists is refused as an outcome, and nothing changes.
+/// 2. `applications_are_listed_by_id`: whatever the order that they were added in.
 /// 3. `deleted_application_keeps_its_id`: its token still answers its id, its lookup answers gone.
 ///
 /// Rows:
@@ -111,7 +111,7 @@ pub use storing::{Audit, Basis, StoreBatch, StoreOutcome, StoreReport};
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Repository: Send + Sync {
-    /// Adds an application, unless its token exists, also on a deleted one.
+    /// Adds an application, unless its token or its id exists, also on a deleted one.
     async fn add_application(&self, new: &NewApplication) -> Result<AddApplication, PortError>;
 
     /// Reads the id behind a token, also of a deleted application; it never changes.
@@ -289,7 +289,8 @@ pub trait Repository: Send + Sync {
     /// Counts the messages of live chats by the chats' counts, for the progress of a rebuild.
     async fn count_messages(&self) -> Result<u64, PortError>;
 
-    /// Keeps a dead letter, or brings the one of its id up to date.
+    /// Keeps a dead letter, or brings the one of its id up to date; its last failure is later each time, whatever
+    /// clocks say.
     async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), PortError>;
 
     /// Reads one dead letter.

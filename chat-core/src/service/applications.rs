@@ -1,19 +1,19 @@
 //! Applications: creating, reading and ending them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::{ServiceError, directory::Directory};
 use crate::{
     PortError, PortErrorKind,
     model::{
-        Application, ApplicationName, ApplicationToken, Cursor, Limit, NewApplication, Page,
-        Sequence,
+        Application, ApplicationId, ApplicationName, ApplicationToken, Cursor, Limit,
+        NewApplication, Page, Sequence, Timestamp,
     },
     ports::{AddApplication, Clock, Counter, Deletion, Ports, Repository, Tokens},
 };
 
-/// How many tokens are tried before something is wrong with their making.
-const TOKENS: usize = 3;
+/// How many tokens and ids are tried before something is wrong with their making.
+const TRIES: usize = 3;
 
 /// Serves applications.
 pub struct Applications {
@@ -22,6 +22,8 @@ pub struct Applications {
     clock: Arc<dyn Clock>,
     tokens: Arc<dyn Tokens>,
     directory: Arc<Directory>,
+    /// The last id that was made here.
+    last_id: Mutex<ApplicationId>,
 }
 
 impl Applications {
@@ -32,7 +34,16 @@ impl Applications {
             clock: Arc::clone(&ports.clock),
             tokens: Arc::clone(&ports.tokens),
             directory: Arc::clone(directory),
+            last_id: Mutex::new(ApplicationId::new(0)),
         }
+    }
+
+    /// Makes an id, above all that were made here, also within a microsecond.
+    fn make_id(&self, created_at: Timestamp) -> ApplicationId {
+        let mut last = self.last_id.lock().expect("no holder of the lock panics");
+        let next = ApplicationId::new(last.get() + 1);
+        *last = next.max(ApplicationId::make(created_at, self.tokens.uid()));
+        *last
     }
 
     /// Creates an application under a new token.
@@ -42,16 +53,16 @@ impl Applications {
     /// Fails when a backend does.
     pub async fn create(&self, name: ApplicationName) -> Result<Application, ServiceError> {
         let created_at = self.clock.now();
-        for _ in 0..TOKENS {
-            let token = self.tokens.application_token();
+        for _ in 0..TRIES {
             let new = NewApplication {
-                token,
+                id: self.make_id(created_at),
+                token: self.tokens.application_token(),
                 name: name.clone(),
                 created_at,
             };
             match self.repository.add_application(&new).await? {
                 AddApplication::Added(application) => return Ok(application),
-                AddApplication::TokenTaken => tracing::warn!("a new token exists already"),
+                AddApplication::Taken => tracing::warn!("a new token or id exists already"),
             }
         }
         Err(PortError::new(PortErrorKind::Misconfigured, "tokens", "make a new token").into())

@@ -373,7 +373,7 @@ fn readable(delivery: Delivery, now: Timestamp) -> Result<Item, (Receipt, Box<De
             newer,
         } => {
             let letter = DeadLetter {
-                id: DeadLetterId::new(format!("entry-{}", receipt.0)),
+                id: DeadLetterId::of_entry(&payload),
                 reason: if newer {
                     DeadLetterReason::NewerFormat
                 } else {

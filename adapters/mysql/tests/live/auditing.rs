@@ -156,6 +156,7 @@ async fn a_large_application_is_counted_piece_by_piece() {
             break;
         }
     }
+    ids.sort();
     assert_eq!(repaired, ids);
     check_counts(&mut connection).await;
 }

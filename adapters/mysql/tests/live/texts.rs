@@ -2,9 +2,9 @@
 
 use chat_core::{
     model::{
-        ApplicationName, ChatTitle, Content, DeadLetter, DeadLetterId, DeadLetterReason, EpochMark,
-        Incarnation, MessageBody, NewApplication, Number, NumberRange, Position, Sender, Shard,
-        Sighting,
+        ApplicationId, ApplicationName, ChatTitle, Content, DeadLetter, DeadLetterId,
+        DeadLetterReason, EpochMark, Incarnation, MessageBody, NewApplication, Number, NumberRange,
+        Position, Sender, Shard, Sighting,
     },
     ports::{AddApplication, StoreBatch, StoreOutcome},
 };
@@ -30,6 +30,7 @@ async fn the_longest_texts_of_four_bytes_survive() {
     let scene = open(&database.config).await;
     let text = format!(" {}\t", four_bytes(253));
     let new = NewApplication {
+        id: ApplicationId::make(scene.now(), scene.ports.tokens.uid()),
         token: scene.ports.tokens.application_token(),
         name: ApplicationName::parse(text.clone()).unwrap(),
         created_at: scene.now(),

@@ -246,6 +246,7 @@ pub async fn scan_finds_every_live_message(ports: Ports) {
         }
         scanned.extend(some.into_iter().map(|it| (it.key, it.current.unwrap().1)));
     }
+    expected.sort();
     assert_eq!(scanned, expected);
     assert_eq!(repository.count_messages().await.unwrap(), 6);
 }

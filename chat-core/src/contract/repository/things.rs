@@ -5,21 +5,31 @@ use crate::{
         Scene,
         scene::{message, message_key, name, number},
     },
-    model::{Content, Creation, MessageBody, NewApplication, NumberRange, Order, Sender},
+    model::{
+        ApplicationId, Content, Creation, MessageBody, NewApplication, NumberRange, Order, Sender,
+    },
     ports::{AddApplication, Deletion, Lookup, Parent, Ports},
 };
 
-/// A token that exists is refused as an outcome, and nothing changes.
+/// A token or id that exists is refused as an outcome, and nothing changes.
 pub async fn taken_token_is_answered(ports: Ports) {
     let scene = Scene::new(ports);
     let first = scene.application().await;
     let again = NewApplication {
+        id: ApplicationId::new(first.id.get() + 1),
         token: first.token.clone(),
         name: name("a thief"),
         created_at: scene.now(),
     };
-    let answer = scene.repository().add_application(&again).await.unwrap();
-    assert_eq!(answer, AddApplication::TokenTaken);
+    let in_place = NewApplication {
+        id: first.id,
+        token: scene.ports.tokens.application_token(),
+        ..again.clone()
+    };
+    for new in [&again, &in_place] {
+        let answer = scene.repository().add_application(new).await.unwrap();
+        assert_eq!(answer, AddApplication::Taken);
+    }
     let kept = scene.repository().application(first.id).await.unwrap();
     assert_eq!(kept, Lookup::Found(first.clone()));
     // The name of a deleted application is not free either.
@@ -29,17 +39,17 @@ pub async fn taken_token_is_answered(ports: Ports) {
         .await
         .unwrap();
     let answer = scene.repository().add_application(&again).await.unwrap();
-    assert_eq!(answer, AddApplication::TokenTaken);
+    assert_eq!(answer, AddApplication::Taken);
 }
 
-/// A later application has a higher id, and lists run by it.
-pub async fn application_ids_rise(ports: Ports) {
+/// Lists of applications run by their ids.
+pub async fn applications_are_listed_by_id(ports: Ports) {
     let scene = Scene::new(ports);
     let mut added = Vec::new();
     for _ in 0..5 {
         added.push(scene.application().await);
     }
-    assert!(added.is_sorted_by_key(|application| application.id));
+    added.sort_by_key(|application| application.id);
     let repository = scene.repository();
     assert_eq!(repository.applications(None, 3).await.unwrap(), added[..3]);
     assert_eq!(

@@ -9,8 +9,8 @@ use crate::model::{Application, ApplicationToken, Number};
 pub enum AddApplication {
     /// It is there.
     Added(Application),
-    /// Its token exists; another one is needed.
-    TokenTaken,
+    /// Its token or its id exists; others are needed.
+    Taken,
 }
 
 /// What a key leads to.

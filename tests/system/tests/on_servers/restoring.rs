@@ -45,6 +45,23 @@ impl System {
         Ok(())
     }
 
+    /// Creates an application and answers where it is.
+    async fn application(&self) -> Result<String> {
+        let application = json!({"name": "restored"});
+        let mut client = self.client();
+        let made = client.post("/api/v1/applications", &application).await?;
+        let made = made.expect(201)?;
+        let token = made["token"].as_str().context("a token")?;
+        Ok(format!("/api/v1/applications/{token}"))
+    }
+
+    /// Creates a chat and answers its number.
+    async fn chat(&self, application: &str) -> Result<u64> {
+        let chats = format!("{application}/chats");
+        let chat = self.client().post(&chats, &json!({})).await?.expect(201)?;
+        chat["number"].as_u64().context("a number")
+    }
+
     /// Creates a message and answers its number.
     async fn send(&self, messages: &str) -> Result<u64> {
         let body = json!({"body": "hello"});
@@ -77,17 +94,10 @@ async fn what_a_restored_server_forgot_is_never_numbered_again() -> Result<()> {
     );
 
     let system = System::start(&services, folder.path()).await?;
-    let application = json!({"name": "restored"});
-    let mut client = system.client();
-    let made = client.post("/api/v1/applications", &application).await?;
-    let token = made.expect(201)?["token"].take();
-    let token = token.as_str().context("a token")?;
-    let chat = format!("/api/v1/applications/{token}/chats/1");
-    let (chats, messages) = (
-        format!("/api/v1/applications/{token}/chats"),
-        format!("{chat}/messages"),
-    );
-    client.post(&chats, &json!({})).await?.expect(201)?;
+    let application = system.application().await?;
+    assert_eq!(system.chat(&application).await?, 1);
+    let chat = format!("{application}/chats/1");
+    let messages = format!("{chat}/messages");
     for number in 1..=3 {
         assert_eq!(system.send(&messages).await?, number);
     }
@@ -102,6 +112,10 @@ async fn what_a_restored_server_forgot_is_never_numbered_again() -> Result<()> {
         assert_eq!(system.send(&messages).await?, number);
     }
     assert_eq!(system.stored(&chat, 5).await?, [1, 2, 3, 4, 5]);
+    let lost = system.application().await?;
+    for number in 1..=3 {
+        assert_eq!(system.chat(&lost).await?, number);
+    }
     system.stop().await?;
     services.run("down", &["--keep", "mariadb"]).await?;
     fs::remove_dir_all(&data)?;
@@ -109,6 +123,10 @@ async fn what_a_restored_server_forgot_is_never_numbered_again() -> Result<()> {
     let system = System::start(&services, folder.path()).await?;
     assert_eq!(system.send(&messages).await?, 6);
     assert_eq!(system.stored(&chat, 4).await?, [1, 2, 3, 6]);
+    // An application that came after the backup is gone, and what Redis still knows of it is nobody else's.
+    system.client().get(&lost).await?.expect(404)?;
+    let next = system.application().await?;
+    assert_eq!(system.chat(&next).await?, 1);
     system.stop().await?;
 
     // Redis comes back with nothing: whatever it may have given is leapt over.
