@@ -1,16 +1,29 @@
 //! What belongs to a chat or an application that is nowhere.
 
-use std::time::Duration;
+#[path = "weakened/shim.rs"]
+mod shim;
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
 use chat_core::{
-    memory::Memory,
+    PortError,
+    memory::{CounterLimits, Memory},
     model::{
         ApplicationId, ApplicationName, ChatNumber, Content, Creation, DeadLetterReason, Draft,
-        Epoch, Limit, MessageBody, Number, Uid,
+        Epoch, Limit, MessageBody, Number, Sequence, Shard, Uid,
     },
-    ports::{Clock as _, Consumer, Queue as _},
+    ports::{Basis, Clock as _, Consumer, Ports, Queue as _, Repository},
     service::{Policy, ServiceError, Services},
 };
+use futures_util::future::join_all;
+use shim::{RepositoryShim, Weak};
 
 /// Nobody waits for the one who looked first.
 #[tokio::test]
@@ -29,6 +42,59 @@ async fn everybody_is_told_at_once_that_a_chat_is_nowhere() {
         assert!(matches!(refused, ServiceError::NotFound), "{refused}");
     }
     assert_eq!(memory.clock.now(), before, "somebody waited");
+}
+
+/// Counts how often the database was asked where a sequence goes on.
+struct Asked {
+    inner: Arc<dyn Repository>,
+    times: AtomicUsize,
+}
+
+#[async_trait]
+impl RepositoryShim for Arc<Asked> {
+    fn inner(&self) -> &dyn Repository {
+        &*self.inner
+    }
+
+    async fn basis(
+        &self,
+        sequence: &Sequence,
+        shard: Shard,
+        epoch: Epoch,
+        alive: Option<Epoch>,
+    ) -> Result<Basis, PortError> {
+        self.times.fetch_add(1, Ordering::Relaxed);
+        self.inner.basis(sequence, shard, epoch, alive).await
+    }
+}
+
+/// Whoever asks for a chat that is nowhere costs the database little, however many do so at once.
+#[tokio::test]
+async fn many_who_look_at_once_for_what_is_nowhere_share_one_answer() {
+    let memory = Memory::paced(CounterLimits::default());
+    let asked = Arc::new(Asked {
+        inner: memory.repository.clone(),
+        times: AtomicUsize::default(),
+    });
+    let ports = Ports {
+        repository: Arc::new(Weak(Arc::clone(&asked))),
+        ..memory.ports()
+    };
+    let services = Services::new(&ports, &Policy::default());
+    let name = ApplicationName::parse("an application").unwrap();
+    let token = services.applications.create(name).await.unwrap().token;
+    let nowhere = ChatNumber::try_new(77).unwrap();
+    let send = async |_| {
+        let body = MessageBody::parse("hello").unwrap();
+        let sent = services.messages.create(&token, nowhere, None, body, None);
+        sent.await.unwrap_err()
+    };
+    let before = asked.times.load(Ordering::Relaxed);
+    for refused in join_all((0..500).map(send)).await {
+        assert!(matches!(refused, ServiceError::NotFound), "{refused}");
+    }
+    let times = asked.times.load(Ordering::Relaxed) - before;
+    assert!(times < 10, "the database was asked {times} times");
 }
 
 /// The database may have been restored from before the application, or be another one.

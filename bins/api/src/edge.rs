@@ -11,7 +11,7 @@ use chat_runtime::panics;
 use futures_util::FutureExt as _;
 use poem::{
     Endpoint, PathPattern, Request, Response, Result,
-    http::{HeaderName, HeaderValue, StatusCode},
+    http::{HeaderName, HeaderValue, StatusCode, header::CACHE_CONTROL},
 };
 use tracing::field::display;
 
@@ -86,7 +86,10 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
                 response
             }
         };
-        response.headers_mut().insert(X_REQUEST_ID, id);
+        let headers = response.headers_mut();
+        headers.insert(X_REQUEST_ID, id);
+        // Tokens are in addresses, and what was not there may be there at once.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
     }
 }

@@ -10,16 +10,19 @@ use chat_runtime::{
     lifecycle::Shutdown,
     server::{Room, serve},
 };
-use poem::{EndpointExt as _, IntoResponse as _, endpoint::make_sync};
+use poem::{IntoResponse as _, Request, endpoint::make};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
+
+/// One whose answer takes a while.
+const SLOW_REQUEST: &[u8] = b"GET /slow HTTP/1.1\r\nhost: test\r\n\r\n";
 
 /// Long enough for everything that is to happen.
 const SOON: Duration = Duration::from_secs(5);
@@ -31,7 +34,13 @@ async fn started(most: usize) -> (SocketAddr, Shutdown, JoinHandle<()>) {
         .expect("a free port");
     let address = listener.local_addr().expect("it listens");
     let shutdown = Shutdown::default();
-    let endpoint = Arc::new(make_sync(|_| "here".into_response()).map_to_response());
+    let answer = async |request: Request| {
+        if request.uri().path() == "/slow" {
+            sleep(Duration::from_millis(300)).await;
+        }
+        Ok::<_, poem::Error>("here".into_response())
+    };
+    let endpoint = Arc::new(make(answer));
     let ending = shutdown.clone();
     let server = tokio::spawn(async move {
         serve(
@@ -90,4 +99,15 @@ async fn clients_that_send_nothing_more_do_not_hold_the_end_up() {
         TcpStream::connect(address).await.is_err(),
         "the server still listens"
     );
+}
+
+/// What has begun, such as a deletion, is carried out, and who still listens is answered.
+#[tokio::test]
+async fn a_request_is_served_although_its_client_sends_no_more() {
+    let (address, _shutdown, _server) = started(10).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(SLOW_REQUEST).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let answered = timeout(SOON, status(&mut stream)).await.unwrap();
+    assert_eq!(answered, "HTTP/1.1 200");
 }

@@ -144,8 +144,20 @@ impl Messages {
             Some(_) => return Err(ServiceError::NotFound),
             None => None,
         };
-        let items = self.repository.all_messages(after, limit.get() + 1).await?;
         let bytes = |found: &Tokened<Message>| StoredMessages::bytes(&found.item);
+        let wanted = limit.get() + 1;
+        let (mut items, mut sum, mut after) = (Vec::new(), 0, after);
+        while items.len() < wanted && !paging::fills(sum) {
+            let step = paging::step(items.len(), sum, wanted);
+            let read = self.repository.all_messages(after, step).await?;
+            let is_last = read.len() < step;
+            sum += read.iter().map(bytes).sum::<usize>();
+            items.extend(read);
+            after = items.last().map(|last: &Tokened<Message>| last.item.key);
+            if is_last {
+                break;
+            }
+        }
         Ok(paging::cut(items, limit, bytes, |last| Cursor {
             application: last.token.clone(),
             chat: Some(last.item.key.chat),

@@ -16,6 +16,7 @@ mod error;
 mod indexer;
 mod messages;
 mod numbering;
+mod once;
 mod opening;
 mod paging;
 mod persister;

@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use super::{ServiceError, opening::Opener};
+use super::{
+    ServiceError,
+    once::{UnderWay, Work, told_again},
+    opening::Opener,
+};
 use crate::{
     Chain, PortError, PortErrorKind,
     model::{
@@ -47,8 +51,11 @@ const TRIES: u32 = 12;
 /// For how long a create is submitted again; each try has the deadlines of its backends besides.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long to leave another caller that is seeding the same sequence.
+/// How long to leave another process that is seeding the same sequence, doubled each time.
 const OTHER_SEEDER: Duration = Duration::from_millis(5);
+
+/// The longest such pause.
+const LONGEST_OTHER: Duration = Duration::from_millis(160);
 
 /// Numbers drafts, and mends what a counter has forgotten.
 pub(crate) struct Numberer {
@@ -58,6 +65,7 @@ pub(crate) struct Numberer {
     clock: Arc<dyn Clock>,
     tokens: Arc<dyn Tokens>,
     pub(crate) opener: Opener,
+    seeding: UnderWay<Sequence, Seeded>,
     /// Whether the last publish failed, so that a queue that is away is told once.
     fails_to_publish: AtomicBool,
 }
@@ -71,6 +79,7 @@ impl Numberer {
             clock: Arc::clone(&ports.clock),
             tokens: Arc::clone(&ports.tokens),
             opener: Opener::new(ports),
+            seeding: UnderWay::default(),
             fails_to_publish: AtomicBool::new(false),
         }
     }
@@ -88,7 +97,7 @@ impl Numberer {
         };
         let give_up = draft.created_at.plus(PATIENCE);
         let submission = Submission { draft, key };
-        let mut tries = 0;
+        let (mut tries, mut pause_for_other) = (0, OTHER_SEEDER);
         while tries < TRIES && self.clock.now() <= give_up {
             match self.counter.create(&submission).await? {
                 Numbering::Accepted {
@@ -118,12 +127,20 @@ impl Numberer {
                     return Err(ServiceError::Overloaded { by, retry_after });
                 }
                 Numbering::Unknown(unknown) => {
-                    let Some(lease) = unknown.lease else {
-                        // Another caller's lease ends in time, so waiting for it is no try.
-                        self.clock.sleep(OTHER_SEEDER).await;
+                    let seeding = match unknown.lease {
+                        Some(lease) => Some(self.seed(unknown, lease)),
+                        None => self.seeding.join(&unknown.sequence),
+                    };
+                    let Some(seeding) = seeding else {
+                        // Another process' lease ends in time, so waiting for it is no try.
+                        self.clock.sleep(pause_for_other).await;
+                        pause_for_other = LONGEST_OTHER.min(pause_for_other * 2);
                         continue;
                     };
-                    self.seed(&unknown, lease).await?;
+                    match seeding.await.map_err(|error| told_again(&error))? {
+                        Seeded::Tried => {}
+                        Seeded::Nowhere => return Err(ServiceError::NotFound),
+                    }
                 }
                 Numbering::Closed(shard) => self.opener.open(shard).await?,
             }
@@ -172,57 +189,85 @@ impl Numberer {
         }
     }
 
-    /// Makes a sequence known, with all that pending creations and the repository prove.
-    ///
-    /// Pending is read first: what leaves it in between is in the repository by then.
-    async fn seed(&self, unknown: &UnknownSequence, lease: Lease) -> Result<(), ServiceError> {
-        let UnknownSequence {
-            sequence,
-            shard,
-            epoch,
-            ..
-        } = *unknown;
-        let nothing = NumberRange::all().up_to(0);
-        let page = self.counter.pending_page(&sequence, &nothing, 1).await?;
-        let alive = self.pending_owner(&sequence).await?;
-        let basis = self.repository.basis(&sequence, shard, epoch, alive).await;
-        match basis {
-            Ok(Basis::Last(last)) => {
-                let seed = Seed {
-                    sequence,
-                    shard,
-                    epoch,
-                    lease,
-                    last: last.max(page.highest_pending),
-                };
-                self.counter.seed(&seed).await?;
-                return Ok(());
-            }
-            Ok(Basis::Deleted) => {
-                self.counter.mark_deleted(&sequence).await?;
-                return Err(ServiceError::NotFound);
-            }
-            Ok(Basis::Absent | Basis::StaleEpoch) | Err(_) => {}
-        }
-        // Others need not wait for the lease to end, and are told what is wrong.
-        if let Err(error) = self.counter.release_lease(&sequence, lease).await {
-            tracing::debug!(%sequence, error = %Chain(&error), "a lease has to run out by itself");
-        }
-        match basis? {
-            Basis::StaleEpoch => Ok(self.counter.close(shard, epoch).await?),
-            _ => Err(ServiceError::NotFound),
-        }
+    /// Begins to make a sequence known, for all here who wait for it.
+    fn seed(&self, unknown: UnknownSequence, lease: Lease) -> Work<Seeded> {
+        let (counter, repository) = (Arc::clone(&self.counter), Arc::clone(&self.repository));
+        self.seeding.begin(unknown.sequence, async move {
+            seed(&*counter, &*repository, &unknown, lease).await
+        })
     }
+}
 
-    /// The epoch of the pending creation of the chat that a sequence belongs to, if it is pending.
-    async fn pending_owner(&self, sequence: &Sequence) -> Result<Option<Epoch>, PortError> {
-        let Sequence::Messages(chat) = sequence else {
-            return Ok(None);
-        };
-        let chats = Sequence::Chats(chat.application);
-        let creation = self.counter.pending(&chats, chat.chat.into()).await?;
-        Ok(creation.map(|creation| creation.epoch))
+/// What came of making a sequence known.
+#[derive(Debug, Clone, Copy)]
+enum Seeded {
+    /// It is known, or somebody else was faster, or its epoch is over: submit again.
+    Tried,
+    /// It belongs to nothing that lives.
+    Nowhere,
+}
+
+/// Makes a sequence known, with all that pending creations and the repository prove.
+///
+/// Pending is read first: what leaves it in between is in the repository by then.
+async fn seed(
+    counter: &dyn Counter,
+    repository: &dyn Repository,
+    unknown: &UnknownSequence,
+    lease: Lease,
+) -> Result<Seeded, PortError> {
+    let UnknownSequence {
+        sequence,
+        shard,
+        epoch,
+        ..
+    } = *unknown;
+    let nothing = NumberRange::all().up_to(0);
+    let page = counter.pending_page(&sequence, &nothing, 1).await?;
+    let alive = pending_owner(counter, &sequence).await?;
+    let basis = repository.basis(&sequence, shard, epoch, alive).await;
+    match basis {
+        Ok(Basis::Last(last)) => {
+            let seed = Seed {
+                sequence,
+                shard,
+                epoch,
+                lease,
+                last: last.max(page.highest_pending),
+            };
+            counter.seed(&seed).await?;
+            return Ok(Seeded::Tried);
+        }
+        Ok(Basis::Deleted) => {
+            counter.mark_deleted(&sequence).await?;
+            return Ok(Seeded::Nowhere);
+        }
+        Ok(Basis::Absent | Basis::StaleEpoch) | Err(_) => {}
     }
+    // Others need not wait for the lease to end, and are told what is wrong.
+    if let Err(error) = counter.release_lease(&sequence, lease).await {
+        tracing::debug!(%sequence, error = %Chain(&error), "a lease has to run out by itself");
+    }
+    match basis? {
+        Basis::StaleEpoch => {
+            counter.close(shard, epoch).await?;
+            Ok(Seeded::Tried)
+        }
+        _ => Ok(Seeded::Nowhere),
+    }
+}
+
+/// The epoch of the pending creation of the chat that a sequence belongs to, if it is pending.
+async fn pending_owner(
+    counter: &dyn Counter,
+    sequence: &Sequence,
+) -> Result<Option<Epoch>, PortError> {
+    let Sequence::Messages(chat) = sequence else {
+        return Ok(None);
+    };
+    let chats = Sequence::Chats(chat.application);
+    let creation = counter.pending(&chats, chat.chat.into()).await?;
+    Ok(creation.map(|creation| creation.epoch))
 }
 
 /// The creation that the same request made before: the request tells all that is shown of it but number

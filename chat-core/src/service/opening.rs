@@ -1,32 +1,22 @@
 //! Having a counter's server admitted, once for all who wait for it.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
-use futures_util::{
-    FutureExt as _,
-    future::{BoxFuture, Shared, WeakShared},
-};
-
+use super::once::{UnderWay, told_again};
 use crate::{
-    Chain, PortError,
+    PortError,
     model::Shard,
     ports::{Counter, Ports, Repository},
 };
 
-type Opening = BoxFuture<'static, Result<(), Arc<PortError>>>;
-
 /// Opens shards for the runs of their servers.
 ///
 /// Whoever finds a shard closed while somebody has it opened waits for the same outcome, so a server that
-/// came back is looked at once, and a database that is away is asked once. Any of them carries it on where
-/// the one who began it goes away.
+/// came back is looked at once, and a database that is away is asked once.
 pub(crate) struct Opener {
     counter: Arc<dyn Counter>,
     repository: Arc<dyn Repository>,
-    under_way: Mutex<HashMap<Shard, WeakShared<Opening>>>,
+    under_way: UnderWay<Shard, ()>,
 }
 
 impl Opener {
@@ -34,7 +24,7 @@ impl Opener {
         Self {
             counter: Arc::clone(&ports.counter),
             repository: Arc::clone(&ports.repository),
-            under_way: Mutex::default(),
+            under_way: UnderWay::default(),
         }
     }
 
@@ -44,29 +34,12 @@ impl Opener {
     ///
     /// Fails when a backend does.
     pub(crate) async fn open(&self, shard: Shard) -> Result<(), PortError> {
-        self.begin_or_join(shard).await.map_err(|error| {
-            let again = PortError::new(error.kind, error.adapter, error.operation);
-            match &error.source {
-                Some(source) => again.caused_by(Chain(&**source).to_string()),
-                None => again,
-            }
-        })
-    }
-
-    fn begin_or_join(&self, shard: Shard) -> Shared<Opening> {
-        let mut under_way = self.under_way.lock().expect("no holder of the lock panics");
-        if let Some(opening) = under_way.get(&shard).and_then(WeakShared::upgrade) {
-            return opening;
-        }
-        let opening = open(
-            Arc::clone(&self.counter),
-            Arc::clone(&self.repository),
-            shard,
-        );
-        let opening = opening.map(|outcome| outcome.map_err(Arc::new));
-        let opening = opening.boxed().shared();
-        under_way.extend(opening.downgrade().map(|opening| (shard, opening)));
-        opening
+        let opening = self.under_way.join(&shard).unwrap_or_else(|| {
+            let (counter, repository) = (Arc::clone(&self.counter), Arc::clone(&self.repository));
+            self.under_way
+                .begin(shard, open(counter, repository, shard))
+        });
+        opening.await.map_err(|error| told_again(&error))
     }
 }
 

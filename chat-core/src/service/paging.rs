@@ -15,6 +15,27 @@ use crate::{
 /// cannot fill the memory: 1 MiB.
 const PAGE_BYTES: usize = 1 << 20;
 
+/// How many items are read at first, before it is known how large they are; of the largest texts 2 MiB.
+const FIRST: usize = 64;
+
+/// How many items are read at once at most; of the largest texts 8 MiB.
+const MOST: usize = 256;
+
+/// How many items to read next for a page of which so many are read, with so many bytes of text: as few as are
+/// likely to fill it, since many callers read at once.
+pub(super) fn step(count: usize, bytes: usize, wanted: usize) -> usize {
+    let likely = match count {
+        0 => FIRST,
+        _ => PAGE_BYTES.saturating_sub(bytes) * count / bytes.max(1) + 1,
+    };
+    likely.min(MOST).min(wanted.saturating_sub(count))
+}
+
+/// Says whether texts of so many bytes are more than a page holds.
+pub(super) fn fills(bytes: usize) -> bool {
+    bytes > PAGE_BYTES
+}
+
 /// The stored side of a list.
 #[async_trait]
 pub(super) trait Stored: Send + Sync {
@@ -72,13 +93,14 @@ pub(super) async fn page<S: Stored>(
     let mut range = asked;
     let wanted = limit.get() + 1;
     let mut bound = None;
-    let mut items = Vec::new();
-    let fills = |items: &[S::Item]| items.iter().map(S::bytes).sum::<usize>() > PAGE_BYTES;
+    let (mut items, mut bytes) = (Vec::new(), 0);
     loop {
-        let round = round(&**counter, stored, range, wanted, &mut bound).await?;
+        let step = step(items.len(), bytes, wanted);
+        let round = round(&**counter, stored, range, step, &mut bound).await?;
+        bytes += round.items.iter().map(S::bytes).sum::<usize>();
         items.extend(round.items);
         match round.end {
-            Some(end) if items.len() < wanted && !fills(&items) => range = range.beyond(end),
+            Some(end) if items.len() < wanted && !fills(bytes) => range = range.beyond(end),
             _ => break,
         }
         if range.is_empty() {

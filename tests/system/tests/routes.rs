@@ -238,6 +238,7 @@ async fn every_answer_carries_the_requests_id_or_a_new_one() -> Result<()> {
                 let call = call.with_header("x-request-id", "mine-7")?;
                 let answer = stage.client.send(&call).await?;
                 assert_eq!(request_id(&answer)?, "mine-7", "{call}");
+                assert_eq!(answer.header("cache-control"), Some("no-store"), "{call}");
                 made.insert(id);
             }
         }

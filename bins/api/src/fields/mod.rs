@@ -202,7 +202,7 @@ impl Fields {
         let value = Value::read(raw)?;
         if let Some(slot @ Value::Absent) = self.values.get_mut(position) {
             *slot = value;
-        } else {
+        } else if !self.faults.iter().any(|fault| fault.field == name) {
             self.faults.push(Fault::new(name, "must be given once"));
         }
         Ok(())

@@ -70,6 +70,8 @@ where
     });
     let mut connection = pin!(
         http1::Builder::new()
+            // A request that is being served is served to its end, also where its client sends no more.
+            .half_close(true)
             .max_buf_size(MOST_BUFFERED)
             .serve_connection(io, service)
     );
