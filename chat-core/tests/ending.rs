@@ -21,7 +21,7 @@ use chat_core::{
         Applied, Clock as _, Consumer, IndexChange, Ports, Repository as _, SearchIndex,
         SearchQuery,
     },
-    service::{Indexed, Policy, Services},
+    service::{Indexed, Indexer, Policy, Services},
     text::Terms,
 };
 use shim::{SearchIndexShim, Weak};
@@ -126,6 +126,39 @@ async fn the_end_of_a_chat_holds_up_no_message_and_goes_on_at_once() {
     }
     let calls = calls.lock().unwrap();
     assert_eq!(*calls, ["messages", "messages", "end", "end", "end"]);
+}
+
+#[tokio::test]
+async fn more_ends_than_are_taken_at_once_hold_up_nothing_newer() {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let stage = Stage::over(|memory| Slow {
+        index: memory.search.clone(),
+        calls: Arc::clone(&calls),
+    })
+    .await;
+    let mut ended = Vec::new();
+    for _ in 0..=Indexer::ROWS {
+        ended.push(stage.chat().await);
+    }
+    while stage.index().await.rows > 0 {}
+    for chat in ended {
+        stage
+            .services
+            .chats
+            .delete(&stage.token, chat)
+            .await
+            .unwrap();
+    }
+    stage.chat().await;
+    calls.lock().unwrap().clear();
+    let round = stage.index().await;
+    assert_eq!((round.rows, round.completed), (Indexer::ROWS + 2, 1));
+    assert_eq!(*calls.lock().unwrap(), ["end", "messages", "end"]);
+    // None is forgotten.
+    let mut completed = 0;
+    while completed <= Indexer::ROWS {
+        completed += stage.index().await.completed;
+    }
 }
 
 /// The system and the application that end in the middle of the next call.

@@ -320,7 +320,7 @@ impl Counter for RedisCounter {
             .await;
         given
             .map(drop)
-            .map_err(|failure| failure.of("give a lease back"))
+            .map_err(|failure| failure.of("release a lease"))
     }
 
     async fn sight(&self, shard: Shard) -> Result<Sighting, PortError> {
@@ -390,7 +390,10 @@ impl Counter for RedisCounter {
             .with(number.get())
             .with(uid.to_bytes().as_slice())
             .with(letter.as_ref().map_or("", DeadLetterId::as_str));
-        let pointed = self.nodes.run(shard, &self.scripts.set_aside, &call).await;
+        let pointed = self
+            .nodes
+            .run(shard, &self.scripts.point_to_letter, &call)
+            .await;
         pointed
             .map(drop)
             .map_err(|failure| failure.of("point a creation to its dead letter"))

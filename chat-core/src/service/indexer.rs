@@ -72,41 +72,60 @@ impl Indexer {
     /// Fails when a backend does; what was not completed is given back.
     pub async fn run_once(&self, holder: &str) -> Result<Indexed, PortError> {
         let claim = Claim::new(holder, self.clock.now(), LEASE);
-        let mut rows = self.repository.claim_outbox(&claim, Self::ROWS).await?;
-        if rows.is_empty() {
-            return Ok(Indexed::default());
-        }
-        // Messages wait for nothing; what lies below a chat or an application may take long to delete.
-        rows.sort_by_key(ends_parent);
-        let mut left = rows.as_slice();
-        let outcome = self.carry_out(&claim, &mut left).await;
-        if !left.is_empty() {
-            let ids: Vec<u64> = left.iter().map(|row| row.id).collect();
-            if let Err(error) = self.repository.release_outbox(&claim, &ids).await {
-                tracing::warn!(
-                    error = %Chain(&error),
-                    "what could not be indexed comes again in a while only"
-                );
+        let (mut indexed, mut left) = (Indexed::default(), Vec::new());
+        let outcome = loop {
+            let taken = self.take_up(&claim, &mut indexed, &mut left).await;
+            // What is not finished yet is held while there is more, so that it does not stand before that.
+            let is_all = !matches!(taken, Ok(Self::ROWS..));
+            if is_all || left.is_empty() || self.clock.now() >= claim.until {
+                break taken;
             }
+        };
+        if !left.is_empty()
+            && let Err(error) = self.repository.release_outbox(&claim, &left).await
+        {
+            tracing::warn!(
+                error = %Chain(&error),
+                "what could not be indexed comes again in a while only"
+            );
         }
-        outcome
+        outcome.map(|_| indexed)
     }
 
-    /// Carries out what the rows in `left` say while there is time, and leaves there those that it did
-    /// not come to.
+    /// Takes rows, carries out what they say while there is time, and adds to `left` those that are to come
+    /// again; answers how many were taken.
+    async fn take_up(
+        &self,
+        claim: &Claim,
+        indexed: &mut Indexed,
+        left: &mut Vec<u64>,
+    ) -> Result<usize, PortError> {
+        let mut rows = self.repository.claim_outbox(claim, Self::ROWS).await?;
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        indexed.rows += rows.len();
+        // Messages wait for nothing; what lies below a chat or an application may take long to delete.
+        rows.sort_by_key(ends_parent);
+        let mut rest = rows.as_slice();
+        let outcome = self.carry_out(claim, &mut rest, indexed, left).await;
+        left.extend(rest.iter().map(|row| row.id));
+        outcome.map(|()| rows.len())
+    }
+
+    /// Carries out what the rows in `rest` say while there is time, leaves there those that it did not come to,
+    /// and adds to `left` those that are not finished.
     async fn carry_out(
         &self,
         claim: &Claim,
-        left: &mut &[OutboxRow],
-    ) -> Result<Indexed, PortError> {
+        rest: &mut &[OutboxRow],
+        indexed: &mut Indexed,
+        left: &mut Vec<u64>,
+    ) -> Result<(), PortError> {
         // After the claim: a generation that is added later scans what these rows speak of.
         let generations = self.repository.generations().await?;
-        let mut indexed = Indexed {
-            rows: left.len(),
-            ..Indexed::default()
-        };
-        while !left.is_empty() && self.clock.now() < claim.until {
-            let (part, rest) = left.split_at(self.part(left));
+        while !rest.is_empty() && self.clock.now() < claim.until {
+            let (part, later) = rest.split_at(self.part(rest));
             let mut carrier = Carrier {
                 indexer: self,
                 generations: &generations,
@@ -132,14 +151,12 @@ impl Indexer {
                 }
             }
             self.repository.complete_outbox(claim, &done).await?;
-            if !begun.is_empty() {
-                self.repository.release_outbox(claim, &begun).await?;
-            }
+            left.extend(begun);
             indexed.completed += done.len();
             indexed.refused += refused.len();
-            *left = rest;
+            *rest = later;
         }
-        Ok(indexed)
+        Ok(())
     }
 
     /// How many of the first rows are carried out together: as many as make up a batch, and all of a kind.

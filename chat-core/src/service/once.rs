@@ -19,11 +19,14 @@ type Outcome<T> = Result<T, Arc<PortError>>;
 /// Work under way, which several may wait for.
 pub(super) type Work<T> = Shared<BoxFuture<'static, Outcome<T>>>;
 
+/// Work that somebody may still wait for.
+type ByKey<K, T> = HashMap<K, WeakShared<BoxFuture<'static, Outcome<T>>>>;
+
 /// What is under way, by what it is about.
 ///
 /// Whoever joins it has the same outcome, and any of them carries it on where the one who began it goes away.
 pub(super) struct UnderWay<K, T> {
-    by_key: Mutex<HashMap<K, WeakShared<BoxFuture<'static, Outcome<T>>>>>,
+    by_key: Mutex<ByKey<K, T>>,
 }
 
 impl<K, T> Default for UnderWay<K, T> {
@@ -49,9 +52,28 @@ impl<K: Eq + Hash, T: Clone + Send + Sync + 'static> UnderWay<K, T> {
         key: K,
         work: impl Future<Output = Result<T, PortError>> + Send + 'static,
     ) -> Work<T> {
+        Self::begin_in(&mut self.lock(), key, work)
+    }
+
+    /// The work about `key`, which is begun where nobody is at it.
+    pub(super) fn join_or_begin<W>(&self, key: K, work: impl FnOnce() -> W) -> Work<T>
+    where
+        W: Future<Output = Result<T, PortError>> + Send + 'static,
+    {
+        let mut by_key = self.lock();
+        match by_key.get(&key).and_then(WeakShared::upgrade) {
+            Some(work) => work,
+            None => Self::begin_in(&mut by_key, key, work()),
+        }
+    }
+
+    fn begin_in(
+        by_key: &mut ByKey<K, T>,
+        key: K,
+        work: impl Future<Output = Result<T, PortError>> + Send + 'static,
+    ) -> Work<T> {
         let work = work.map(|outcome| outcome.map_err(Arc::new));
         let work = work.boxed().shared();
-        let mut by_key = self.lock();
         if by_key.len() == by_key.capacity() && by_key.len() >= Self::ENDED {
             by_key.retain(|_, work| work.upgrade().is_some());
         }
@@ -59,7 +81,7 @@ impl<K: Eq + Hash, T: Clone + Send + Sync + 'static> UnderWay<K, T> {
         work
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, WeakShared<BoxFuture<'static, Outcome<T>>>>> {
+    fn lock(&self) -> MutexGuard<'_, ByKey<K, T>> {
         self.by_key.lock().expect("no holder of the lock panics")
     }
 }

@@ -34,10 +34,9 @@ impl Opener {
     ///
     /// Fails when a backend does.
     pub(crate) async fn open(&self, shard: Shard) -> Result<(), PortError> {
-        let opening = self.under_way.join(&shard).unwrap_or_else(|| {
+        let opening = self.under_way.join_or_begin(shard, || {
             let (counter, repository) = (Arc::clone(&self.counter), Arc::clone(&self.repository));
-            self.under_way
-                .begin(shard, open(counter, repository, shard))
+            open(counter, repository, shard)
         });
         opening.await.map_err(|error| told_again(&error))
     }
