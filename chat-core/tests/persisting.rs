@@ -206,6 +206,25 @@ async fn what_fails_for_no_known_reason_holds_up_itself_alone() {
 }
 
 #[tokio::test]
+async fn what_waited_for_the_database_is_stored_in_few_transactions() {
+    let stage = Stage::new(PortErrorKind::Unavailable).await;
+    for _ in 0..490 {
+        stage.send(REFUSED).await;
+    }
+    for _ in 0..9 {
+        assert!(stage.store().await.is_err());
+    }
+    assert_eq!(stage.stored().await, 0);
+    stage.refuses.store(false, Ordering::Relaxed);
+    let began = stage.memory.clock.now();
+    while stage.stored().await < 490 {
+        stage.store().await.unwrap();
+    }
+    let took = stage.memory.clock.now().since(began);
+    assert!(took <= TRANSACTION * 12, "it took {took:?}");
+}
+
+#[tokio::test]
 async fn what_can_neither_be_read_nor_set_aside_holds_up_itself_alone() {
     let stage = Stage::new(PortErrorKind::Rejected).await;
     stage

@@ -1,7 +1,7 @@
 //! Storing: from the queue into the repository.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -18,12 +18,12 @@ use crate::{
     },
 };
 
-/// An entry that was handed out more often than this is tried alone.
-const ATTEMPTS_TOGETHER: u32 = 3;
+/// An entry that was handed out more often than this is suspected of being why.
+const ATTEMPTS_UNSUSPECTED: u32 = 3;
 
-/// How long entries that were handed out often are tried, once one of them has failed: where each takes
-/// long to fail the backend is away, and where it does not one of them may be at fault.
-const PATIENCE_ALONE: Duration = Duration::from_millis(500);
+/// How long suspects are tried, once one of them has failed: where each takes long to fail the backend is away,
+/// and where it does not one of them may be at fault.
+const PATIENCE_WITH_SUSPECTS: Duration = Duration::from_millis(500);
 
 /// Stores what was accepted, hundreds of creations in one transaction.
 ///
@@ -31,8 +31,9 @@ const PATIENCE_ALONE: Duration = Duration::from_millis(500);
 /// found done.
 /// A batch that the repository refuses as input is split until the entry that is at fault is alone;
 /// only that one is set aside, and stays readable under its number. Every other failure speaks of a
-/// backend, and all is given back; an entry that keeps failing so is tried alone, behind all others, so that
-/// it holds up itself.
+/// backend, and all is given back; what keeps coming back so is tried behind all others, the first of it alone,
+/// more at once while all goes well and less where it does not, so that an entry that is at fault holds up
+/// itself, and a thousand that are not are stored in a few transactions.
 pub struct Persister {
     counter: Arc<dyn Counter>,
     queue: Arc<dyn Queue>,
@@ -65,6 +66,21 @@ struct Item {
     position: Option<(Shard, Position)>,
 }
 
+/// Why not all of a batch was stored, and what was not begun with; the rest is held, and comes again first.
+struct Unfinished {
+    error: PortError,
+    items: Vec<Item>,
+}
+
+impl From<PortError> for Unfinished {
+    fn from(error: PortError) -> Self {
+        Self {
+            error,
+            items: Vec::new(),
+        }
+    }
+}
+
 impl Persister {
     pub(super) fn new(ports: &Ports, policy: &Policy) -> Self {
         Self {
@@ -92,19 +108,26 @@ impl Persister {
             received: deliveries.len(),
             ..Persisted::default()
         };
-        let mut together = Vec::new();
-        let mut alone = Vec::new();
+        let mut sound = Vec::new();
+        let mut suspects = Vec::new();
         let mut unreadable = Vec::new();
         let now = self.clock.now();
         for delivery in deliveries {
-            let suspect = delivery.attempt > ATTEMPTS_TOGETHER;
+            let is_suspect = delivery.attempt > ATTEMPTS_UNSUSPECTED;
             match readable(delivery, now) {
-                Ok(item) if suspect => alone.push(item),
-                Ok(item) => together.push(item),
+                Ok(item) if is_suspect => suspects.push(item),
+                Ok(item) => sound.push(item),
                 Err(letter) => unreadable.push(letter),
             }
         }
-        let mut failed = self.store_split(together, &mut report).await.err();
+        let mut left = Vec::new();
+        let mut failed = match self.store_split(sound, &mut report).await {
+            Ok(()) => None,
+            Err(unfinished) => {
+                left = unfinished.items;
+                Some(unfinished.error)
+            }
+        };
         for (receipt, letter) in unreadable {
             // One that is refused holds up itself; where more is wrong they come again.
             if failed
@@ -118,20 +141,50 @@ impl Persister {
                 Err(error) => failed = Some(error),
             }
         }
-        let mut rest = alone.into_iter();
-        let give_up = self.clock.now().plus(PATIENCE_ALONE);
-        while failed.is_none() || self.clock.now() < give_up {
-            let Some(item) = rest.next() else { break };
-            let outcome = self.store_split(vec![item], &mut report).await;
-            failed = failed.or(outcome.err());
-        }
+        self.store_suspects(suspects, &mut report, &mut failed, &mut left)
+            .await;
         match failed {
             None => Ok(report),
             Some(error) => {
-                self.give_back(rest.as_slice().iter()).await;
+                self.give_back(&left).await;
                 Err(error)
             }
         }
+    }
+
+    /// Stores what was handed out often, as far as there is time once something has `failed`; what is not stored
+    /// is added to `left`.
+    async fn store_suspects(
+        &self,
+        suspects: Vec<Item>,
+        report: &mut Persisted,
+        failed: &mut Option<PortError>,
+        left: &mut Vec<Item>,
+    ) {
+        let mut rest = VecDeque::from(suspects);
+        let mut together = 1;
+        let mut failing_since = failed.as_ref().map(|_| self.clock.now());
+        let is_out_of_patience =
+            |since: Timestamp| self.clock.now().since(since) >= PATIENCE_WITH_SUSPECTS;
+        while !rest.is_empty() && !failing_since.is_some_and(is_out_of_patience) {
+            let began = self.clock.now();
+            let items: Vec<Item> = rest.drain(..rest.len().min(together)).collect();
+            let tried = items.len();
+            match self.store_split(items, report).await {
+                Ok(()) => together *= 2,
+                Err(Unfinished { error, items }) => {
+                    failed.get_or_insert(error);
+                    failing_since.get_or_insert(began);
+                    if tried == 1 {
+                        left.extend(items);
+                    } else {
+                        items.into_iter().rev().for_each(|it| rest.push_front(it));
+                    }
+                    together = tried.div_ceil(2);
+                }
+            }
+        }
+        left.extend(rest);
     }
 
     /// Leaves what the consumer still holds to others; for the end of a process.
@@ -144,7 +197,7 @@ impl Persister {
     }
 
     /// Gives back what was not stored; the caller has a first failure to tell of, so another is logged.
-    async fn give_back<'a>(&self, items: impl Iterator<Item = &'a Item>) {
+    async fn give_back(&self, items: &[Item]) {
         if let Err(error) = self.queue.give_back(&receipts(items)).await {
             tracing::warn!(
                 error = %Chain(&error),
@@ -172,7 +225,8 @@ impl Persister {
             forced: false,
             position: None,
         });
-        self.store_split(items.collect(), &mut report).await?;
+        let stored = self.store_split(items.collect(), &mut report).await;
+        stored.map_err(|unfinished| unfinished.error)?;
         Ok(report)
     }
 
@@ -193,7 +247,11 @@ impl Persister {
     }
 
     /// Stores a batch, splitting it where the repository refuses it.
-    async fn store_split(&self, items: Vec<Item>, report: &mut Persisted) -> Result<(), PortError> {
+    async fn store_split(
+        &self,
+        items: Vec<Item>,
+        report: &mut Persisted,
+    ) -> Result<(), Unfinished> {
         let mut batches = vec![items];
         while let Some(mut items) = batches.pop() {
             if items.is_empty() {
@@ -202,9 +260,8 @@ impl Persister {
             match self.repository.store(&self.batch_of(&items)).await {
                 Ok(stored) => self.conclude(&items, &stored, report).await?,
                 Err(error) if error.kind != PortErrorKind::Rejected => {
-                    self.give_back(items.iter().chain(batches.iter().flatten()))
-                        .await;
-                    return Err(error);
+                    items.extend(batches.into_iter().rev().flatten());
+                    return Err(Unfinished { error, items });
                 }
                 Err(error) if items.len() == 1 => {
                     let detail = Chain(&error).to_string();
@@ -297,7 +354,7 @@ impl Persister {
             self.counter.close(*shard, *epoch).await?;
         }
         if !acknowledges {
-            self.queue.acknowledge(&receipts(items.iter())).await?;
+            self.queue.acknowledge(&receipts(items)).await?;
         }
         Ok(behind.is_empty())
     }
@@ -391,8 +448,11 @@ fn readable(delivery: Delivery, now: Timestamp) -> Result<Item, (Receipt, Box<De
     }
 }
 
-fn receipts<'a>(items: impl Iterator<Item = &'a Item>) -> Vec<Receipt> {
-    items.filter_map(|item| item.receipt.clone()).collect()
+fn receipts(items: &[Item]) -> Vec<Receipt> {
+    items
+        .iter()
+        .filter_map(|item| item.receipt.clone())
+        .collect()
 }
 
 /// The furthest position of each shard.
