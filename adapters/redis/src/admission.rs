@@ -158,6 +158,14 @@ impl Admissions {
     ) -> Result<Sighting, Failure> {
         let furthest = self.known(shard).furthest;
         let syncing = line.syncing(info).await?;
+        let is_renewed = line.renew_log(info).await?;
+        if !is_renewed {
+            tracing::warn!(
+                address = server.address,
+                "this user may not have Redis begin its log anew (`BGREWRITEAOF`): each start of Redis leaves a \
+                 gap in the numbers"
+            );
+        }
         let mut asking = redis::cmd("HMGET");
         asking.arg(self.keys.of_shard(shard, 'm')).arg(&["f", "r"]);
         let mut found = reply::list(line.ask(&asking).await?)?.into_iter();
@@ -166,7 +174,8 @@ impl Admissions {
         let mark = self.mark(line, &self.keys.of_shard(shard, 'e')).await?;
         let position = last_position(line, &self.keys.of_shard(shard, 'q')).await?;
         // With replicas about, nobody can tell afterwards which of them it is that came back.
-        let complete = syncing == Syncing::Always
+        let complete = is_renewed
+            && syncing == Syncing::Always
             && synced == Syncing::Always.as_str()
             && followed.is_empty()
             && !info.has_replicas()

@@ -138,6 +138,33 @@ impl Line {
         Ok(Info::parse(&text))
     }
 
+    /// Has the server begin another file of its log where it has not since it started; `false` where it does not
+    /// let this user.
+    ///
+    /// A server that was killed may find half a transaction at the end of its log. Redis, and Valkey until August
+    /// 2026, forget that but leave it in the file, and at the next start join it with what they wrote behind it:
+    /// then a creation comes back that was answered to nobody, under a number that was given again
+    /// (<https://github.com/valkey-io/valkey/pull/4342>). A rewrite begins the other file before it answers.
+    pub(crate) async fn renew_log(&mut self, info: &Info) -> Result<bool, Failure> {
+        let is_done = |info: &Info| !info.keeps_a_log() || info.has_renewed_log();
+        if is_done(info) {
+            return Ok(true);
+        }
+        let asked = self.ask(&redis::cmd("BGREWRITEAOF")).await;
+        let is_refused = match asked {
+            Ok(_) => false,
+            // Perhaps since another process was faster.
+            Err(failure) if failure.is("ERR") || failure.is("NOPERM") => true,
+            Err(failure) => return Err(failure),
+        };
+        match is_done(&self.info(&["persistence"]).await?) {
+            false if !is_refused => Err(Failure::Busy(
+                "saving its data, and then begins its log anew",
+            )),
+            is_done => Ok(is_done),
+        }
+    }
+
     /// Finds out how the server syncs; one that does not tell counts as one that may not.
     pub(crate) async fn syncing(&mut self, info: &Info) -> Result<Syncing, Failure> {
         if !info.keeps_a_log() {

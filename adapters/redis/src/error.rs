@@ -53,6 +53,9 @@ pub(crate) enum Failure {
     /// There is nobody to ask.
     #[error("no node of the cluster has the shard")]
     Nowhere,
+    /// It has something else to do first.
+    #[error("the server is {0}")]
+    Busy(&'static str),
 }
 
 impl Failure {
@@ -65,7 +68,7 @@ impl Failure {
     pub(crate) fn may_be_of_place(&self) -> bool {
         match self {
             Self::Late | Self::Nowhere => true,
-            Self::Strange(_) => false,
+            Self::Strange(_) | Self::Busy(_) => false,
             Self::Told(error) => match error.code() {
                 Some(code) => {
                     matches!(
@@ -97,7 +100,7 @@ impl Failure {
     fn kind(&self) -> PortErrorKind {
         match self {
             Self::Late => PortErrorKind::Timeout,
-            Self::Nowhere => PortErrorKind::Unavailable,
+            Self::Nowhere | Self::Busy(_) => PortErrorKind::Unavailable,
             Self::Strange(_) => PortErrorKind::Corrupt,
             Self::Told(error) => kind(error),
         }

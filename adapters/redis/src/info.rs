@@ -102,6 +102,11 @@ impl Info {
         self.get("aof_enabled") == "1"
     }
 
+    /// Whether it has begun another file of that log since it started.
+    pub(crate) fn has_renewed_log(&self) -> bool {
+        !matches!(self.get("aof_rewrites"), "" | "0")
+    }
+
     /// Whether it ever took over from another server in this run.
     pub(crate) fn was_promoted(&self) -> bool {
         self.get("master_replid2").bytes().any(|byte| byte != b'0')

@@ -208,9 +208,21 @@ impl Nodes {
         call: &Call,
     ) -> Result<Value, Failure> {
         match self.ask(shard, &script.by_hash(call)).await {
-            Err(failure) if failure.is("NOSCRIPT") => self.ask(shard, &script.command(call)).await,
+            // The server has started since.
+            Err(failure) if failure.is("NOSCRIPT") => {
+                self.renew_log(shard).await?;
+                self.ask(shard, &script.command(call)).await
+            }
             answer => answer,
         }
+    }
+
+    /// Makes sure that nothing is written behind what a server found at the end of its log; see
+    /// [`Line::renew_log`](crate::connection::Line::renew_log).
+    async fn renew_log(&self, shard: Shard) -> Result<(), Failure> {
+        let mut line = self.of(shard)?.line().await?;
+        let info = line.info(&["persistence"]).await?;
+        line.renew_log(&info).await.map(drop)
     }
 
     /// Looks anew where things are after a failure that may come of it.

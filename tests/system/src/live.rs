@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     net::SocketAddr,
     path::Path,
     time::{Duration, Instant},
@@ -183,14 +184,18 @@ impl LiveSet {
     ///
     /// Fails with what differs.
     pub async fn expect_settled(&mut self) -> Result<()> {
-        within(STORED, "the queue is empty", || async {
+        let emptied = within(STORED, "the queue is empty", || async {
             let mut left = 0;
             for shard in 0..SHARDS {
                 left += self.waiting(shard).await?;
             }
             Ok((left == 0).then_some(()))
         })
-        .await?;
+        .await;
+        if let Err(error) = emptied {
+            let left = self.left_in_streams().await?;
+            return Err(error.context(left));
+        }
         self.expect_counted().await?;
         let index = self.expect_indexed().await?;
         eprintln!("search is what the database is after {index:.1?}");
@@ -298,6 +303,32 @@ impl LiveSet {
         };
         let mut node = connect(&format!("redis://{node}")).await?;
         Ok(asking.query_async(&mut node).await?)
+    }
+
+    /// Tells what lies in the streams of Redis, who holds it, and what is kept though it is acknowledged.
+    async fn left_in_streams(&self) -> Result<String> {
+        let mut left = String::new();
+        for shard in 0..SHARDS {
+            if self.waiting(shard).await? == 0 {
+                continue;
+            }
+            let stream = stream(shard);
+            for question in [
+                format!("XINFO GROUPS {stream}"),
+                format!("XPENDING {stream} workers - + 9"),
+                format!("XRANGE {stream} - + COUNT 9"),
+                format!("SMEMBERS {}", stream.replace(":q", ":k")),
+            ] {
+                let mut asking = ::redis::Cmd::new();
+                for word in question.split(' ') {
+                    asking.arg(word);
+                }
+                let told: Result<::redis::Value, RedisError> =
+                    asking.query_async(&mut self.redis().await?).await;
+                writeln!(left, "{question}: {told:?}")?;
+            }
+        }
+        Ok(left)
     }
 
     /// Opens a connection to Redis; of a cluster, to the node that its setting names first.

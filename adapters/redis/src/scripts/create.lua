@@ -10,8 +10,9 @@
 -- 5 the time of creation; behind these, where all shards together hold too much, of what.
 --
 -- Nothing is written before all was read. The server may refuse the first write, for want of memory,
--- disk or its role, or because the stream is no stream; once it is done, none after it can fail: what
--- is pending was found to be a list, and the others replace whatever is there.
+-- disk or its role; once it is done, none after it can fail but the stream's, where that is no stream: what
+-- is pending was found to be a list, and the others replace whatever is there. The counter comes first: of
+-- what is cut short at whatever place, by whatever fault, no entry is left whose number is given again.
 
 local call, sub, format = redis.call, string.sub, string.format
 
@@ -111,8 +112,8 @@ if KEYS[7] then
 end
 
 local number = format('%.0f', last + 1)
-local id = call('XADD', KEYS[3], '*', 'n', number, 'e', EPOCH, 's', ARGV[2], 'd', ARGV[1])
 call('MSET', KEYS[5], KNOWN .. number, KEYS[2], format('%.0f', bytes + size))
+local id = call('XADD', KEYS[3], '*', 'n', number, 'e', EPOCH, 's', ARGV[2], 'd', ARGV[1])
 call('RPUSH', KEYS[6], number .. ' ' .. id .. ' ' .. size .. ' ' .. ARGV[3])
 if not of_chat then
   -- The new chat's own sequence is known from now on. Its key cannot be named before its number is; where

@@ -13,3 +13,4 @@ mod private_server;
 mod restarts;
 mod system;
 mod tls;
+mod torn_log;

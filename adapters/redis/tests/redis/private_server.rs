@@ -4,7 +4,7 @@ use std::{
     env, fs, io,
     io::Write as _,
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -82,6 +82,31 @@ impl PrivateServer {
         self.answer().await;
     }
 
+    /// The same under a supervisor: a server may find its log damaged, mend it, and end.
+    pub(crate) async fn come_back_supervised(&mut self) {
+        self.kill();
+        self.spawn().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while !self.is_there().await {
+            if self.child.as_mut().unwrap().try_wait().unwrap().is_some() {
+                self.spawn().unwrap();
+            }
+            assert!(Instant::now() < deadline, "the server does not answer");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The file that its log is written to, where there is but one.
+    pub(crate) fn log(&self) -> PathBuf {
+        let mut logs = fs::read_dir(self.folder.path().join("appendonlydir"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.to_str().unwrap().ends_with(".incr.aof"));
+        let log = logs.next().unwrap();
+        assert_eq!(logs.next(), None);
+        log
+    }
+
     /// Changes an argument, for when it comes back.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.arguments = vec![name.to_owned(), value.to_owned()];
@@ -96,10 +121,15 @@ impl PrivateServer {
 
     /// Comes back with what was copied before.
     pub(crate) async fn restore(&mut self, backup: &TempDir) {
+        self.put_back(backup);
+        self.come_back().await;
+    }
+
+    /// Ends, and has what was copied before.
+    pub(crate) fn put_back(&mut self, backup: &TempDir) {
         self.kill();
         fs::remove_dir_all(self.folder.path()).unwrap();
         copy(backup.path(), self.folder.path());
-        self.come_back().await;
     }
 
     /// Sends a command that is written in words.
@@ -114,6 +144,10 @@ impl PrivateServer {
 
     pub(crate) async fn run(&self, command: &redis::Cmd) -> Value {
         command.query_async(&mut self.line().await).await.unwrap()
+    }
+
+    pub(crate) async fn run_all(&self, commands: &redis::Pipeline) {
+        commands.exec_async(&mut self.line().await).await.unwrap();
     }
 
     pub(crate) async fn text(&self, words: &str) -> String {
@@ -168,19 +202,19 @@ impl PrivateServer {
     /// Waits until it answers.
     async fn answer(&self) {
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            let answer = match self.try_line().await {
-                Ok(mut line) => redis::cmd("PING").exec_async(&mut line).await,
-                Err(error) => Err(error),
-            };
-            // A server that wants a password first has come up too.
-            match answer {
-                Err(error) if error.code() != Some("NOAUTH") => {}
-                _ => return,
-            }
+        while !self.is_there().await {
             assert!(Instant::now() < deadline, "the server does not answer");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    async fn is_there(&self) -> bool {
+        let answer = match self.try_line().await {
+            Ok(mut line) => redis::cmd("PING").exec_async(&mut line).await,
+            Err(error) => Err(error),
+        };
+        // A server that wants a password first has come up too.
+        answer.map_or_else(|error| error.code() == Some("NOAUTH"), |()| true)
     }
 
     async fn line(&self) -> MultiplexedConnection {

@@ -103,7 +103,8 @@ fn appended(live: &LiveSet) -> Result<PathBuf> {
     let mut increments: Vec<PathBuf> = paths
         .filter(|path| path.to_string_lossy().ends_with(".incr.aof"))
         .collect();
-    increments.sort();
+    // In the order of their numbers.
+    increments.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
     increments.pop().context("an append-only file")
 }
 
