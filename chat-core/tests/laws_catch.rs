@@ -117,8 +117,8 @@ catch! {
     a_job_that_two_hold: repository::one_holder_has_the_job on claims_for_all;
 }
 
-/// The law of forgetting, with a counter in memory that forgets.
-async fn forgetting(weaken: fn(Ports) -> Ports) {
+/// A system with a counter in memory that forgets.
+fn forgetful(weaken: fn(Ports) -> Ports) -> Forgetful {
     let memory = Memory::new();
     let ports = weaken(memory.ports());
     let forget = move |sequence| {
@@ -126,20 +126,29 @@ async fn forgetting(weaken: fn(Ports) -> Ports) {
         Box::pin(std::future::ready(())) as _
     };
     let forget = Box::new(forget);
-    counter::forgotten_sequence_goes_on(Forgetful { ports, forget }).await;
+    Forgetful { ports, forget }
 }
 
 #[test]
 fn a_counter_that_skips_when_seeded() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(forgetting(|ports| ports));
+    let law = |weaken| runtime.block_on(counter::forgotten_sequence_goes_on(forgetful(weaken)));
+    law(|ports| ports);
     for weaken in [
         weakened::pending::skips_when_seeded,
         weakened::proves_from_the_past,
     ] {
-        let law = || runtime.block_on(forgetting(weaken));
-        assert!(std::panic::catch_unwind(AssertUnwindSafe(law)).is_err());
+        assert!(std::panic::catch_unwind(AssertUnwindSafe(|| law(weaken))).is_err());
     }
+}
+
+#[test]
+fn a_counter_whose_leases_tell_nothing() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let law = |weaken| runtime.block_on(counter::lease_tells_what_is_pending(forgetful(weaken)));
+    law(|ports| ports);
+    let weak = || law(weakened::leases_tell_nothing);
+    assert!(std::panic::catch_unwind(AssertUnwindSafe(weak)).is_err());
 }
 
 macro_rules! catch_search {

@@ -154,12 +154,18 @@ impl RedisCounter {
             b'U' => {
                 let (which, lease) = rest.split_at_checked(1).ok_or_else(strange)?;
                 let chats = chats_of(sequence);
-                let lease = (!lease.is_empty()).then(|| lease.parse().map(Lease));
+                let leased = lease.split_once(' ');
+                let leased = leased
+                    .map(|(lease, highest)| Some((lease.parse().ok()?, highest.parse().ok()?)));
+                let leased = leased
+                    .map(|leased| leased.ok_or_else(strange))
+                    .transpose()?;
                 Numbering::Unknown(UnknownSequence {
                     sequence: if which == "4" { chats } else { *sequence },
                     shard,
                     epoch: open.epoch,
-                    lease: lease.transpose().map_err(|_| strange())?,
+                    lease: leased.map(|(lease, _)| Lease(lease)),
+                    highest_pending: leased.map_or(0, |(_, highest)| highest),
                 })
             }
             b'E' => return Ok(None),

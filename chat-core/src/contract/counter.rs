@@ -7,7 +7,10 @@ mod numbering;
 mod pending;
 
 pub use cut_off::cut_off_create_leaves_no_gap;
-pub use forgetting::{Forget, Forgetful, forgotten_sequence_goes_on, lease_ends_once_known};
+pub use forgetting::{
+    Forget, Forgetful, forgotten_sequence_goes_on, lease_ends_once_known,
+    lease_tells_what_is_pending,
+};
 pub use keys::{
     deleted_application_answers_no_key, key_of_another_request_is_refused, key_outlives_its_chat,
     keys_belong_to_an_application, refused_create_keeps_its_key_free, same_key_same_answer,
@@ -76,7 +79,11 @@ macro_rules! __counter_forgetting_contract {
         $crate::__laws!(
             counter,
             $maker,
-            [forgotten_sequence_goes_on, lease_ends_once_known,]
+            [
+                forgotten_sequence_goes_on,
+                lease_ends_once_known,
+                lease_tells_what_is_pending,
+            ]
         );
     };
 }

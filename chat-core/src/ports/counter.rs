@@ -70,6 +70,8 @@ use crate::{
 ///     some pending, goes on without a gap and without a repeat, also for callers who race.
 /// 26. `lease_ends_once_known`: a lease ends with whatever makes its sequence known or gone, so it seeds
 ///     nothing where the sequence is forgotten again.
+/// 27. `lease_tells_what_is_pending`: a lease tells the highest number that was pending when it was given,
+///     also where that was settled since.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Counter: Send + Sync {
@@ -303,6 +305,12 @@ pub struct UnknownSequence {
     pub epoch: Epoch,
     /// The lease; `None` while another caller has one that has not run out, so wait for it.
     pub lease: Option<Lease>,
+    /// The highest number that is pending in it, 0 for none, as the server that gave the lease had it in the same
+    /// step.
+    ///
+    /// What leaves it from then on is in the repository by then. Another server that takes this one's place for
+    /// a moment may lack what this one gave.
+    pub highest_pending: u64,
 }
 
 /// The permission to seed one sequence, opaque to the caller.

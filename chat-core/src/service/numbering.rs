@@ -16,8 +16,7 @@ use super::{
 use crate::{
     Chain, PortError, PortErrorKind,
     model::{
-        Content, Creation, Draft, Epoch, IdempotencyKey, Number, NumberRange, Sequence, Submission,
-        Timestamp,
+        Content, Creation, Draft, Epoch, IdempotencyKey, Number, Sequence, Submission, Timestamp,
     },
     ports::{
         Basis, Clock, Counter, Lease, Numbering, Placement, Ports, Queue, Repository, Seed, Tokens,
@@ -209,7 +208,7 @@ enum Seeded {
 
 /// Makes a sequence known, with all that pending creations and the repository prove.
 ///
-/// Pending is read first: what leaves it in between is in the repository by then.
+/// Pending was read first, with the lease: what left it in between is in the repository by then.
 async fn seed(
     counter: &dyn Counter,
     repository: &dyn Repository,
@@ -220,10 +219,9 @@ async fn seed(
         sequence,
         shard,
         epoch,
+        highest_pending,
         ..
     } = *unknown;
-    let nothing = NumberRange::all().up_to(0);
-    let page = counter.pending_page(&sequence, &nothing, 1).await?;
     let alive = pending_owner(counter, &sequence).await?;
     let basis = repository.basis(&sequence, shard, epoch, alive).await;
     match basis {
@@ -233,7 +231,7 @@ async fn seed(
                 shard,
                 epoch,
                 lease,
-                last: last.max(page.highest_pending),
+                last: last.max(highest_pending),
             };
             counter.seed(&seed).await?;
             return Ok(Seeded::Tried);

@@ -49,10 +49,15 @@ impl Numbering {
                     Some(number) => last = number,
                     None if self.lacks(Weakness::StartsByItself) => last = 0,
                     None => {
-                        let data = &mut state.servers[server].data;
-                        data.leases[*needed as usize] = lease_of(api);
                         let sequence = *needed;
-                        state.apis[api].step = Step::Leased { sequence, epoch };
+                        let highest = state.highest_pending(server, sequence);
+                        let data = &mut state.servers[server].data;
+                        data.leases[sequence as usize] = lease_of(api);
+                        state.apis[api].step = Step::Leased {
+                            sequence,
+                            epoch,
+                            highest,
+                        };
                         return Some(());
                     }
                 },
@@ -170,6 +175,39 @@ impl Numbering {
         Some(())
     }
 
+    /// Reads whether the chat is pending that a sequence belongs to; where the lease told nothing, or the database is
+    /// read first, also what is pending of the sequence.
+    pub(crate) fn look(&self, state: &mut State, api: usize, server: usize) -> Option<()> {
+        let step = state.apis[api].step;
+        state.apis[api].step = match step {
+            Step::ProvedFirst {
+                sequence,
+                epoch,
+                last,
+            } => Step::Proved {
+                sequence,
+                epoch,
+                last: last.max(state.highest_pending(server, sequence)),
+            },
+            Step::Leased {
+                sequence,
+                epoch,
+                highest,
+            } => Step::Looked {
+                sequence,
+                epoch,
+                highest: if self.lacks(Weakness::LeasesTellNothing) {
+                    state.highest_pending(server, sequence)
+                } else {
+                    highest
+                },
+                alive: alive(state, server, sequence),
+            },
+            _ => return None,
+        };
+        Some(())
+    }
+
     /// Has the database prove up to where numbers may have been given, in one transaction.
     pub(crate) fn prove(&self, state: &mut State, api: usize) -> Option<()> {
         let (sequence, epoch, highest, alive) = match state.apis[api].step {
@@ -179,7 +217,10 @@ impl Numbering {
                 highest,
                 alive,
             } => (sequence, epoch, highest, alive),
-            Step::Leased { sequence, epoch } => (sequence, epoch, 0, 0),
+            // Only where the database is read first.
+            Step::Leased {
+                sequence, epoch, ..
+            } => (sequence, epoch, 0, 0),
             _ => return None,
         };
         if state.database.epoch() != epoch && !self.lacks(Weakness::ProvesInAnyEpoch) {
@@ -326,33 +367,6 @@ impl Numbering {
 /// What an API's leave to seed is known by.
 pub(crate) fn lease_of(api: usize) -> u8 {
     1 + u8::from(api == 1)
-}
-
-/// Reads what is pending, of the sequence and then of the chat that it belongs to.
-pub(crate) fn look(state: &mut State, api: usize, server: usize) -> Option<()> {
-    let step = state.apis[api].step;
-    let (Step::Leased { sequence, epoch }
-    | Step::ProvedFirst {
-        sequence, epoch, ..
-    }) = step
-    else {
-        return None;
-    };
-    let highest = state.highest_pending(server, sequence);
-    state.apis[api].step = match step {
-        Step::ProvedFirst { last, .. } => Step::Proved {
-            sequence,
-            epoch,
-            last: last.max(highest),
-        },
-        _ => Step::Looked {
-            sequence,
-            epoch,
-            highest,
-            alive: alive(state, server, sequence),
-        },
-    };
-    Some(())
 }
 
 /// The epoch of the chat that a sequence belongs to where its creation is pending, 0 for none.

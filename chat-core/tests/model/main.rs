@@ -38,8 +38,9 @@ use properties::{
     SETTLED_IS_STORED,
 };
 use scopes::{
-    BEGINNING, CREATING, DELETING, FAILING_OVER, FLAPPING, FORGETTING, FORGETTING_OVER, FRESH,
-    KEEPING, LOSING, LOSING_MORE, PARTED, READING, Scope, TAKING_OVER, UNNOTED,
+    BEGINNING, CREATING, DELETING, FAILING_OVER, FLAPPING, FORGETTING, FORGETTING_ONE_OVER,
+    FORGETTING_OVER, FRESH, KEEPING, LOSING, LOSING_MORE, PARTED, READING, Scope, TAKING_OVER,
+    UNNOTED,
 };
 use stateright::{Checker as _, Expectation, HasDiscoveries, Model as _};
 use variants::{Weakness, Weaknesses};
@@ -145,6 +146,7 @@ hold! {
     no_number_is_repeated_after_losses: LOSING;
     no_number_is_repeated_after_losses_of_keys_as_well: LOSING_MORE;
     no_number_is_repeated_by_two_primaries: FAILING_OVER;
+    no_number_is_repeated_by_two_primaries_that_lose_keys: FORGETTING_ONE_OVER;
     no_number_is_repeated_by_two_primaries_for_callers_of_one_each: PARTED;
     no_number_is_repeated_by_servers_that_change_places: FLAPPING;
     no_number_is_repeated_by_a_replica_that_took_over_and_started_again: TAKING_OVER;
@@ -188,6 +190,7 @@ catch! {
     a_leap_that_is_not_stored: NUMBERED_ONCE on LOSING, LeapNotStored;
 
     a_proof_for_any_epoch: NUMBERED_ONCE on FORGETTING_OVER, ProvesInAnyEpoch;
+    a_lease_that_tells_nothing: NUMBERED_ONCE on FORGETTING_ONE_OVER, LeasesTellNothing;
     settling_in_any_epoch: NUMBERED_ONCE on FAILING_OVER, SettlesInAnyEpoch;
     an_epoch_from_before_the_transaction: NUMBERED_ONCE on FAILING_OVER, RemembersEpochs;
     a_dropped_letter_that_asks_for_no_epoch: NUMBERED_ONCE on PARTED, DropsInAnyEpoch;

@@ -4,7 +4,7 @@ use stateright::{Model, Property};
 
 use crate::{
     actions::{self, Action, replica},
-    api::{delete, lease_of, look},
+    api::{delete, lease_of},
     properties,
     scopes::Scope,
     state::{Api, Counter, Data, Identity, Record, Role, State, Step, Worker},
@@ -45,7 +45,7 @@ impl Numbering {
             Action::Sight { api, server } => self.sight(state, api, server),
             Action::Admit { api } => self.admit(state, api)?,
             Action::Open { api, server } => self.open(state, api, server)?,
-            Action::Look { api, server } => look(state, api, server)?,
+            Action::Look { api, server } => self.look(state, api, server)?,
             Action::Prove { api } => self.prove(state, api)?,
             Action::Seed { api, server } => self.seed(state, api, server)?,
             Action::GiveBack { api, server } => give_back(state, api, server)?,

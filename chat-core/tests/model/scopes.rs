@@ -187,6 +187,12 @@ pub(crate) const FORGETTING_OVER: Scope = Scope {
     ..FAILING_OVER
 };
 
+/// The same with less to create, so that every state can be looked at.
+pub(crate) const FORGETTING_ONE_OVER: Scope = Scope {
+    creations: 2,
+    ..FORGETTING_OVER
+};
+
 /// A replica of which no word was left yet takes over and starts again.
 pub(crate) const UNNOTED: Scope = Scope {
     is_noted: false,

@@ -242,12 +242,13 @@ pub(crate) enum Step {
         mark: Mark,
         epoch: u8,
     },
-    /// It was given the leave to seed.
+    /// It was given the leave to seed, and told the highest number that is pending.
     Leased {
         sequence: Sequence,
         epoch: u8,
+        highest: u8,
     },
-    /// It has read what is pending: the highest number, and the epoch of the pending chat, 0 for none.
+    /// It has read whether the chat is pending: its epoch, 0 for none.
     Looked {
         sequence: Sequence,
         epoch: u8,

@@ -55,6 +55,8 @@ pub(crate) enum Weakness {
     ReplicasNotNoted,
     /// A sighting is admitted whether or not others have had another run admitted since.
     AdmitsTheOvertaken,
+    /// What is pending is not told with the lease, but read from whichever server answers then.
+    LeasesTellNothing,
 }
 
 /// The parts that are left out of a variant.

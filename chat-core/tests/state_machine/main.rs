@@ -189,8 +189,8 @@ mod catches {
             Step::Expire(CHATS_AND_MESSAGES),
             send(),
         ];
-        // Create, pending page, pending owner and basis are two steps each; then it is about to seed.
-        steps.extend((0..8).map(|_| Step::Go(0)));
+        // Create, pending owner and basis are two steps each; then it is about to seed.
+        steps.extend((0..6).map(|_| Step::Go(0)));
         steps.extend([
             Step::Wait(2_000),
             send(),

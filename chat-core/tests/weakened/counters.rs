@@ -162,6 +162,29 @@ pub(crate) fn lacks_the_application(ports: Ports) -> Ports {
     })
 }
 
+/// Tells with a lease that nothing is pending.
+struct LeasesTellNothing(Arc<dyn Counter>);
+
+#[async_trait]
+impl CounterShim for LeasesTellNothing {
+    fn inner(&self) -> &dyn Counter {
+        &*self.0
+    }
+
+    async fn create(&self, submission: &Submission) -> Result<Numbering, PortError> {
+        let mut numbering = self.0.create(submission).await?;
+        if let Numbering::Unknown(unknown) = &mut numbering {
+            unknown.highest_pending = 0;
+        }
+        Ok(numbering)
+    }
+}
+
+/// A counter whose leases do not tell what is pending.
+pub(crate) fn leases_tell_nothing(ports: Ports) -> Ports {
+    with_counter(ports, |inner| Arc::new(Weak(LeasesTellNothing(inner))))
+}
+
 /// Takes every seed for its own, and gives a lease also to those who should wait.
 struct SeedsWithAnyLease {
     inner: Arc<dyn Counter>,

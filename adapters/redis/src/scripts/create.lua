@@ -32,16 +32,17 @@ local function last_of(at, named)
   if last then
     return last
   end
-  -- The sequence is unknown: here is a lease on seeding it. It is handed on after a second, and good for
-  -- nine more where nobody else asked.
+  -- The sequence is unknown: here is a lease on seeding it, and the highest number that is pending in it.
+  -- It is handed on after a second, and good for nine more where nobody else asked.
   local lease_key = sub(KEYS[named], 1, -2) .. 'l'
   if call('PTTL', lease_key) > 9000 then
     return nil, 'U' .. named
   end
+  local highest = call('LINDEX', sub(KEYS[named], 1, -2) .. 'p', -1)
   local now = call('TIME')
   local lease = now[1] .. format('%06d', now[2])
   call('SET', lease_key, lease, 'PX', 10000)
-  return nil, 'U' .. named .. lease
+  return nil, 'U' .. named .. lease .. ' ' .. (highest and string.match(highest, '^%d+') or '0')
 end
 
 local last, refusal = last_of(3, 4)

@@ -115,7 +115,28 @@ pub async fn lease_ends_once_known(system: Forgetful) {
     assert_eq!(scene.counter().seed(&late).await.unwrap(), Seeding::Refused);
 }
 
-/// What seeds the messages of a chat with nothing; `None` where nobody needs seed them.
+/// A lease tells the highest number that was pending when it was given, also where that was settled since.
+pub async fn lease_tells_what_is_pending(system: Forgetful) {
+    let Forgetful { ports, forget } = system;
+    let scene = Scene::new(ports);
+    let application = scene.application().await.id;
+    let key = ChatKey {
+        application,
+        chat: scene.create(chat(application)).await.number.into(),
+    };
+    let write = async || scene.create(message(key, "hello")).await;
+    let sent = [write().await, write().await, write().await];
+    forget(messages_of(key)).await;
+    let Some(seed) = leave_to_seed(&scene, key).await else {
+        return;
+    };
+    keep(&scene, &sent).await;
+    let seeded = scene.counter().seed(&seed).await.unwrap();
+    assert_eq!(seeded, Seeding::Seeded);
+    assert_eq!(write().await.number.get(), 4);
+}
+
+/// What seeds the messages of a chat with what its lease tells; `None` where nobody needs seed them.
 async fn leave_to_seed(scene: &Scene, key: ChatKey) -> Option<Seed> {
     let Numbering::Unknown(unknown) = scene.submit(message(key, "hello")).await else {
         return None;
@@ -125,7 +146,7 @@ async fn leave_to_seed(scene: &Scene, key: ChatKey) -> Option<Seed> {
         shard: unknown.shard,
         epoch: unknown.epoch,
         lease: unknown.lease.expect("nobody else has asked"),
-        last: 0,
+        last: unknown.highest_pending,
     })
 }
 

@@ -107,6 +107,7 @@ impl State {
                     shard: Shard::ONLY,
                     epoch,
                     lease,
+                    highest_pending: self.highest_pending(sequence),
                 }))
             }
         }
