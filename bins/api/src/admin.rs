@@ -1,9 +1,15 @@
 //! Who may use the admin endpoints.
 
+use std::net::IpAddr;
+
 use chat_runtime::settings::Admin;
 use poem::{
     Request, RequestBody, Result,
-    http::{HeaderValue, header::AUTHORIZATION},
+    http::{
+        HeaderValue,
+        header::{AUTHORIZATION, HOST},
+        uri::Authority,
+    },
 };
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -16,7 +22,10 @@ use crate::error::Problem;
 const SCHEME: &str = "admin_key";
 
 /// What the request brings to prove that it may.
-pub struct Credentials(Option<HeaderValue>);
+pub struct Credentials {
+    authorization: Option<HeaderValue>,
+    is_local: bool,
+}
 
 impl Credentials {
     /// Lets the request pass, or not.
@@ -27,6 +36,8 @@ impl Credentials {
     pub fn admit(&self, rule: &Admin) -> Result<(), Problem> {
         match rule {
             Admin::Open => Ok(()),
+            Admin::Local if self.is_local => Ok(()),
+            Admin::Local => Err(Problem::not_local()),
             Admin::Off => Err(Problem::forbidden()),
             Admin::Key(key) if self.is_bearer_of(key.reveal()) => Ok(()),
             Admin::Key(_) => Err(Problem::unauthorized()),
@@ -36,7 +47,7 @@ impl Credentials {
     fn is_bearer_of(&self, key: &str) -> bool {
         const BEARER: &[u8] = b"bearer ";
         let sent = self
-            .0
+            .authorization
             .as_ref()
             .map(HeaderValue::as_bytes)
             .unwrap_or_default();
@@ -47,6 +58,34 @@ impl Credentials {
             None => false,
         }
     }
+}
+
+/// What a proxy adds to a request.
+const BY_PROXIES: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
+
+/// Says whether this machine is asked by a name of its own, and not by a proxy.
+///
+/// A web page may have its own name lead to loopback (DNS rebinding), and may then send what it likes and read
+/// what comes back, but cannot have the browser name another host than its own.
+fn is_local(request: &Request) -> bool {
+    let named = request.uri().authority().cloned().or_else(|| {
+        let host = request.headers().get(HOST)?;
+        Authority::try_from(host.as_bytes()).ok()
+    });
+    let is_own = named.is_some_and(|named| is_name_of_loopback(named.host()));
+    is_own
+        && !BY_PROXIES
+            .iter()
+            .any(|name| request.headers().contains_key(*name))
+}
+
+fn is_name_of_loopback(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host
+            .parse()
+            .is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
 }
 
 /// Compares without telling by its time how much of the two is the same.
@@ -87,7 +126,10 @@ impl<'a> ApiExtractor<'a> for Credentials {
         _: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> Result<Self> {
-        Ok(Self(request.headers().get(AUTHORIZATION).cloned()))
+        Ok(Self {
+            authorization: request.headers().get(AUTHORIZATION).cloned(),
+            is_local: is_local(request),
+        })
     }
 }
 
@@ -110,9 +152,46 @@ mod tests {
             ("Basic open sesame", false),
             ("", false),
         ] {
-            let credentials = Credentials(HeaderValue::try_from(sent).ok());
+            let credentials = Credentials {
+                authorization: HeaderValue::try_from(sent).ok(),
+                is_local: true,
+            };
             assert_eq!(credentials.admit(&rule).is_ok(), admitted, "{sent:?}");
         }
-        assert!(Credentials(None).admit(&rule).is_err());
+        let nothing = Credentials {
+            authorization: None,
+            is_local: true,
+        };
+        assert!(nothing.admit(&rule).is_err());
+    }
+
+    #[test]
+    fn only_loopbacks_own_names_are_local() {
+        for (host, local) in [
+            ("localhost", true),
+            ("LOCALHOST:8080", true),
+            ("chat.localhost:8080", true),
+            ("127.0.0.1:8080", true),
+            ("127.1.2.3", true),
+            ("[::1]:8080", true),
+            ("[::ffff:127.0.0.1]", true),
+            ("rebound.example:8080", false),
+            ("localhost.example", false),
+            ("127.0.0.1.example", false),
+            ("192.0.2.1", false),
+            ("[::2]", false),
+            ("", false),
+            ("localhost:8080/", false),
+        ] {
+            let request = Request::builder().header(HOST, host).finish();
+            assert_eq!(is_local(&request), local, "{host:?}");
+            for proxied in BY_PROXIES {
+                let request = Request::builder()
+                    .header(HOST, host)
+                    .header(proxied, "192.0.2.1");
+                assert!(!is_local(&request.finish()), "{host:?} by {proxied}");
+            }
+        }
+        assert!(!is_local(&Request::default()));
     }
 }

@@ -177,6 +177,16 @@ impl Problem {
         )
     }
 
+    /// Admin endpoints are for this machine alone.
+    #[must_use]
+    pub fn not_local() -> Self {
+        Self::new(
+            Code::Forbidden,
+            "without a key, the admin endpoints of this server are for its own machine, asked as `localhost` \
+             or `127.0.0.1` and by no proxy: start it with CHAT_ADMIN_KEY, or with CHAT_ADMIN=open",
+        )
+    }
+
     /// The body is not announced as JSON.
     #[must_use]
     pub fn unsupported_media_type() -> Self {

@@ -19,7 +19,10 @@ pub trait Reasons: Send + Sync + 'static {
 
 const MALFORMED: (u16, &str) = (400, "`malformed_json`: the body is no JSON, or empty.");
 const UNAUTHORIZED: (u16, &str) = (401, "`unauthorized`: the admin key is missing or wrong.");
-const FORBIDDEN: (u16, &str) = (403, "`forbidden`: the admin endpoints are switched off.");
+const FORBIDDEN: (u16, &str) = (
+    403,
+    "`forbidden`: the admin endpoints are switched off, or are for this machine alone.",
+);
 const NOT_FOUND: (u16, &str) = (
     404,
     "`not_found`: there is no such thing, or it was deleted.",

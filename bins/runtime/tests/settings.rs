@@ -35,7 +35,7 @@ fn the_defaults_are_a_whole_system() {
             search: None,
         }
     );
-    assert_eq!(settings.admin, Admin::Open);
+    assert_eq!(settings.admin, Admin::Local);
     assert_eq!(settings.log_form, LogForm::Auto);
     assert_eq!(settings.audit_interval, Duration::from_mins(10));
     assert_eq!(settings.retention, Duration::from_hours(720));
@@ -186,7 +186,11 @@ fn the_key_decides_who_is_an_admin() {
         ),
         (vec!["--admin=off", "--listen=0.0.0.0:80"], &Admin::Off),
         (vec!["--admin=open", "--listen=0.0.0.0:80"], &Admin::Open),
-        (vec!["--listen=[::1]:80"], &Admin::Open),
+        (vec!["--listen=[::1]:80"], &Admin::Local),
+        (
+            vec!["--admin-key=open sesame", "--admin=local"],
+            &Admin::Local,
+        ),
     ] {
         assert_eq!(&settings(&arguments).unwrap().admin, admin, "{arguments:?}");
     }

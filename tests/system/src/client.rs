@@ -370,7 +370,7 @@ impl Connection {
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = call.path.clone();
         *request.headers_mut() = call.headers.clone();
-        request.headers_mut().insert(HOST, host);
+        request.headers_mut().entry(HOST).or_insert(host);
         Ok(request)
     }
 

@@ -135,7 +135,7 @@ impl Wire {
 /// Writes a request with a Content-Length where it has a body; `headers` are lines with their ends.
 #[must_use]
 pub fn request(method: &str, target: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let mut head = format!("{method} {target} HTTP/1.1\r\nhost: test\r\n{headers}");
+    let mut head = format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\n{headers}");
     if !body.is_empty() {
         // A `String` takes whatever is written to it.
         let _ = write!(head, "content-length: {}\r\n", body.len());
@@ -316,10 +316,10 @@ mod tests {
         let plain = request("PUT", "/a", "x: y\r\n", b"{}");
         assert_eq!(
             plain,
-            b"PUT /a HTTP/1.1\r\nhost: test\r\nx: y\r\ncontent-length: 2\r\n\r\n{}"
+            b"PUT /a HTTP/1.1\r\nhost: localhost\r\nx: y\r\ncontent-length: 2\r\n\r\n{}"
         );
         let chunks = chunked("PUT", "/a", "", b"abc", 2);
-        let wanted = b"PUT /a HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n\
+        let wanted = b"PUT /a HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n\
                        2\r\nab\r\n1\r\nc\r\n0\r\n\r\n";
         assert_eq!(chunks, wanted);
     }

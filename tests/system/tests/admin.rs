@@ -136,8 +136,12 @@ async fn operators_have_no_way_in_where_admin_is_off() -> Result<()> {
 
 #[tokio::test]
 async fn operators_need_nothing_where_admin_is_open() -> Result<()> {
-    // Without a key, on loopback, it is by default.
-    for settings in [vec![], vec![("CHAT_ADMIN", "open")]] {
+    // Without a key, on loopback, it is by default, to who is there.
+    for settings in [
+        vec![],
+        vec![("CHAT_ADMIN", "local")],
+        vec![("CHAT_ADMIN", "open")],
+    ] {
         let mut stage = Stage::open_with(&settings).await?;
         let scene = Scene::set(&mut stage).await?;
         for operation in operations() {
@@ -147,6 +151,26 @@ async fn operators_need_nothing_where_admin_is_open() -> Result<()> {
                 let status = stage.client.send(&call).await?.status;
                 assert_eq!(status, operation.status, "{operation}");
             }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_web_page_from_elsewhere_is_no_operator() -> Result<()> {
+    let mut stage = Stage::open().await?;
+    let scene = Scene::set(&mut stage).await?;
+    for operation in operations() {
+        for (name, value) in [
+            ("host", "rebound.example"),
+            ("host", "rebound.example:8080"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("forwarded", "for=192.0.2.1"),
+        ] {
+            let call = operation.call(&scene)?.with_header(name, value)?;
+            let answer = stage.client.send(&call).await?;
+            expect_problem(&answer, 403, "forbidden")
+                .with_context(|| format!("{operation} with `{name}: {value}`"))?;
         }
     }
     Ok(())

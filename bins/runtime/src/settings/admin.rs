@@ -11,6 +11,9 @@ pub enum Admin {
     Key(Secret),
     /// Everybody who can connect.
     Open,
+    /// Everybody on this machine who asks for it by one of its own names, which a web page from elsewhere does
+    /// not.
+    Local,
     /// Nobody.
     Off,
 }
@@ -27,19 +30,24 @@ impl Admin {
                 return Err(given.refuse("admin_key", wanted));
             }
         }
+        let is_local = listen.ip().to_canonical().is_loopback();
         match (given.text("admin")?.as_deref(), key) {
             (None | Some("key"), Some(key)) => Ok(Self::Key(Secret::new(key))),
             (Some("key"), None) => {
-                Err(given.refuse("admin", "open or off unless CHAT_ADMIN_KEY is set"))
+                Err(given.refuse("admin", "local, open or off unless CHAT_ADMIN_KEY is set"))
             }
             (Some("open"), _) => Ok(Self::Open),
             (Some("off"), _) => Ok(Self::Off),
-            (None, None) if listen.ip().to_canonical().is_loopback() => Ok(Self::Open),
+            (Some("local"), _) | (None, None) if is_local => Ok(Self::Local),
+            (Some("local"), _) => Err(given.refuse(
+                "admin",
+                "key, open or off unless CHAT_LISTEN is on loopback",
+            )),
             (None, None) => Err(SettingsError::new(format!(
                 "CHAT_LISTEN={listen} can be reached from other machines, so set CHAT_ADMIN_KEY, \
                  or say CHAT_ADMIN=open to let everybody use the admin endpoints"
             ))),
-            (Some(_), _) => Err(given.refuse("admin", "key, open or off")),
+            (Some(_), _) => Err(given.refuse("admin", "key, local, open or off")),
         }
     }
 }

@@ -138,8 +138,9 @@ pub struct Arguments {
     #[arg(long, env = "CHAT_NAME", value_name = "NAME", global = true)]
     pub name: Option<OsString>,
 
-    /// Who may use admin endpoints: `key` (the default where `CHAT_ADMIN_KEY` is set), `open`
-    /// (everybody, the default without a key while listening on loopback) or `off` (nobody).
+    /// Who may use admin endpoints: `key` (the default where `CHAT_ADMIN_KEY` is set), `local` (the default
+    /// without a key while listening on loopback: who asks without a proxy, and names a `Host` such as
+    /// `localhost` or `127.0.0.1`), `open` (everybody) or `off` (nobody).
     #[arg(long, env = "CHAT_ADMIN", value_name = "RULE", global = true)]
     pub admin: Option<OsString>,
 
