@@ -82,7 +82,7 @@ impl Database {
     }
 
     fn over(options: MySqlConnectOptions, server: Server, config: &MySqlConfig) -> Self {
-        let session = server.session(config.upkeep_timeout);
+        let session = server.session(config.timeout);
         let pool = MySqlPoolOptions::new()
             .max_connections(config.connections)
             .acquire_timeout(config.acquire_timeout)
@@ -176,7 +176,7 @@ impl Database {
     where
         Work: Future<Output = (Lease, Result<T, sqlx::Error>)>,
     {
-        let once = |is_wary| self.transact(is_wary, &work);
+        let once = |is_wary| self.transact(is_wary, limit, &work);
         self.bounded(operation, limit, once).await
     }
 
@@ -226,12 +226,18 @@ impl Database {
     async fn transact<T, Work>(
         &self,
         is_wary: bool,
+        limit: Duration,
         work: impl Fn(Lease) -> Work,
     ) -> Result<T, Failure>
     where
         Work: Future<Output = (Lease, Result<T, sqlx::Error>)>,
     {
         let mut lease = self.lease(is_wary).await?;
+        let is_usual = limit <= self.timeout;
+        if !is_usual {
+            let limiting = lease.execute(self.server.limiting(limit)).await;
+            limiting.map_err(Failure::passing)?;
+        }
         lease.execute("BEGIN").await.map_err(Failure::passing)?;
         let (mut lease, answer) = work(lease).await;
         match answer {
@@ -242,16 +248,25 @@ impl Database {
                     again: is_contention(&error),
                     error,
                 })?;
-                lease.sound = true;
+                lease.sound = is_usual || self.has_usual_limit(&mut lease).await;
                 Ok(answer)
             }
             Err(error) => {
                 if !is_broken(&error) {
-                    lease.sound = lease.execute("ROLLBACK").await.is_ok();
+                    lease.sound = lease.execute("ROLLBACK").await.is_ok()
+                        && (is_usual || self.has_usual_limit(&mut lease).await);
                 }
                 Err(Failure::passing(error))
             }
         }
+    }
+
+    /// Sets the limit of statements back, and says whether that was done.
+    async fn has_usual_limit(&self, lease: &mut Lease) -> bool {
+        lease
+            .execute(self.server.limiting(self.timeout))
+            .await
+            .is_ok()
     }
 }
 

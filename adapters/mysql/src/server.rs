@@ -42,11 +42,7 @@ impl Server {
     /// Wrong values are refused and not bent, and each statement sees all that is committed when it
     /// begins.
     pub(crate) fn session(&self, longest: Duration) -> SqlStr {
-        let longest = if self.is_mariadb {
-            format!("max_statement_time = {}", longest.as_secs())
-        } else {
-            format!("max_execution_time = {}", longest.as_millis())
-        };
+        let longest = self.statement_limit(longest);
         let settings = format!(
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,\
              NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = {}, wait_timeout = {}, {longest};\
@@ -55,6 +51,20 @@ impl Server {
             IDLE.as_secs(),
         );
         AssertSqlSafe(settings).into_sql_str()
+    }
+
+    /// Has the server end statements, on MySQL only reads, that take longer: it does not notice that nobody waits
+    /// for them any more.
+    pub(crate) fn limiting(&self, longest: Duration) -> SqlStr {
+        AssertSqlSafe(format!("SET SESSION {}", self.statement_limit(longest))).into_sql_str()
+    }
+
+    fn statement_limit(&self, longest: Duration) -> String {
+        if self.is_mariadb {
+            format!("max_statement_time = {:.3}", longest.as_secs_f64())
+        } else {
+            format!("max_execution_time = {}", longest.as_millis())
+        }
     }
 }
 

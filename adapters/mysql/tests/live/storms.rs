@@ -15,8 +15,8 @@ use tokio::{sync::Barrier, task::JoinSet};
 use crate::{
     fresh::FreshDatabase,
     stage::{
-        Dice, batch, body, chat_key, check_counts, message_key, new_chat, new_message, open, run,
-        wait_for_a_waiter,
+        Dice, batch, body, chat_key, check_counts, count, message_key, new_chat, new_message, open,
+        run, wait_for_a_waiter,
     },
 };
 
@@ -201,6 +201,32 @@ async fn no_call_waits_for_ever() {
     run(&mut other, "ROLLBACK").await;
     let stored = scene.repository().store(&batch(&creations)).await.unwrap();
     assert_eq!(stored.outcomes, [StoreOutcome::Stored]);
+}
+
+/// What nobody waits for any more does not go on in the server, not even after an audit was given its time.
+#[tokio::test]
+async fn a_read_that_took_too_long_ends_in_the_server_too() {
+    let Some(mut database) = FreshDatabase::name() else {
+        return;
+    };
+    database.config.timeout = Duration::from_secs(1);
+    database.config.connections = 1;
+    let scene = open(&database.config).await;
+    let key = scene.stored_chat().await;
+    scene.stored_messages(key, &[1, 2]).await;
+    scene.repository().audit_chats(None, 9).await.unwrap();
+    let mut other = database.connect().await;
+    run(&mut other, "LOCK TABLES messages WRITE").await;
+    let wanted = [message_key(key, 1)];
+    let read = scene.repository().messages_by_key(&wanted).await;
+    let error = read.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let reading = "information_schema.processlist
+                    WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%messages%'";
+    let reading = count(&mut database.connect().await, reading).await;
+    assert_eq!(reading, 0);
+    run(&mut other, "UNLOCK TABLES").await;
 }
 
 /// Two that hold what the other one waits for: the server ends one, and that one begins again.
