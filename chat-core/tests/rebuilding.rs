@@ -15,12 +15,15 @@ use async_trait::async_trait;
 use chat_core::{
     PortError,
     memory::Memory,
-    model::{ApplicationName, Generation, MessageBody},
-    ports::{Applied, Consumer, IndexChange, Ports, SearchIndex, SearchQuery},
+    model::{ApplicationName, Generation, JobName, MessageBody},
+    ports::{
+        Applied, Claim, Clock as _, Consumer, IndexChange, Ports, Repository, SearchIndex,
+        SearchQuery,
+    },
     service::{Policy, Services},
     text::Terms,
 };
-use shim::{SearchIndexShim, Weak};
+use shim::{RepositoryShim, SearchIndexShim, Weak};
 
 const HOLDER: &str = "test";
 
@@ -47,6 +50,58 @@ impl SearchIndexShim for Hesitant {
         }
         self.index.apply(generation, changes).await
     }
+}
+
+/// A repository that counts for as long as it may, while others look whether there is something to do.
+struct LongCount {
+    memory: Memory,
+}
+
+#[async_trait]
+impl RepositoryShim for LongCount {
+    fn inner(&self) -> &dyn Repository {
+        &*self.memory.repository
+    }
+
+    async fn count_messages(&self) -> Result<u64, PortError> {
+        self.memory.clock.advance(Duration::from_mins(2));
+        let others = Services::new(&self.memory.ports(), &Policy::default());
+        assert!(
+            !others.rebuilder.run_once("other").await?,
+            "it was taken over"
+        );
+        self.inner().count_messages().await
+    }
+}
+
+#[tokio::test]
+async fn a_rebuild_that_counts_for_long_is_not_taken_over() {
+    let memory = Memory::new();
+    let ports = Ports {
+        repository: Arc::new(Weak(LongCount {
+            memory: memory.clone(),
+        })),
+        ..memory.ports()
+    };
+    let services = Services::new(&ports, &Policy::default());
+    assert!(services.rebuilder.run_once(HOLDER).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_rebuild_that_its_holder_left_is_taken_up_at_once() {
+    let memory = Memory::new();
+    let rebuilder = Services::new(&memory.ports(), &Policy::default()).rebuilder;
+    rebuilder.request().await.unwrap();
+    let claim = Claim::new("leaving", memory.clock.now(), Duration::from_secs(30));
+    let claimed = memory.repository.claim_job(JobName::RebuildSearch, &claim);
+    claimed.await.unwrap();
+    rebuilder.leave("another").await.unwrap();
+    let is_done = rebuilder.run_once(HOLDER).await.unwrap();
+    assert!(!is_done, "it is not another's to leave");
+    rebuilder.leave("leaving").await.unwrap();
+    assert!(rebuilder.run_once(HOLDER).await.unwrap());
+    rebuilder.leave("leaving").await.unwrap();
+    assert!(!rebuilder.run_once(HOLDER).await.unwrap(), "it is done");
 }
 
 #[tokio::test]

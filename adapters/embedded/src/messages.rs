@@ -8,7 +8,7 @@ use chat_core::{
     },
     ports::{Deletion, Indexable, Lookup, OutboxChange, Parent, Slice, Tokened},
 };
-use sqlx::{Row as _, SqliteConnection, SqliteExecutor, SqlitePool, sqlite::SqliteRow};
+use sqlx::{Row as _, SqliteConnection, SqliteExecutor, SqlitePool};
 
 use crate::{
     outbox,
@@ -127,74 +127,77 @@ pub(crate) async fn list(
     after: Option<MessageKey>,
     limit: usize,
 ) -> Result<Vec<Tokened<Message>>, sqlx::Error> {
-    let rows = live_after(readers, after, limit, Chats::Stored).await?;
+    let [application, chat, number] = after_binds(after);
+    let rows = sqlx::query(concat!(
+        "SELECT a.token, ",
+        message_columns!(),
+        " FROM messages AS m
+          JOIN chats AS c ON c.application_id = m.application_id AND c.number = m.chat_number
+          JOIN applications AS a ON a.id = m.application_id
+         WHERE (m.application_id, m.chat_number, m.number) > (?1, ?2, ?3)
+           AND m.deleted_at IS NULL AND c.deleted_at IS NULL AND c.uid IS NOT NULL
+           AND a.deleted_at IS NULL
+         ORDER BY m.application_id, m.chat_number, m.number LIMIT ?4"
+    ))
+    .bind(application)
+    .bind(chat)
+    .bind(number)
+    .bind(signed(limit as u64))
+    .fetch_all(readers)
+    .await?;
     let listed = rows.iter().map(|row| {
         Ok(Tokened {
             token: token(row.try_get(0)?)?,
-            item: message(row, 2)?,
+            item: message(row, 1)?,
         })
     });
     listed.collect()
 }
 
-/// Reads the first live messages of the system after one, with their versions.
+/// Reads the next messages of the system after one, with their versions where they live.
 pub(crate) async fn scan(
     readers: &SqlitePool,
     after: Option<MessageKey>,
     limit: usize,
 ) -> Result<Vec<Indexable>, sqlx::Error> {
-    let rows = live_after(readers, after, limit, Chats::NotDeleted).await?;
+    let [application, chat, number] = after_binds(after);
+    let rows = sqlx::query(concat!(
+        "SELECT m.deleted_at IS NULL AND c.deleted_at IS NULL
+                AND a.id IS NOT NULL AND a.deleted_at IS NULL, m.version, ",
+        message_columns!(),
+        " FROM messages AS m
+          LEFT JOIN chats AS c ON c.application_id = m.application_id AND c.number = m.chat_number
+          LEFT JOIN applications AS a ON a.id = m.application_id
+         WHERE (m.application_id, m.chat_number, m.number) > (?1, ?2, ?3)
+         ORDER BY m.application_id, m.chat_number, m.number LIMIT ?4"
+    ))
+    .bind(application)
+    .bind(chat)
+    .bind(number)
+    .bind(signed(limit as u64))
+    .fetch_all(readers)
+    .await?;
     let scanned = rows.iter().map(|row| {
-        let item = message(row, 2)?;
+        let (is_live, item): (bool, _) = (row.try_get(0)?, message(row, 2)?);
+        let version = unsigned(row.try_get(1)?)?;
         Ok(Indexable {
             key: item.key,
-            current: Some((item, unsigned(row.try_get(1)?)?)),
+            current: is_live.then_some((item, version)),
         })
     });
     scanned.collect()
 }
 
-/// Whose messages are selected.
-#[derive(PartialEq)]
-enum Chats {
-    /// Those of chats that are there.
-    Stored,
-    /// Also those of chats that are on their way.
-    NotDeleted,
-}
-
-/// Selects token, version and message of what lives after a key, in the order of keys.
-async fn live_after(
-    readers: &SqlitePool,
-    after: Option<MessageKey>,
-    limit: usize,
-    chats: Chats,
-) -> Result<Vec<SqliteRow>, sqlx::Error> {
-    let (application, chat, number) = after.map_or((0, 0, 0), |after| {
-        (
+/// What is bound to compare keys with one.
+fn after_binds(after: Option<MessageKey>) -> [i64; 3] {
+    let key = after.map(|after| {
+        [
             after.application.get(),
             after.chat.get(),
             after.message.get(),
-        )
+        ]
     });
-    sqlx::query(concat!(
-        "SELECT a.token, m.version, ",
-        message_columns!(),
-        " FROM messages AS m
-          LEFT JOIN chats AS c ON c.application_id = m.application_id AND c.number = m.chat_number
-          JOIN applications AS a ON a.id = m.application_id
-         WHERE (m.application_id, m.chat_number, m.number) > (?1, ?2, ?3)
-           AND m.deleted_at IS NULL AND c.deleted_at IS NULL AND (?5 OR c.uid IS NOT NULL)
-           AND a.deleted_at IS NULL
-         ORDER BY m.application_id, m.chat_number, m.number LIMIT ?4"
-    ))
-    .bind(signed(application))
-    .bind(signed(chat))
-    .bind(signed(number))
-    .bind(signed(limit as u64))
-    .bind(chats == Chats::NotDeleted)
-    .fetch_all(readers)
-    .await
+    key.unwrap_or_default().map(signed)
 }
 
 /// Reads live messages with their versions, in the order asked for.

@@ -228,7 +228,7 @@ pub(crate) async fn list(
     listed.collect()
 }
 
-/// Reads the first live messages of the system after one, with their versions.
+/// Reads the next messages of the system after one, with their versions where they live.
 ///
 /// A message whose chat is not stored yet lives; it would be missed if the rebuild passed it over.
 pub(crate) async fn scan(
@@ -240,14 +240,15 @@ pub(crate) async fn scan(
     let rows = sqlx::query(concat!(
         "SELECT STRAIGHT_JOIN m.version, ",
         message_columns!(),
-        " FROM messages AS m FORCE INDEX (PRIMARY)
-          JOIN applications AS a FORCE INDEX (PRIMARY) ON a.id = m.application_id
+        ", m.deleted_at IS NULL AND c.deleted_at IS NULL
+           AND a.id IS NOT NULL AND a.deleted_at IS NULL AS is_live
+          FROM messages AS m FORCE INDEX (PRIMARY)
+          LEFT JOIN applications AS a FORCE INDEX (PRIMARY) ON a.id = m.application_id
           LEFT JOIN chats AS c FORCE INDEX (PRIMARY)
             ON c.application_id = m.application_id AND c.number = m.chat_number
          WHERE ",
         after_key!("m"),
-        " AND m.deleted_at IS NULL AND c.deleted_at IS NULL AND a.deleted_at IS NULL
-          ORDER BY m.application_id, m.chat_number, m.number LIMIT ?"
+        " ORDER BY m.application_id, m.chat_number, m.number LIMIT ?"
     ))
     .bind(application)
     .bind(same_application)
@@ -260,9 +261,10 @@ pub(crate) async fn scan(
     rows.iter()
         .map(|row| {
             let (key, current) = versioned(row)?;
+            let is_live = row.try_get::<i64, _>("is_live")? != 0;
             Ok(Indexable {
                 key,
-                current: Some(current),
+                current: is_live.then_some(current),
             })
         })
         .collect()

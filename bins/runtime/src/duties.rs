@@ -250,6 +250,12 @@ async fn rebuild(rebuilder: Arc<Rebuilder>, holder: String, end: CancellationTok
         };
         rest(pause, &end).await;
     }
+    if let Err(error) = rebuilder.leave(&holder).await {
+        tracing::warn!(
+            error = %Chain(&error),
+            "others will take over in time a rebuild that this process was at"
+        );
+    }
 }
 
 fn rest(pause: Duration, end: &CancellationToken) -> impl Future<Output = Option<()>> {

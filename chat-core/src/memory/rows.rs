@@ -232,8 +232,7 @@ impl Tables {
             .messages
             .keys()
             .filter(|key| after.is_none_or(|after| **key > after));
-        let read = rest.map(|key| self.indexable(*key));
-        read.filter(|it| it.current.is_some()).take(limit).collect()
+        rest.take(limit).map(|key| self.indexable(*key)).collect()
     }
 
     pub(super) fn count_messages(&self) -> u64 {

@@ -93,8 +93,8 @@ pub use storing::{Audit, Basis, StoreBatch, StoreOutcome, StoreReport};
 ///     what another one holds.
 /// 32. `noted_changes_come_out`: what was noted by hand is claimed like any change, and the backlog
 ///     tells how much there is and how far it goes back.
-/// 33. `scan_finds_every_live_message`: a scan shows each live message once, with its version, and
-///     their count is right.
+/// 33. `scan_finds_every_live_message`: a scan shows each live message once, with its version, looks no
+///     further past those that do not live, and the count of those that do is right.
 /// 34. `chat_on_its_way_hides_nothing_from_the_index`: a message that was stored before its chat is
 ///     read by key and scanned, until the chat is deleted.
 /// 35. `one_holder_has_the_job`: a job is held by one until its lease ends.
@@ -277,9 +277,11 @@ pub trait Repository: Send + Sync {
     /// Leaves outbox rows without a change, so that something is indexed once more.
     async fn note_changes(&self, changes: &[OutboxChange]) -> Result<(), PortError>;
 
-    /// Reads the first `limit` live messages after one, with their versions, for a rebuild.
+    /// Reads the next `limit` messages after one, for a rebuild: those that live with their versions, and of the
+    /// others that they do not.
     ///
-    /// Like [`messages_by_key`](Self::messages_by_key) it reads those whose chat is on its way.
+    /// Like [`messages_by_key`](Self::messages_by_key) it reads those whose chat is on its way. It looks no
+    /// further for messages that live, so that it is quick however many do not.
     async fn scan_messages(
         &self,
         after: Option<MessageKey>,

@@ -9,8 +9,9 @@ use crate::{
     ports::{Claim, Clock, Indexable, JobClaim, Ports, Repository, SearchIndex},
 };
 
-/// How long the job is left to its holder without a word of it.
-const LEASE: Duration = Duration::from_secs(30);
+/// How long the job is left to its holder without a word of it: longer than counting all messages may take, or
+/// a step on servers that are slow.
+const LEASE: Duration = Duration::from_mins(3);
 
 /// For how long a rebuild waits for a backend that fails, rather than begin again.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -21,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How many messages are read at once.
 const READ: usize = 500;
 
-/// How many messages are applied at once, unless their bodies reach [`STEP_BYTES`] before.
+/// How many messages are read before those that live are applied, unless their bodies reach [`STEP_BYTES`] before.
 const STEP: usize = 5_000;
 
 /// How many bytes of bodies are applied at once: 4 MiB.
@@ -131,6 +132,21 @@ impl Rebuilder {
         }
         let reported = self.report(holder, Duration::ZERO, &progress).await;
         outcome.and_then(|done| reported.map(|_| done))
+    }
+
+    /// Leaves a rebuild that is not finished to whoever looks next; for the end of a process.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the repository does; others then take over in time.
+    pub async fn leave(&self, holder: &str) -> Result<(), PortError> {
+        let job = self.repository.job(JobName::RebuildSearch).await?;
+        let Some(job) = job.filter(|job| job.progress.state == JobState::Running) else {
+            return Ok(());
+        };
+        // One that somebody else holds is left to them.
+        let left = self.report(holder, Duration::ZERO, &job.progress).await;
+        left.map(drop)
     }
 
     /// Makes sure that there is something to build in.
@@ -274,34 +290,39 @@ impl Rebuilder {
         if !self.report(holder, LEASE, progress).await? {
             return Ok(Step::TakenOver);
         }
-        let messages = self.read(*after).await?;
-        let Some(last) = messages.last() else {
+        let (messages, last) = self.read(*after).await?;
+        if last == *after {
             return Ok(Step::End);
-        };
-        let (last, count) = (last.key, messages.len() as u64);
+        }
+        let count = messages.len() as u64;
         self.indexer.fill(new, messages).await?;
-        *after = Some(last);
+        *after = last;
         progress.done += count;
         progress.total = progress.total.max(progress.done);
         Ok(Step::Applied)
     }
 
-    /// Reads on, until it is worth applying.
-    async fn read(&self, mut after: Option<MessageKey>) -> Result<Vec<Indexable>, PortError> {
-        let (mut step, mut bytes) = (Vec::new(), 0);
-        while step.len() < STEP && bytes < STEP_BYTES {
-            let read = self.repository.scan_messages(after, READ).await?;
-            let Some(last) = read.last() else {
+    /// Reads on, until it is worth applying; answers what lives, and the last message that was read.
+    async fn read(
+        &self,
+        mut after: Option<MessageKey>,
+    ) -> Result<(Vec<Indexable>, Option<MessageKey>), PortError> {
+        let (mut step, mut read, mut bytes) = (Vec::new(), 0, 0);
+        while read < STEP && bytes < STEP_BYTES {
+            let some = self.repository.scan_messages(after, READ).await?;
+            let Some(last) = some.last() else {
                 break;
             };
             after = Some(last.key);
-            let bodies = read.iter().filter_map(|message| message.current.as_ref());
-            bytes += bodies
-                .map(|(message, _)| message.body.as_str().len())
-                .sum::<usize>();
-            step.extend(read);
+            read += some.len();
+            for message in some {
+                if let Some((current, _)) = &message.current {
+                    bytes += current.body.as_str().len();
+                    step.push(message);
+                }
+            }
         }
-        Ok(step)
+        Ok((step, after))
     }
 
     async fn remove(&self, generation: &Generation) -> Result<(), PortError> {
