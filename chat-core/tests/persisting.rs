@@ -266,6 +266,35 @@ async fn what_two_queues_call_alike_is_set_aside_apart() {
 }
 
 #[tokio::test]
+async fn of_what_is_no_creation_a_mebibyte_is_kept() {
+    let memory = Memory::new();
+    let services = Services::new(&memory.ports(), &Policy::default());
+    for end in [b"one", b"two"] {
+        let bytes = [&vec![b'x'; 2 * DeadLetter::MOST_PAYLOAD][..], end].concat();
+        memory.queue.publish_bytes(bytes);
+    }
+    let worker = Consumer("worker".to_owned());
+    let stored = services.persister.run_once(&worker, Duration::ZERO).await;
+    assert_eq!(stored.unwrap().set_aside, 2);
+    let all = Limit::try_new(9).unwrap();
+    let (mut after, mut pages) = (None, 0);
+    loop {
+        let page = services.dead_letters.list(after, all).await.unwrap();
+        pages += 1;
+        // Two are more than a page holds.
+        assert_eq!(page.items.len(), 1);
+        let letter = &page.items[0].letter;
+        assert_eq!(letter.payload.len(), DeadLetter::MOST_PAYLOAD);
+        assert!(letter.detail.contains("2097155 bytes"), "{}", letter.detail);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, 2);
+}
+
+#[tokio::test]
 async fn what_is_set_aside_is_read_under_its_number_until_somebody_decides() {
     let stage = Stage::new(PortErrorKind::Rejected).await;
     let mut numbers = Vec::new();

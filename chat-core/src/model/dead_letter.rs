@@ -56,7 +56,7 @@ pub struct DeadLetter {
     pub number: Option<Number>,
     /// The epoch that gave the number.
     pub epoch: Epoch,
-    /// The entry as it came.
+    /// The entry as it came; of one that cannot be read [`MOST_PAYLOAD`](Self::MOST_PAYLOAD) bytes at most.
     pub payload: Vec<u8>,
     /// When it failed first.
     pub first_failed_at: Timestamp,
@@ -65,6 +65,9 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
+    /// How many bytes of an entry that cannot be read are kept, since what is no creation may be of any size: 1 MiB.
+    pub const MOST_PAYLOAD: usize = 1 << 20;
+
     /// Notes that the search index refuses a message.
     ///
     /// # Panics

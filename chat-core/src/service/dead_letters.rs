@@ -122,9 +122,11 @@ impl DeadLetters {
         after: Option<DeadLetterId>,
         limit: Limit,
     ) -> Result<Page<OpenedLetter, DeadLetterId>, ServiceError> {
-        let letters = self.repository.dead_letters(after, limit.get() + 1).await?;
         let bytes = |letter: &DeadLetter| letter.payload.len();
-        let page = paging::cut(letters, limit, bytes, |last| last.id.clone());
+        let id = |letter: &DeadLetter| letter.id.clone();
+        let read = |after, most| self.repository.dead_letters(after, most);
+        let letters = paging::gather(after, limit, bytes, id, read).await?;
+        let page = paging::cut(letters, limit, bytes, id);
         let mut tokens = BTreeMap::new();
         let mut items = Vec::with_capacity(page.items.len());
         for letter in page.items {

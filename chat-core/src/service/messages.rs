@@ -145,19 +145,9 @@ impl Messages {
             None => None,
         };
         let bytes = |found: &Tokened<Message>| StoredMessages::bytes(&found.item);
-        let wanted = limit.get() + 1;
-        let (mut items, mut sum, mut after) = (Vec::new(), 0, after);
-        while items.len() < wanted && !paging::fills(sum) {
-            let step = paging::step(items.len(), sum, wanted);
-            let read = self.repository.all_messages(after, step).await?;
-            let is_last = read.len() < step;
-            sum += read.iter().map(bytes).sum::<usize>();
-            items.extend(read);
-            after = items.last().map(|last: &Tokened<Message>| last.item.key);
-            if is_last {
-                break;
-            }
-        }
+        let key = |found: &Tokened<Message>| found.item.key;
+        let read = |after, most| self.repository.all_messages(after, most);
+        let items = paging::gather(after, limit, bytes, key, read).await?;
         Ok(paging::cut(items, limit, bytes, |last| Cursor {
             application: last.token.clone(),
             chat: Some(last.item.key.chat),

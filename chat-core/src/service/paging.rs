@@ -23,7 +23,7 @@ const MOST: usize = 256;
 
 /// How many items to read next for a page of which so many are read, with so many bytes of text: as few as are
 /// likely to fill it, since many callers read at once.
-pub(super) fn step(count: usize, bytes: usize, wanted: usize) -> usize {
+fn step(count: usize, bytes: usize, wanted: usize) -> usize {
     let likely = match count {
         0 => FIRST,
         _ => PAGE_BYTES.saturating_sub(bytes) * count / bytes.max(1) + 1,
@@ -32,8 +32,37 @@ pub(super) fn step(count: usize, bytes: usize, wanted: usize) -> usize {
 }
 
 /// Says whether texts of so many bytes are more than a page holds.
-pub(super) fn fills(bytes: usize) -> bool {
+fn fills(bytes: usize) -> bool {
     bytes > PAGE_BYTES
+}
+
+/// Reads one item more than a page may have, unless their texts fill it before.
+///
+/// `read` answers so many items that stand behind a place, fewer at the end.
+pub(super) async fn gather<Item, Place, Reading>(
+    mut after: Option<Place>,
+    limit: Limit,
+    bytes: impl Fn(&Item) -> usize,
+    place: impl Fn(&Item) -> Place,
+    read: impl Fn(Option<Place>, usize) -> Reading,
+) -> Result<Vec<Item>, PortError>
+where
+    Reading: Future<Output = Result<Vec<Item>, PortError>>,
+{
+    let wanted = limit.get() + 1;
+    let (mut items, mut sum) = (Vec::new(), 0);
+    while items.len() < wanted && !fills(sum) {
+        let step = step(items.len(), sum, wanted);
+        let some = read(after, step).await?;
+        let is_last = some.len() < step;
+        sum += some.iter().map(&bytes).sum::<usize>();
+        items.extend(some);
+        after = items.last().map(&place);
+        if is_last {
+            break;
+        }
+    }
+    Ok(items)
 }
 
 /// The stored side of a list.

@@ -425,12 +425,20 @@ fn readable(delivery: Delivery, now: Timestamp) -> Result<Item, (Receipt, Box<De
         Entry::Unreadable {
             number,
             epoch,
-            payload,
+            mut payload,
             detail,
             newer,
         } => {
+            let id = DeadLetterId::of_entry(&payload);
+            let (bytes, kept) = (payload.len(), DeadLetter::MOST_PAYLOAD);
+            payload.truncate(kept);
+            let detail = if bytes > kept {
+                format!("{detail}; of its {bytes} bytes the first {kept} are kept")
+            } else {
+                detail
+            };
             let letter = DeadLetter {
-                id: DeadLetterId::of_entry(&payload),
+                id,
                 reason: if newer {
                     DeadLetterReason::NewerFormat
                 } else {
