@@ -111,7 +111,10 @@ impl Search {
         if text.is_blank() {
             return self.everything_in_chat(token, chat, after, limit).await;
         }
-        let key = self.chats.get(token, chat).await?.key;
+        let key = ChatKey {
+            application: self.directory.id(token).await?,
+            chat,
+        };
         let after = after.and_then(|place| {
             let (score, created_at) = place.rank?;
             let key = MessageKey {
@@ -125,7 +128,12 @@ impl Search {
                 created_at,
             })
         });
-        let found = self.found(Some(key), text, after, limit).await?;
+        let found = self.found(Some(key), text, after, limit).await;
+        // A message that lives is in a chat that does.
+        if !found.as_ref().is_ok_and(|found| !found.hits.is_empty()) {
+            self.chats.get(token, chat).await?;
+        }
+        let found = found?;
         Ok(Page {
             next: found.next().map(|last| SearchPlace {
                 rank: Some((last.score, last.created_at)),
