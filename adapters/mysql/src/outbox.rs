@@ -136,8 +136,10 @@ pub(crate) async fn backlog(
     connection: &mut MySqlConnection,
 ) -> Result<OutboxBacklog, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT CAST((SELECT count(*) FROM outbox) AS UNSIGNED), (SELECT min(id) FROM outbox)",
+        "SELECT CAST((SELECT count(*) FROM (SELECT id FROM outbox LIMIT ?) AS counted) AS UNSIGNED),
+                (SELECT min(id) FROM outbox)",
     )
+    .bind(OutboxBacklog::MOST_ROWS)
     .fetch_one(connection)
     .await?;
     Ok(OutboxBacklog {

@@ -172,6 +172,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn many_who_ask_at_once_cost_one_look() {
+        let mut counter = MockCounter::new();
+        counter.expect_check().times(1).returning(|| Ok(()));
+        counter.expect_leaves_publishing().return_const(false);
+        let ports = Ports {
+            counter: Arc::new(counter),
+            ..ports()
+        };
+        let vitals = Vitals::new(&ports);
+        let looks = (0..50).map(|_| vitals.look());
+        for signs in futures_util::future::join_all(looks).await {
+            assert!(signs.counter.is_ok());
+        }
+    }
+
+    #[tokio::test]
     async fn a_queue_is_needed_where_it_is_the_counters_own() {
         for (is_own, wanted) in [(true, (503, "down")), (false, (200, "degraded"))] {
             let mut counter = MockCounter::new();

@@ -1,15 +1,22 @@
 //! Whether what a program stands on works.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chat_core::{
     PortError,
     ports::{Backlog, Counter, OutboxBacklog, Ports, Queue, Repository, SearchIndex},
 };
-use tokio::time::timeout;
+use tokio::{sync::Mutex, time::timeout};
 
 /// How long a sign of life may take.
 const DEADLINE: Duration = Duration::from_secs(2);
+
+/// For how long an answer is told to whoever asks next, so that many who ask cost no more than a few.
+const TOLD_FOR: Duration = Duration::from_millis(250);
 
 /// What a program stands on.
 #[derive(Clone)]
@@ -18,9 +25,19 @@ pub struct Vitals {
     counter: Arc<dyn Counter>,
     queue: Arc<dyn Queue>,
     search: Arc<dyn SearchIndex>,
+    latest: Arc<Latest>,
+}
+
+/// What was told last.
+#[derive(Default)]
+struct Latest {
+    signs: Told<Signs>,
+    backlog: Told<Result<Backlog, String>>,
+    outbox: Told<Result<OutboxBacklog, String>>,
 }
 
 /// How each of them is: in order, or what is wrong.
+#[derive(Clone)]
 pub struct Signs {
     /// What keeps everything.
     pub repository: Result<(), String>,
@@ -96,11 +113,16 @@ impl Vitals {
             counter: Arc::clone(&ports.counter),
             queue: Arc::clone(&ports.queue),
             search: Arc::clone(&ports.search),
+            latest: Arc::default(),
         }
     }
 
-    /// Asks each for a sign of life, for a while.
+    /// Asks each for a sign of life, for a while; for a moment others are told the same.
     pub async fn look(&self) -> Signs {
+        self.latest.signs.or_ask(self.ask()).await
+    }
+
+    async fn ask(&self) -> Signs {
         let (repository, counter, queue, search) = tokio::join!(
             in_time(self.repository.check()),
             in_time(self.counter.check()),
@@ -122,7 +144,8 @@ impl Vitals {
     ///
     /// Fails with what is wrong with the queue.
     pub async fn backlog(&self) -> Result<Backlog, String> {
-        in_time(self.queue.backlog()).await
+        let asking = in_time(self.queue.backlog());
+        self.latest.backlog.or_ask(asking).await
     }
 
     /// Reads how much waits to be indexed.
@@ -131,7 +154,32 @@ impl Vitals {
     ///
     /// Fails with what is wrong with the repository.
     pub async fn outbox(&self) -> Result<OutboxBacklog, String> {
-        in_time(self.repository.outbox_backlog()).await
+        let asking = in_time(self.repository.outbox_backlog());
+        self.latest.outbox.or_ask(asking).await
+    }
+}
+
+/// An answer, and when it came.
+struct Told<T>(Mutex<Option<(Instant, T)>>);
+
+impl<T> Default for Told<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T: Clone> Told<T> {
+    /// The answer that came last, where that is not long ago; whoever else wants it meanwhile waits for a new one.
+    async fn or_ask(&self, asking: impl Future<Output = T>) -> T {
+        let mut latest = self.0.lock().await;
+        if let Some((at, told)) = &*latest
+            && at.elapsed() < TOLD_FOR
+        {
+            return told.clone();
+        }
+        let told = asking.await;
+        *latest = Some((Instant::now(), told.clone()));
+        told
     }
 }
 

@@ -39,10 +39,15 @@ pub struct OutboxRow {
 /// How far behind the outbox is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OutboxBacklog {
-    /// Rows that are not completed.
+    /// Rows that are not completed; no more than [`MOST_ROWS`](Self::MOST_ROWS) are counted.
     pub rows: u64,
     /// The lowest id among them: everything noted before it was carried out.
     pub lowest: Option<u64>,
+}
+
+impl OutboxBacklog {
+    /// How many rows are counted at most: while the index is away for days, counting all would take long.
+    pub const MOST_ROWS: u64 = 1_000_000;
 }
 
 /// One thing that changed.
