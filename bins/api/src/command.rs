@@ -88,6 +88,7 @@ async fn serve(settings: Settings) -> Result<()> {
         .context("asking for the address listened on")?;
     tracing::info!("the Swagger UI is at http://{address}/docs");
     let endpoint = Arc::new(build(dependencies));
+    server::allow_files(settings.max_connections);
     let room = Room::new(settings.max_connections, metrics.connections());
     server::serve(listener, endpoint, room, &running.shutdown).await;
     running.close().await;

@@ -18,7 +18,10 @@ use crate::lifecycle::Shutdown;
 
 mod arriving;
 mod connection;
+mod files;
 mod watched;
+
+pub use files::allow_files;
 
 /// The pause after a failure to accept: file descriptors or memory have run out.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,46 @@
+//! How many files the process may have open, of which each connection is one.
+
+/// How many are open beside connections: those to servers, an index's, logs.
+const OTHERS: u64 = 500;
+
+/// Raises the system's limit of open files to what so many connections take, as far as it lets the process, and
+/// tells where that is not enough.
+pub fn allow_files(connections: usize) {
+    let wanted = u64::try_from(connections)
+        .unwrap_or(u64::MAX)
+        .saturating_add(OTHERS);
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(allowed) if allowed >= wanted => {}
+        Ok(allowed) => tracing::warn!(
+            allowed,
+            wanted,
+            "CHAT_MAX_CONNECTIONS is more than the system lets this process have open files: raise its limit \
+             (`ulimit -Hn`, systemd's `LimitNOFILE`), or lower the setting"
+        ),
+        Err(error) => tracing::warn!(
+            %error,
+            wanted,
+            "the limit of open files cannot be raised; where it is reached, no connection is taken"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rlimit::Resource;
+
+    use super::*;
+
+    #[test]
+    fn the_limit_follows_the_connections() {
+        let (_, most) = Resource::NOFILE.get().unwrap();
+        Resource::NOFILE.set(256, most).unwrap();
+        allow_files(500);
+        assert_eq!(Resource::NOFILE.get().unwrap().0, 1_000.min(most));
+        // It is never lowered, and more than all there is is no failure.
+        allow_files(10);
+        assert_eq!(Resource::NOFILE.get().unwrap().0, 1_000.min(most));
+        allow_files(usize::MAX);
+        assert_eq!(Resource::NOFILE.get().unwrap().0, most);
+    }
+}
