@@ -85,11 +85,12 @@ fn ids_json(rows: &[u64]) -> String {
 
 pub(crate) async fn backlog(readers: &SqlitePool) -> Result<OutboxBacklog, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT (SELECT count(*) FROM (SELECT id FROM outbox LIMIT ?1)), (SELECT min(id) FROM outbox)",
+        "SELECT (SELECT count(*) FROM (SELECT id FROM outbox LIMIT ?1)),
+            (SELECT min(id) FROM outbox)",
     )
     .bind(signed(OutboxBacklog::MOST_ROWS))
-        .fetch_one(readers)
-        .await?;
+    .fetch_one(readers)
+    .await?;
     let lowest: Option<i64> = row.try_get(1)?;
     Ok(OutboxBacklog {
         rows: unsigned(row.try_get(0)?)?,

@@ -2,6 +2,7 @@
 
 use std::{
     hash::{BuildHasher as _, RandomState},
+    mem,
     ops::{Deref, DerefMut},
     time::Duration,
 };
@@ -222,7 +223,8 @@ impl Database {
         }
     }
 
-    /// Runs one try of a transaction to its commit, or undoes all of it.
+    /// Runs one try of a transaction to its commit, or undoes all of it; each statement may take as long as
+    /// `limit`.
     async fn transact<T, Work>(
         &self,
         is_wary: bool,
@@ -235,39 +237,57 @@ impl Database {
         let mut lease = self.lease(is_wary).await?;
         let is_usual = limit <= self.timeout;
         if !is_usual {
-            let limiting = lease.execute(self.server.limiting(limit)).await;
+            let limiting = self.limit_statements(&mut lease, limit).await;
             limiting.map_err(Failure::passing)?;
         }
-        lease.execute("BEGIN").await.map_err(Failure::passing)?;
-        let (mut lease, answer) = work(lease).await;
-        match answer {
-            Ok(answer) => {
-                // Where the answer is lost, nobody knows whether it happened, so it is not tried again.
-                let commit = lease.execute("COMMIT").await;
-                commit.map_err(|error| Failure {
-                    again: is_contention(&error),
-                    error,
-                })?;
-                lease.sound = is_usual || self.has_usual_limit(&mut lease).await;
-                Ok(answer)
-            }
-            Err(error) => {
-                if !is_broken(&error) {
-                    lease.sound = lease.execute("ROLLBACK").await.is_ok()
-                        && (is_usual || self.has_usual_limit(&mut lease).await);
-                }
-                Err(Failure::passing(error))
-            }
+        let (mut lease, answer) = commit(lease, work).await;
+        if !is_usual && mem::take(&mut lease.sound) {
+            let limiting = self.limit_statements(&mut lease, self.timeout).await;
+            lease.sound = limiting.is_ok();
         }
+        answer
     }
 
-    /// Sets the limit of statements back, and says whether that was done.
-    async fn has_usual_limit(&self, lease: &mut Lease) -> bool {
-        lease
-            .execute(self.server.limiting(self.timeout))
-            .await
-            .is_ok()
+    async fn limit_statements(
+        &self,
+        lease: &mut Lease,
+        longest: Duration,
+    ) -> Result<(), sqlx::Error> {
+        let limiting = self.server.limiting(longest);
+        lease.execute(limiting).await.map(drop)
     }
+}
+
+/// Begins a transaction, and ends it by what came of the work.
+async fn commit<T, Work>(
+    mut lease: Lease,
+    work: impl Fn(Lease) -> Work,
+) -> (Lease, Result<T, Failure>)
+where
+    Work: Future<Output = (Lease, Result<T, sqlx::Error>)>,
+{
+    if let Err(error) = lease.execute("BEGIN").await {
+        return (lease, Err(Failure::passing(error)));
+    }
+    let (mut lease, answer) = work(lease).await;
+    let answer = match answer {
+        Ok(answer) => match lease.execute("COMMIT").await {
+            Ok(_) => {
+                lease.sound = true;
+                Ok(answer)
+            }
+            // Where the answer is lost, nobody knows whether it happened, so it is not tried again.
+            Err(error) => Err(Failure {
+                again: is_contention(&error),
+                error,
+            }),
+        },
+        Err(error) => {
+            lease.sound = !is_broken(&error) && lease.execute("ROLLBACK").await.is_ok();
+            Err(Failure::passing(error))
+        }
+    };
+    (lease, answer)
 }
 
 async fn is_alive(connection: &mut MySqlConnection) -> bool {

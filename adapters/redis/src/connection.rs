@@ -146,8 +146,7 @@ impl Line {
     /// then a creation comes back that was answered to nobody, under a number that was given again
     /// (<https://github.com/valkey-io/valkey/pull/4342>). A rewrite begins the other file before it answers.
     pub(crate) async fn renew_log(&mut self, info: &Info) -> Result<bool, Failure> {
-        let is_done = |info: &Info| !info.keeps_a_log() || info.has_renewed_log();
-        if is_done(info) {
+        if info.has_renewed_log() {
             return Ok(true);
         }
         let asked = self.ask(&redis::cmd("BGREWRITEAOF")).await;
@@ -157,12 +156,13 @@ impl Line {
             Err(failure) if failure.is("ERR") || failure.is("NOPERM") => true,
             Err(failure) => return Err(failure),
         };
-        match is_done(&self.info(&["persistence"]).await?) {
-            false if !is_refused => Err(Failure::Busy(
-                "saving its data, and then begins its log anew",
-            )),
-            is_done => Ok(is_done),
+        let is_done = self.info(&["persistence"]).await?.has_renewed_log();
+        if is_done || is_refused {
+            return Ok(is_done);
         }
+        Err(Failure::Busy(
+            "saving its data, and then begins its log anew",
+        ))
     }
 
     /// Finds out how the server syncs; one that does not tell counts as one that may not.

@@ -102,9 +102,9 @@ impl Info {
         self.get("aof_enabled") == "1"
     }
 
-    /// Whether it has begun another file of that log since it started.
+    /// Whether it has begun another file of that log since it started, or keeps none.
     pub(crate) fn has_renewed_log(&self) -> bool {
-        !matches!(self.get("aof_rewrites"), "" | "0")
+        !self.keeps_a_log() || !matches!(self.get("aof_rewrites"), "" | "0")
     }
 
     /// Whether it ever took over from another server in this run.

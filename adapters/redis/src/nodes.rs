@@ -220,9 +220,12 @@ impl Nodes {
     /// Makes sure that nothing is written behind what a server found at the end of its log; see
     /// [`Line::renew_log`](crate::connection::Line::renew_log).
     async fn renew_log(&self, shard: Shard) -> Result<(), Failure> {
-        let mut line = self.of(shard)?.line().await?;
-        let info = line.info(&["persistence"]).await?;
-        line.renew_log(&info).await.map(drop)
+        let server = self.of(shard)?;
+        let info = server.info(&["persistence"]).await?;
+        if info.has_renewed_log() {
+            return Ok(());
+        }
+        server.line().await?.renew_log(&info).await.map(drop)
     }
 
     /// Looks anew where things are after a failure that may come of it.

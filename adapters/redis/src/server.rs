@@ -138,7 +138,7 @@ impl Server {
     }
 
     /// Asks what the server says of itself.
-    async fn info(&self, sections: &[&str]) -> Result<Info, Failure> {
+    pub(crate) async fn info(&self, sections: &[&str]) -> Result<Info, Failure> {
         let mut asking = redis::pipe();
         self.asking_info(&mut asking, sections);
         let answers = self.shared.ask_each(asking.ignore_errors()).await?;

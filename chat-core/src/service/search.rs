@@ -129,8 +129,8 @@ impl Search {
             })
         });
         let found = self.found(Some(key), text, after, limit).await;
-        // A message that lives is in a chat that does.
-        if !found.as_ref().is_ok_and(|found| !found.hits.is_empty()) {
+        // A message that lives is in a chat that does; where there is none, the chat may be gone.
+        if found.as_ref().map_or(true, |found| found.hits.is_empty()) {
             self.chats.get(token, chat).await?;
         }
         let found = found?;

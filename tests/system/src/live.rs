@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::redis::{RedisError, aio::MultiplexedConnection};
+use ::redis::{Cmd, FromRedisValue, RedisError, Value, aio::MultiplexedConnection};
 use anyhow::{Context as _, Result, ensure};
 use sqlx::{Connection as _, MySqlConnection};
 use tempfile::TempDir;
@@ -319,12 +319,7 @@ impl LiveSet {
                 format!("XRANGE {stream} - + COUNT 9"),
                 format!("SMEMBERS {}", stream.replace(":q", ":k")),
             ] {
-                let mut asking = ::redis::Cmd::new();
-                for word in question.split(' ') {
-                    asking.arg(word);
-                }
-                let told: Result<::redis::Value, RedisError> =
-                    asking.query_async(&mut self.redis().await?).await;
+                let told: Result<Value> = ask(&mut self.redis().await?, &question).await;
                 writeln!(left, "{question}: {told:?}")?;
             }
         }
@@ -358,6 +353,23 @@ pub async fn connect(url: &str) -> Result<MultiplexedConnection> {
     let connection = ::redis::Client::open(node)?;
     let connection = connection.get_multiplexed_async_connection().await;
     connection.with_context(|| format!("reaching {node}"))
+}
+
+/// Asks Redis what is written as one would type it, its words with one space between them.
+///
+/// # Errors
+///
+/// Fails with the question where Redis refuses it or is away, or answers something else.
+pub async fn ask<T: FromRedisValue>(
+    redis: &mut MultiplexedConnection,
+    question: &str,
+) -> Result<T> {
+    let mut command = Cmd::new();
+    for word in question.split(' ') {
+        command.arg(word);
+    }
+    let answer = command.query_async(redis).await;
+    answer.with_context(|| question.to_owned())
 }
 
 /// Names the stream of a shard.

@@ -5,13 +5,13 @@ use std::{fs::read_to_string, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use chat_system::{
     invocation::Invocation,
-    live::{LiveSet, UNDER_FIRE, address, connect},
+    live::{LiveSet, UNDER_FIRE, address, ask, connect},
     loader::Numbering,
     services::Services,
     stage::within,
 };
 
-use crate::{expect_told, redis::ask};
+use crate::expect_told;
 
 /// The servers of a live set on a cluster.
 const SERVERS: [&str; 3] = ["mariadb", "rediscluster", "elasticsearch"];

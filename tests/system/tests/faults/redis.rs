@@ -4,7 +4,7 @@ use std::{fs::OpenOptions, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use chat_system::{
-    live::{LiveSet, SHARDS, Settings, UNDER_FIRE, address, connect, stream, through},
+    live::{LiveSet, SHARDS, Settings, UNDER_FIRE, address, ask, connect, stream, through},
     loader::{Loading, Numbering},
     proxy::Proxy,
     services::{SERVERS, Services},
@@ -12,7 +12,7 @@ use chat_system::{
     tally::Tally,
 };
 use rand::seq::IndexedRandom as _;
-use redis::{Cmd, FromRedisValue, aio::MultiplexedConnection, cmd};
+use redis::cmd;
 use tokio::time::sleep;
 
 use crate::{dice, expect_told};
@@ -28,22 +28,6 @@ const TWO: Duration = Duration::from_secs(5);
 
 /// How many counters are lost one by one.
 const COUNTERS: usize = 40;
-
-fn words(words: &str) -> Cmd {
-    let mut command = Cmd::new();
-    for word in words.split(' ') {
-        command.arg(word);
-    }
-    command
-}
-
-pub(crate) async fn ask<T: FromRedisValue>(
-    redis: &mut MultiplexedConnection,
-    asked: &str,
-) -> Result<T> {
-    let answer = words(asked).query_async(redis).await;
-    answer.with_context(|| asked.to_owned())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flushed_redis_repeats_nothing_and_tells() -> Result<()> {
