@@ -81,6 +81,7 @@ async fn serve(settings: Settings) -> Result<()> {
         services: wiring.services.clone(),
         ports: wiring.ports.clone(),
         admin: settings.admin,
+        rate_limit: settings.rate_limit,
         metrics: Arc::clone(&metrics),
     };
     let address = listener

@@ -161,7 +161,8 @@ impl Refusals {
             | Code::TooLarge
             | Code::MalformedJson
             | Code::Invalid
-            | Code::IdempotencyKeyReused => {}
+            | Code::IdempotencyKeyReused
+            | Code::TooManyRequests => {}
         }
         problem.answer(id)
     }

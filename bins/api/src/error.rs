@@ -48,6 +48,8 @@ pub enum Code {
     Invalid,
     /// The idempotency key was used for another request.
     IdempotencyKeyReused,
+    /// The application asks more often than it may.
+    TooManyRequests,
     /// Something that the system stands on is down.
     Unavailable,
     /// Too much is waiting to be stored.
@@ -80,6 +82,11 @@ impl Code {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
                 "Idempotency key reused",
+            ),
+            Self::TooManyRequests => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                "Too many requests",
             ),
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -222,6 +229,16 @@ impl Problem {
         Self {
             faults,
             ..Self::new(Code::Invalid, "what `errors` lists is not valid")
+        }
+    }
+
+    /// The application asks more often than it may; it may again after a pause.
+    #[must_use]
+    pub fn too_many_requests(pause: Duration) -> Self {
+        let detail = "this application asks more often than the operator of this server lets it";
+        Self {
+            retry_after: Some(pause),
+            ..Self::new(Code::TooManyRequests, detail)
         }
     }
 

@@ -1,7 +1,7 @@
 //! The HTTP API of the chat backend: from requests to the services of `chat-core` and back.
 //!
 //! A request comes in by the runtime's [`server`](chat_runtime::server), passes the [`edge`] (its id, its failures), finds its resource in
-//! [`routes`], is read and judged ([`path`], [`query`], [`cursor`], [`window`], [`body`], [`key`], [`admin`]), is served in a
+//! [`routes`] (where an application that asks too often is refused), is read and judged ([`path`], [`query`], [`cursor`], [`window`], [`body`], [`key`], [`admin`]), is served in a
 //! handler of [`v1`], [`health`] or [`metrics`](mod@metrics), and becomes an [`answer`] or a problem ([`error`], [`refusal`]).
 
 pub mod admin;
@@ -21,12 +21,13 @@ pub mod metrics;
 pub mod nullable;
 pub mod path;
 pub mod query;
+mod rate_limit;
 pub mod refusal;
 pub mod routes;
 pub mod v1;
 pub mod window;
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use chat_core::{ports::Ports, service::Services};
 use chat_runtime::settings::Admin;
@@ -42,6 +43,8 @@ pub struct Dependencies {
     pub ports: Ports,
     /// Who may use the admin endpoints.
     pub admin: Admin,
+    /// How many requests a second of one application are served; `None` for all.
+    pub rate_limit: Option<NonZeroU32>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }

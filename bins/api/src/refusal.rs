@@ -38,6 +38,10 @@ const INVALID_OR_REUSED: (u16, &str) = (
     "`invalid`: `errors` lists what is at fault. \
      `idempotency_key_reused`: the key was used for another request.",
 );
+const TOO_MANY: (u16, &str) = (
+    429,
+    "`too_many_requests`: the application asks more often than it may, see `Retry-After`.",
+);
 const INTERNAL: (u16, &str) = (500, "`internal`: the server failed.");
 const UNAVAILABLE: (u16, &str) = (
     503,
@@ -60,14 +64,15 @@ impl Reasons for Scraping {
 pub struct Reading;
 
 impl Reasons for Reading {
-    const ALL: &'static [(u16, &'static str)] = &[NOT_FOUND, INTERNAL, UNAVAILABLE];
+    const ALL: &'static [(u16, &'static str)] = &[NOT_FOUND, TOO_MANY, INTERNAL, UNAVAILABLE];
 }
 
 /// Why a list cannot be read.
 pub struct Listing;
 
 impl Reasons for Listing {
-    const ALL: &'static [(u16, &'static str)] = &[NOT_FOUND, INVALID, INTERNAL, UNAVAILABLE];
+    const ALL: &'static [(u16, &'static str)] =
+        &[NOT_FOUND, INVALID, TOO_MANY, INTERNAL, UNAVAILABLE];
 }
 
 /// Why a list for operators cannot be read.
@@ -117,6 +122,7 @@ impl Reasons for Changing {
         TOO_LARGE,
         UNSUPPORTED,
         INVALID,
+        TOO_MANY,
         INTERNAL,
         UNAVAILABLE,
     ];
@@ -146,6 +152,7 @@ impl Reasons for CreatingBelow {
         TOO_LARGE,
         UNSUPPORTED,
         INVALID_OR_REUSED,
+        TOO_MANY,
         INTERNAL,
         UNAVAILABLE_OR_OVERLOADED,
     ];
@@ -218,7 +225,7 @@ fn headers(status: u16) -> Vec<MetaHeader> {
                 String::schema_ref(),
             )]
         }
-        503 => {
+        429 | 503 => {
             let description = "After how many seconds to try again.";
             vec![header("Retry-After", description, u64::schema_ref())]
         }

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use chat_core::model::ApplicationToken;
 use chat_runtime::vitals::Vitals;
 use poem::{
     Endpoint, IntoResponse as _, PathPattern, Request, Response, Result, Route,
@@ -10,7 +11,10 @@ use poem::{
 };
 use poem_openapi::OpenApi as _;
 
-use crate::{Dependencies, document, error::Problem, health::HealthApi, metrics::MetricsApi, v1};
+use crate::{
+    Dependencies, document, error::Problem, health::HealthApi, metrics::MetricsApi,
+    rate_limit::RateLimit, v1,
+};
 
 /// Every resource under its path.
 pub(crate) fn routes(dependencies: Dependencies) -> Route {
@@ -18,8 +22,10 @@ pub(crate) fn routes(dependencies: Dependencies) -> Route {
         services,
         ports,
         admin,
+        rate_limit,
         metrics,
     } = dependencies;
+    let limit = rate_limit.map(RateLimit::per_second).map(Arc::new);
     let vitals = Vitals::new(&ports);
     let mut table = HashMap::new();
     v1::api(&services, &admin).add_routes(&mut table);
@@ -33,7 +39,10 @@ pub(crate) fn routes(dependencies: Dependencies) -> Route {
         .into_iter()
         .fold(Route::new(), |route, (path, methods)| {
             let name = names.remove(&path).unwrap_or_else(|| path.clone());
-            route.at(path, Resource::new(name.into(), methods))
+            let limit = limit
+                .clone()
+                .filter(|_| name.starts_with(v1::OF_APPLICATION));
+            route.at(path, Resource::new(name.into(), methods, limit))
         })
 }
 
@@ -45,6 +54,9 @@ fn names() -> HashMap<String, String> {
         .map(|path| (unnamed(&path), path))
         .collect()
 }
+
+/// What the table calls the first parameter of a path.
+const FIRST_PARAMETER: &str = "param0";
 
 /// A path of the document as the table has it.
 fn unnamed(path: &str) -> String {
@@ -69,10 +81,16 @@ struct Resource {
     name: PathPattern,
     methods: Vec<(Method, BoxEndpoint<'static>)>,
     allow: HeaderValue,
+    /// How often each application may ask, where it is of one.
+    limit: Option<Arc<RateLimit>>,
 }
 
 impl Resource {
-    fn new(name: Arc<str>, methods: HashMap<Method, BoxEndpoint<'static>>) -> Self {
+    fn new(
+        name: Arc<str>,
+        methods: HashMap<Method, BoxEndpoint<'static>>,
+        limit: Option<Arc<RateLimit>>,
+    ) -> Self {
         let mut methods: Vec<_> = methods.into_iter().collect();
         methods.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
         let mut names: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
@@ -86,6 +104,16 @@ impl Resource {
             name: PathPattern(name),
             methods,
             allow,
+            limit,
+        }
+    }
+
+    /// Lets a request pass that is none too many of its application.
+    fn admit(&self, request: &Request) -> Result<(), Problem> {
+        let token = request.raw_path_param(FIRST_PARAMETER);
+        match (&self.limit, token.and_then(ApplicationToken::parse)) {
+            (Some(limit), Some(token)) => limit.admit(&token),
+            _ => Ok(()),
         }
     }
 
@@ -97,6 +125,7 @@ impl Resource {
     }
 
     async fn answer(&self, request: Request) -> Result<Response> {
+        self.admit(&request)?;
         if let Some(operation) = self.operation(request.method()) {
             return operation.call(request).await;
         }

@@ -38,6 +38,7 @@ impl Stage {
             services,
             ports: ports.clone(),
             admin: Admin::Open,
+            rate_limit: None,
             metrics: Arc::new(Metrics::new(registry())),
         });
         (Self { ports, token, chat }, api)

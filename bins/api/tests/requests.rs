@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Seek as _},
+    num::NonZeroU32,
     sync::Arc,
 };
 
@@ -22,14 +23,19 @@ use serde_json::{Value, json};
 
 const APPLICATIONS: &str = "/api/v1/applications";
 
-fn api_over(ports: Ports) -> impl Endpoint<Output = Response> {
+fn api_with(ports: Ports, rate_limit: Option<NonZeroU32>) -> impl Endpoint<Output = Response> {
     let services = Services::new(&ports, &Policy::default());
     build(Dependencies {
         services,
         ports,
         admin: Admin::Open,
+        rate_limit,
         metrics: Arc::new(Metrics::new(registry())),
     })
+}
+
+fn api_over(ports: Ports) -> impl Endpoint<Output = Response> {
+    api_with(ports, None)
 }
 
 fn api() -> impl Endpoint<Output = Response> {
@@ -167,6 +173,27 @@ async fn a_dependency_that_is_down_is_told_without_the_drivers_words() {
         send(&api, get("/health/live")).await,
         (200, json!({"status": "live"}))
     );
+}
+
+#[tokio::test]
+async fn only_what_is_of_the_application_counts_against_its_limit() {
+    let api = api_with(Memory::new().ports(), NonZeroU32::new(1));
+    let mut answers = Vec::new();
+    // A second may pass between two of them, but not between all.
+    for _ in 0..20 {
+        answers.push(send(&api, get(&some_path())).await);
+    }
+    let refused: Vec<_> = answers
+        .iter()
+        .filter(|(status, _)| *status == 429)
+        .collect();
+    assert!((1..20).contains(&refused.len()), "{answers:?}");
+    assert_eq!(refused[0].1["code"], "too_many_requests");
+    for path in ["/health/live", "/api/v1/applications", "/api/v1/messages"] {
+        for _ in 0..3 {
+            assert_eq!(send(&api, get(path)).await.0, 200, "{path}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -309,7 +309,7 @@ impl Client {
 
     /// Sends the same request until the server gives a lasting answer.
     ///
-    /// Lost connections and 503 are tried again, so a create must carry its key.
+    /// Lost connections, 429 and 503 are tried again, so a create must carry its key.
     ///
     /// # Errors
     ///
@@ -319,7 +319,7 @@ impl Client {
         loop {
             let outcome = self.send(call).await;
             let pause = match &outcome {
-                Ok(answer) if answer.status == 503 => retry_after(answer),
+                Ok(answer) if matches!(answer.status, 429 | 503) => retry_after(answer),
                 Ok(_) => return outcome,
                 Err(_) => RECONNECT_PAUSE,
             };

@@ -1,5 +1,7 @@
 //! The order of faults: of all that is wrong with a request, the first is told.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use chat_system::{
     client::{Answer, Call},
@@ -334,5 +336,38 @@ async fn expect_reuse_before_absence(others: &[&'static str]) -> Result<()> {
         let answer = stage.client.send(&call.with_key("used")?).await?;
         expect_problem(&answer, 422, "idempotency_key_reused").context(*chat)?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_application_that_asks_too_often_is_refused_alone() -> Result<()> {
+    const CREATES: usize = 300;
+    let mut stage = Stage::open_with(&[("CHAT_RATE_LIMIT", "20")]).await?;
+    let application = stage.application().await?;
+    let (eager, other) = (
+        stage.messages(&application).await?,
+        stage.application().await?,
+    );
+    let mut created = Vec::new();
+    let mut refused = 0;
+    for _ in 0..CREATES {
+        let answer = stage.client.post(&eager, &json!({"body": "a"})).await?;
+        if answer.status == 201 {
+            created.push(answer.expect(201)?["number"].clone());
+        } else {
+            expect_problem(&answer, 429, "too_many_requests")?;
+            let seconds = answer.header("retry-after");
+            ensure!(seconds == Some("1"), "{answer}");
+            refused += 1;
+        }
+    }
+    ensure!(created.len() >= 20 - 2 && refused > 0, "{refused} refused");
+    let numbers = 1..=created.len();
+    assert_eq!(json!(created), json!(numbers.collect::<Vec<_>>()));
+    stage.read(&other.path).await?;
+    let later = Call::post(&eager, &json!({"body": "b"}))?.with_key("later")?;
+    let patience = Duration::from_secs(30);
+    let answer = stage.client.send_until_answered(&later, patience).await?;
+    assert_eq!(answer.expect(201)?["number"], created.len() + 1);
     Ok(())
 }

@@ -48,6 +48,9 @@ const ROOT: &str = "/api/v1";
 /// Where applications are.
 const APPLICATIONS: &str = "/api/v1/applications";
 
+/// What the paths begin with of all that is of one application, in the document.
+pub(crate) const OF_APPLICATION: &str = "/api/v1/applications/{token}";
+
 /// Serves every resource.
 #[must_use]
 pub fn api(services: &Services, admin: &Admin) -> Api {

@@ -199,6 +199,12 @@ pub struct Arguments {
     #[arg(default_value = "10000")]
     pub max_connections: OsString,
 
+    /// How many requests a second of one application each `api` serves, as many of them at once; further ones are
+    /// answered 429 with `Retry-After`. `0` is no limit.
+    #[arg(long, env = "CHAT_RATE_LIMIT", value_name = "REQUESTS", global = true)]
+    #[arg(default_value = "0")]
+    pub rate_limit: OsString,
+
     /// How many seconds lie between two audits of counts and pending creations, at most 3600.
     #[arg(long, env = "CHAT_SYNC_SECONDS", value_name = "SECONDS", global = true)]
     #[arg(default_value = "600")]

@@ -4,7 +4,7 @@
 //! The doc comment of each field of [`Arguments`] is its line in `--help`, in the README's table and in
 //! the commented file ([`reference`](mod@reference)).
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 mod admin;
 mod arguments;
@@ -74,6 +74,8 @@ pub struct Settings {
     pub retention: Duration,
     /// How many connections `api` has open at most.
     pub max_connections: usize,
+    /// How many requests a second of one application `api` serves; `None` for all.
+    pub rate_limit: Option<NonZeroU32>,
     /// How often counts and pending creations are audited.
     pub audit_interval: Duration,
 }
@@ -107,6 +109,7 @@ impl Settings {
             shutdown: Duration::from_secs(given.number("shutdown_seconds", 0..=3_600)?),
             retention: Duration::from_hours(24 * given.number("retention_days", 1..=36_500)?),
             max_connections: given.number("max_connections", 1..=1_000_000)?,
+            rate_limit: NonZeroU32::new(given.number("rate_limit", 0..=1_000_000)?),
             audit_interval: Duration::from_secs(given.number("sync_seconds", 1..=3_600)?),
         })
     }
