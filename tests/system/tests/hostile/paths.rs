@@ -259,7 +259,7 @@ async fn a_target_may_be_absolute_and_is_no_other_form() -> Result<()> {
     let message = target.scene.message();
     let operation = with("{message}").next().context("an operation")?;
     let mut wire = target.wire().await?;
-    let absolute = format!("http://test{message}");
+    let absolute = format!("http://localhost{message}");
     let answer = wire.exchange(&request("GET", &absolute, "", b"")).await?;
     target.judge(Served, operation, &answer)?;
     wire.expect_good_order().await?;
