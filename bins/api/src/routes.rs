@@ -110,10 +110,13 @@ impl Resource {
 
     /// Lets a request pass that is none too many of its application.
     fn admit(&self, request: &Request) -> Result<(), Problem> {
+        let Some(limit) = &self.limit else {
+            return Ok(());
+        };
         let token = request.raw_path_param(FIRST_PARAMETER);
-        match (&self.limit, token.and_then(ApplicationToken::parse)) {
-            (Some(limit), Some(token)) => limit.admit(&token),
-            _ => Ok(()),
+        match token.and_then(ApplicationToken::parse) {
+            Some(token) => limit.admit(&token),
+            None => Ok(()),
         }
     }
 
