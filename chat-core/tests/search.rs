@@ -1,14 +1,16 @@
-//! Pages of search: where nothing is asked for, where nothing can be found, and where all is gone.
+//! Pages of search: where nothing is asked for, where nothing can be found, where all is gone, and where the
+//! database fails.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chat_core::{
+    PortError, PortErrorKind,
     memory::Memory,
     model::{
-        ApplicationName, ApplicationToken, ChatNumber, Limit, MessageBody, MessageNumber,
-        SearchText,
+        ApplicationId, ApplicationName, ApplicationToken, ChatNumber, Limit, MessageBody,
+        MessageKey, MessageNumber, SearchText, Timestamp,
     },
-    ports::Consumer,
+    ports::{Consumer, MockRepository, MockSearchIndex, Ports, SearchHit},
     service::{Policy, SearchPlace, ServiceError, Services},
 };
 
@@ -208,4 +210,49 @@ async fn a_page_of_large_hits_is_cut_short() {
         }
     }
     assert_eq!((pages, found.len()), (2, 40));
+}
+
+/// A repository that knows the application, and cannot read messages.
+fn repository_that_fails(application: ApplicationId) -> MockRepository {
+    let mut repository = MockRepository::new();
+    let known = move |_: &ApplicationToken| Ok(Some(application));
+    repository.expect_application_id().returning(known);
+    repository
+        .expect_messages_by_key()
+        .times(1)
+        .returning(|_| Err(PortError::new(PortErrorKind::Unavailable, "mock", "read")));
+    repository
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_read_the_hits_is_asked_for_nothing_else() {
+    let key = MessageKey {
+        application: ApplicationId::new(1),
+        chat: ChatNumber::try_new(1).unwrap(),
+        message: number(1),
+    };
+    let mut index = MockSearchIndex::new();
+    let hit = SearchHit {
+        key,
+        score: 1,
+        created_at: Timestamp::from_micros(1),
+    };
+    index
+        .expect_find()
+        .times(1)
+        .returning(move |_| Ok(vec![hit.clone()]));
+    let ports = Ports {
+        repository: Arc::new(repository_that_fails(key.application)),
+        search: Arc::new(index),
+        ..Memory::new().ports()
+    };
+    let services = Services::new(&ports, &Policy::default());
+    let token = ApplicationToken::parse(&"t".repeat(32)).unwrap();
+    let (asked, limit) = (text("a"), Limit::default());
+    let search = services
+        .search
+        .in_chat(&token, key.chat, &asked, None, limit);
+    // Asking for the chat as well would panic, since the mock plans no answer.
+    let found = search.await;
+    assert!(matches!(found, Err(ServiceError::Port(_))), "{found:?}");
 }

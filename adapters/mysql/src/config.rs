@@ -14,7 +14,10 @@ pub struct MySqlConfig {
     pub connections: u32,
     /// How long a call waits for a connection.
     pub acquire_timeout: Duration,
-    /// How long a call may take with all its tries, the wait for a connection among them.
+    /// How long a call that only reads may take with all its tries, the wait for a connection among them;
+    /// and how long any one statement may take in the server, unless it is upkeep.
+    pub read_timeout: Duration,
+    /// How long a call that writes may take with all its tries, the wait for a connection among them.
     pub timeout: Duration,
     /// How long one step of an audit, a purge or a rebuild, or the migration, may take.
     pub upkeep_timeout: Duration,
@@ -28,6 +31,7 @@ impl MySqlConfig {
             url: url.into(),
             connections: 10,
             acquire_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(10),
             upkeep_timeout: Duration::from_mins(2),
         }
@@ -41,6 +45,7 @@ impl fmt::Debug for MySqlConfig {
             .field("url", &"…")
             .field("connections", &self.connections)
             .field("acquire_timeout", &self.acquire_timeout)
+            .field("read_timeout", &self.read_timeout)
             .field("timeout", &self.timeout)
             .field("upkeep_timeout", &self.upkeep_timeout)
             .finish()

@@ -51,7 +51,9 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 /// An open database.
 pub(crate) struct Database {
     pool: MySqlPool,
-    /// How long a call may take.
+    /// How long a call that only reads may take, and a statement in the server.
+    read_timeout: Duration,
+    /// How long a call that writes may take.
     pub(crate) timeout: Duration,
     /// How long a step of an audit or a purge may take.
     pub(crate) upkeep_timeout: Duration,
@@ -83,7 +85,7 @@ impl Database {
     }
 
     fn over(options: MySqlConnectOptions, server: Server, config: &MySqlConfig) -> Self {
-        let session = server.session(config.timeout);
+        let session = server.session(config.read_timeout);
         let pool = MySqlPoolOptions::new()
             .max_connections(config.connections)
             .acquire_timeout(config.acquire_timeout)
@@ -105,6 +107,7 @@ impl Database {
             .connect_lazy_with(options);
         Self {
             pool,
+            read_timeout: config.read_timeout,
             timeout: config.timeout,
             upkeep_timeout: config.upkeep_timeout,
             server,
@@ -149,7 +152,7 @@ impl Database {
     where
         Work: Future<Output = (Lease, Result<T, sqlx::Error>)>,
     {
-        self.bounded(operation, self.timeout, |is_wary| {
+        self.bounded(operation, self.read_timeout, |is_wary| {
             let work = &work;
             async move {
                 let (mut lease, answer) = work(self.lease(is_wary).await?).await;
@@ -223,8 +226,8 @@ impl Database {
         }
     }
 
-    /// Runs one try of a transaction to its commit, or undoes all of it; each statement may take as long as
-    /// `limit`.
+    /// Runs one try of a transaction to its commit, or undoes all of it; where `limit` is longer than usual, each
+    /// statement may take as long.
     async fn transact<T, Work>(
         &self,
         is_wary: bool,
@@ -242,7 +245,7 @@ impl Database {
         }
         let (mut lease, answer) = commit(lease, work).await;
         if !is_usual && mem::take(&mut lease.sound) {
-            let limiting = self.limit_statements(&mut lease, self.timeout).await;
+            let limiting = self.limit_statements(&mut lease, self.read_timeout).await;
             lease.sound = limiting.is_ok();
         }
         answer

@@ -128,7 +128,12 @@ impl Search {
                 created_at,
             })
         });
-        let found = self.found(Some(key), text, after, limit).await;
+        let query = query(Some(key), text, after, limit);
+        let found = match self.seen(&query).await {
+            // A failure to read the hits ends it: asking the same database for the chat would take as long again.
+            Ok(seen) => Ok(self.read(&query, seen, limit).await?),
+            Err(error) => Err(error),
+        };
         // A message that lives is in a chat that does; where there is none, the chat may be gone.
         if found.as_ref().map_or(true, |found| found.hits.is_empty()) {
             self.chats.get(token, chat).await?;
@@ -195,7 +200,9 @@ impl Search {
             None => None,
         };
         for _ in 0..GONE_PAGES {
-            let found = self.found(None, text, after, limit).await?;
+            let query = query(None, text, after, limit);
+            let seen = self.seen(&query).await?;
+            let found = self.read(&query, seen, limit).await?;
             after = found.next().cloned();
             let page = self.with_tokens(found).await?;
             if page.next.is_some() || after.is_none() {
@@ -233,26 +240,24 @@ impl Search {
         })
     }
 
-    /// Asks the index, and reads what it found.
-    async fn found(
+    /// Asks the index; where nothing in the text can be searched for, nothing is found.
+    async fn seen(&self, query: &SearchQuery) -> Result<Vec<SearchHit>, PortError> {
+        if query.terms.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.index.find(query).await
+    }
+
+    /// Reads what the index has seen, and leaves out what is gone or does not match any more.
+    async fn read(
         &self,
-        chat: Option<ChatKey>,
-        text: &SearchText,
-        after: Option<SearchHit>,
+        query: &SearchQuery,
+        seen: Vec<SearchHit>,
         limit: Limit,
     ) -> Result<Found, PortError> {
-        let terms = Terms::of(text.as_str());
-        if terms.is_empty() {
-            // Nothing in it can be searched for.
+        if seen.is_empty() {
             return Ok(Found::default());
         }
-        let query = SearchQuery {
-            chat,
-            terms,
-            limit: limit.get() + 1,
-            after,
-        };
-        let seen = self.index.find(&query).await?;
         let keys: Vec<MessageKey> = seen.iter().map(|hit| hit.key).collect();
         let read = self.repository.messages_by_key(&keys).await?;
         let current = read
@@ -323,6 +328,21 @@ impl Search {
         let token = application.map(|application| application.token);
         known.insert(id, token.clone());
         Ok(token)
+    }
+}
+
+/// A search for one more than a page holds, which tells whether there is a next one.
+fn query(
+    chat: Option<ChatKey>,
+    text: &SearchText,
+    after: Option<SearchHit>,
+    limit: Limit,
+) -> SearchQuery {
+    SearchQuery {
+        chat,
+        terms: Terms::of(text.as_str()),
+        limit: limit.get() + 1,
+        after,
     }
 }
 

@@ -209,7 +209,7 @@ async fn a_read_that_took_too_long_ends_in_the_server_too() {
     let Some(mut database) = FreshDatabase::name() else {
         return;
     };
-    database.config.timeout = Duration::from_secs(1);
+    database.config.read_timeout = Duration::from_secs(1);
     database.config.connections = 1;
     let scene = open(&database.config).await;
     let key = scene.stored_chat().await;
