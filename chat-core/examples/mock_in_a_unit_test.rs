@@ -1,4 +1,4 @@
-//! A unit test of your own code with a mock in the place of one port.
+//! A unit test of your own code with a mock in place of one port.
 //!
 //! ```sh
 //! cargo test -p chat-core --features memory,mocks --example mock_in_a_unit_test
@@ -41,7 +41,7 @@ fn services(counter: Option<MockCounter>) -> Services {
     Services::new(&ports, &Policy::default())
 }
 
-/// A counter that has no room, which a real one seldom is when a test needs it.
+/// A counter that is full, which a real one seldom is when a test needs it.
 fn full_counter() -> MockCounter {
     let mut counter = MockCounter::new();
     counter.expect_create().times(1).returning(|_| {

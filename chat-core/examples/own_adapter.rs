@@ -24,8 +24,8 @@ struct CountedTokens {
 
 impl CountedTokens {
     fn next(&self) -> u128 {
-        // A multiplier without a common divisor with 2^128 spreads the count over all digits, and
-        // gives no two counts the same image.
+        // Multiplying by an odd number spreads the count over all digits, and maps no two counts to
+        // the same value modulo 2^128.
         const SPREAD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
         u128::from(self.made.fetch_add(1, Ordering::Relaxed) + 1).wrapping_mul(SPREAD)
     }

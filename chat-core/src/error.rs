@@ -1,4 +1,4 @@
-//! What a port says when its backend fails.
+//! The error that a port returns when its backend fails.
 
 use std::{error::Error as StdError, fmt};
 
@@ -46,7 +46,7 @@ impl PortError {
     }
 }
 
-/// Shows an error and all that caused it, in one line, as logs want it.
+/// Formats an error and all its causes in one line, for logs.
 ///
 /// ```
 /// # use chat_core::{Chain, PortError, PortErrorKind};
@@ -78,7 +78,7 @@ pub enum PortErrorKind {
     /// The backend cannot be reached or is not ready; try again later.
     #[error("the backend is unavailable")]
     Unavailable,
-    /// No answer came in time; the call may have happened.
+    /// No answer came in time; the call may have taken effect.
     #[error("no answer in time")]
     Timeout,
     /// Another writer was in the way; try again at once.

@@ -2,18 +2,18 @@
 //!
 //! An application has chats, numbered from 1; a chat has messages, numbered from 1; creating one
 //! answers its number at once, and from then on it is kept.
-//! This crate holds the rules and no I/O: what it needs of the world are [`ports`], which adapters
-//! fill with a technology each, and [`service`] holds what the system does over them.
+//! This crate holds the rules and does no I/O: it reaches the outside world through [`ports`], which
+//! adapters implement with one technology each, and [`service`] holds what the system does over them.
 //!
 //! In reading order:
 //!
-//! 1. [`model`]: the values; one that exists is valid.
-//! 2. [`ports`]: what the system needs of the world, one port a file, each with its laws.
+//! 1. [`model`]: the values, valid by construction.
+//! 2. [`ports`]: what the system needs from the outside, one port a file, each with its laws.
 //! 3. [`service`]: what the system does.
-//! 4. [`text`]: what a word is.
+//! 4. [`text`]: what search means: words, matches and ranks.
 //! 5. `memory` (feature `memory`): every port in memory, for tests, prototypes and simulation.
 //! 6. `contract` (feature `contract`): each port's laws as tests, to check an adapter with.
-//! 7. [`promised`]: what all of it promises together, what voids that, and the tests that show it.
+//! 7. [`promised`]: what the system promises as a whole, what voids that, and the tests that show it.
 //!
 //! Feature `mocks` adds a mockall mock of every port, such as `ports::MockCounter`.
 //!
@@ -21,7 +21,7 @@
 //!
 //! 1. Implement the port's trait; its doc says what must hold.
 //! 2. Mount its laws in `tests/contract.rs`: `chat_core::contract::counter_contract!(ports())`, where
-//!    the argument is an async expression that answers [`Ports`](ports::Ports) over an empty
+//!    the argument is an async expression that yields [`Ports`](ports::Ports) over an empty
 //!    namespace.
 //! 3. Put it into a [`Ports`](ports::Ports) and hand that to the services.
 

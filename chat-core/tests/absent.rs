@@ -25,7 +25,7 @@ use chat_core::{
 use futures_util::future::join_all;
 use shim::{RepositoryShim, Weak};
 
-/// Nobody waits for the one who looked first.
+/// Nobody has to wait for the lease of whoever looked first.
 #[tokio::test]
 async fn everybody_is_told_at_once_that_a_chat_is_nowhere() {
     let memory = Memory::new();
@@ -68,7 +68,7 @@ impl RepositoryShim for Arc<Asked> {
     }
 }
 
-/// Whoever asks for a chat that is nowhere costs the database little, however many do so at once.
+/// Requests for a chat that is nowhere cost the database little, however many come at once.
 #[tokio::test]
 async fn many_who_look_at_once_for_what_is_nowhere_share_one_answer() {
     let memory = Memory::paced(CounterLimits::default());
@@ -97,7 +97,7 @@ async fn many_who_look_at_once_for_what_is_nowhere_share_one_answer() {
     assert!(times < 10, "the database was asked {times} times");
 }
 
-/// The database may have been restored from before the application, or be another one.
+/// The database may have been restored from a backup older than the application, or be another one.
 #[tokio::test]
 async fn what_belongs_to_no_application_is_set_aside_and_not_dropped() {
     let memory = Memory::new();

@@ -1,4 +1,4 @@
-//! Chats and applications that end, and what search does about all that was in them.
+//! Chats and applications that are deleted, and how all that was in them leaves the search index.
 
 #![expect(clippy::unwrap_used, reason = "a failing call fails the test")]
 
@@ -75,7 +75,7 @@ impl Stage {
 /// An index that needs three calls to delete what was in a chat.
 struct Slow {
     index: Arc<dyn SearchIndex>,
-    /// What each call was about: the ends of chats, or messages.
+    /// What each call was about: the end of chats, or messages.
     calls: Arc<Mutex<Vec<&'static str>>>,
 }
 
@@ -161,10 +161,10 @@ async fn more_ends_than_are_taken_at_once_hold_up_nothing_newer() {
     }
 }
 
-/// The system and the application that end in the middle of the next call.
+/// The application that is deleted in the middle of the next call, and its system.
 type Doomed = Arc<Mutex<Option<(Memory, ApplicationId)>>>;
 
-/// An index that is so slow that an application ends meanwhile, and another indexer carries that out.
+/// An index so slow that an application is deleted meanwhile, which another indexer carries out.
 struct Overtaken {
     index: Arc<dyn SearchIndex>,
     doomed: Doomed,

@@ -306,7 +306,7 @@ async fn a_generation_that_cannot_serve_is_not_left_behind() {
     assert!(generations.is_empty(), "{generations:?}");
 }
 
-/// Nobody builds for an index that is not there, also where a rebuild was asked for while it was.
+/// Nothing is built for an index that is away, even if a rebuild was asked for while it was there.
 #[tokio::test]
 async fn no_generation_is_added_for_an_index_that_is_not_there() {
     let memory = Memory::new();
@@ -329,8 +329,8 @@ async fn no_generation_is_added_for_an_index_that_is_not_there() {
     assert!(repository.generations().await.unwrap().is_empty());
 }
 
-/// An index that is away costs a rebuild that while, and not what is done already; one that lost what was
-/// done is not waited for.
+/// A rebuild waits for an index that is away, up to a limit, and keeps what is done; an index that has
+/// lost that is not waited for.
 #[tokio::test]
 async fn a_rebuild_waits_for_an_index_that_is_away() {
     const MINUTE: Duration = Duration::from_mins(1);
@@ -448,7 +448,7 @@ async fn an_index_that_is_slow_gets_on() {
     let memory = Memory::new();
     let (mut index, clock) = (index(), memory.clock.clone());
     index.expect_apply().returning(move |_, changes| {
-        // Two of them take longer than rows may be held.
+        // Two of these calls take longer than the lease of rows that were taken.
         clock.advance(Duration::from_secs(15));
         Ok(vec![Applied::Done; changes.len()])
     });

@@ -17,14 +17,14 @@ use chat_core::{
     ports::Ports,
 };
 
-/// Plays a law on weakened ports, over and over where it is a matter of chance.
+/// Plays a law on weakened ports, repeatedly, as some weaknesses show only by chance.
 fn catches<L: Future<Output = ()>>(weaken: fn(Ports) -> Ports, law: fn(Ports) -> L) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
         .enable_all()
         .build()
         .unwrap();
-    // Without this a law that passes on sound ports could fail here for a reason of its own.
+    // The law must pass on sound ports, or its failure below would prove nothing.
     runtime.block_on(law(Memory::new().ports()));
     let caught = (0..20).any(|_| {
         let ports = weaken(Memory::new().ports());

@@ -1,4 +1,4 @@
-//! A counter's server that came back is admitted once for all who wait, and what is wrong is told to all.
+//! A counter's server that came back is admitted once for all who wait, and a failure is told to all.
 
 #![expect(clippy::unwrap_used, reason = "a failing call fails the test")]
 
@@ -25,7 +25,7 @@ use shim::{RepositoryShim, Weak};
 /// How many callers find the shard closed.
 const CALLERS: usize = 50;
 
-/// Counts admissions, and is away for as many questions as it is told.
+/// Counts admissions, and fails as many reads of the record as `away_for` says.
 struct Watched {
     inner: Arc<dyn Repository>,
     admitted: AtomicUsize,
@@ -39,7 +39,7 @@ impl RepositoryShim for Arc<Watched> {
     }
 
     async fn shard(&self, shard: Shard) -> Result<Option<ShardRecord>, PortError> {
-        // Others come meanwhile.
+        // Let other callers come meanwhile.
         tokio::task::yield_now().await;
         tokio::task::yield_now().await;
         let is_away = self

@@ -32,10 +32,10 @@ const REFUSED: &str = "refused";
 /// How long a transaction takes.
 const TRANSACTION: Duration = Duration::from_millis(5);
 
-/// What an entry may cost its neighbours.
+/// How long an entry may delay its neighbours.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// Fails each batch with what it refuses, and takes its time for every one.
+/// Fails each batch that holds what it refuses, and takes [`TRANSACTION`] for every batch.
 struct Judging {
     inner: Arc<dyn Repository>,
     clock: Arc<ManualClock>,
@@ -138,7 +138,7 @@ impl Stage {
         page.items
     }
 
-    /// The body under a number, and whether the list has it too.
+    /// The body under a number; the list must have it just then, too.
     async fn read(&self, number: Number) -> Option<String> {
         let messages = &self.services.messages;
         let found = messages.get(&self.token, self.chat, number.into()).await;
@@ -170,7 +170,7 @@ async fn refused_entries_delay_their_batch_by_less_than_a_second() {
     }
 }
 
-/// A server may fail over an entry in a way that speaks of the server.
+/// A server may fail on one entry with an error that seems to be about the server.
 #[tokio::test]
 async fn what_fails_for_no_known_reason_holds_up_itself_alone() {
     let stage = Stage::new(PortErrorKind::Unavailable).await;
@@ -372,7 +372,7 @@ async fn a_letter_that_fails_again_at_once_outlives_its_replay() {
         (&before.id, before.first_failed_at)
     );
     assert!(after.last_failed_at > before.last_failed_at);
-    // It is pointed to, so nobody takes it for lost.
+    // What is pending points to it, so that the audit does not take it for lost.
     let pending = ports.counter.pending_since(Timestamp::MAX, None, 9);
     let pending = pending.await.unwrap();
     let pointed: Vec<_> = pending.into_iter().map(|it| it.dead_letter).collect();

@@ -27,7 +27,7 @@ use shim::{RepositoryShim, SearchIndexShim, Weak};
 
 const HOLDER: &str = "test";
 
-/// An index that does nothing of what it is told first, and says so.
+/// An index that carries out nothing of its first changes, and says so.
 struct Hesitant {
     index: Arc<dyn SearchIndex>,
     answer: Applied,
@@ -52,7 +52,7 @@ impl SearchIndexShim for Hesitant {
     }
 }
 
-/// A repository that counts for as long as it may, while others look whether there is something to do.
+/// A repository that counts for two minutes, while another process looks for something to do.
 struct LongCount {
     memory: Memory,
 }

@@ -113,7 +113,7 @@ fn watched(ports: Ports) -> (Ports, Arc<AtomicUsize>) {
     (Ports { counter, ..ports }, handed_out)
 }
 
-/// A backlog that waits for a slow database is in the queue, and reading it makes nothing faster.
+/// A backlog that waits for a slow database is in the queue, and rescuing it makes nothing faster.
 #[tokio::test]
 async fn a_backlog_that_the_queue_holds_is_not_read() {
     let memory = Memory::new();
@@ -154,7 +154,7 @@ async fn what_the_queue_lost_is_stored() {
     }
 }
 
-/// A counter that nobody can tell what the queue has had.
+/// A counter that cannot be told what the queue has received.
 struct Unconfirmed(Arc<dyn Counter>);
 
 #[async_trait]
@@ -288,7 +288,7 @@ impl CounterShim for Endless {
     }
 }
 
-/// Audits over a counter without an end, and answers where each audit began and ended.
+/// Audits over an endless counter, and returns where each audit began and ended.
 async fn audit_without_end(body: &str, pace: Duration) -> Vec<(u64, u64)> {
     let memory = Memory::new();
     let asked = Arc::new(Mutex::new(Vec::new()));

@@ -1,5 +1,5 @@
-//! Pages of search: where nothing is asked for, where nothing can be found, where all is gone, and where the
-//! database fails.
+//! Pages of search: of a blank text, of one without words, of deleted messages, of large ones, and of a database
+//! that fails.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use chat_core::{
     service::{Policy, SearchPlace, ServiceError, Services},
 };
 
-/// Two chats of as many messages, all of them stored.
+/// A system with two chats of so many messages each, all of them stored.
 async fn filled(messages: usize) -> (Services, ApplicationToken, [ChatNumber; 2]) {
     let services = Services::new(&Memory::new().ports(), &Policy::default());
     let name = ApplicationName::parse("search").expect("a name");
@@ -170,11 +170,12 @@ async fn pages_of_a_deleted_application_are_passed_over() {
         let limit = Limit::try_new(limit).unwrap();
         services.search.across_system(&asked, after, limit)
     };
-    // Ten pages of nothing but what is gone, and then those of the older application.
+    // Pages of nothing but deleted messages are passed over, up to those of the older application.
     let page = search(None, 10).await.unwrap();
     assert_eq!((page.items.len(), page.next), (2, None));
     assert!(page.items.iter().all(|hit| hit.token == kept));
-    // The index is far behind: an error says so, where an empty page would say that there is nothing.
+    // More such pages than are passed over mean that the index is far behind, which is an error: an
+    // empty page would say that there is nothing.
     let far = search(None, 1).await;
     assert!(matches!(far, Err(ServiceError::Port(_))), "{far:?}");
 }

@@ -1,4 +1,4 @@
-//! Measures indexing against a plain loop of bulk requests with the same documents, ready to be sent.
+//! Compares indexing with a plain loop of bulk requests that hold the same documents, ready to be sent.
 //!
 //! `CHAT_TEST_ELASTICSEARCH_URL=http://127.0.0.1:9200 cargo run --release
 //! -p chat-adapter-elasticsearch --example indexing_rate [changes a call] [calls a round]`
@@ -31,10 +31,10 @@ use serde_json::{Value, json};
 
 const ROUNDS: usize = 7;
 
-/// The bytes of a plain request, as the adapter bounds its own.
+/// The size of a plain request in bytes, bounded as the adapter bounds its own.
 const BULK_BYTES: usize = 1 << 20;
 
-/// Words as chats have them: some often, most seldom.
+/// How many words the messages draw from; as in chats, some are frequent, most are rare.
 const WORDS: usize = 20_000;
 
 #[tokio::main]
@@ -72,7 +72,7 @@ async fn main() {
                 next += changes as u64;
                 let bodies = bodies(&batch);
                 let own_batch: Vec<_> = batch.into_iter().map(IndexChange::Put).collect();
-                // The one that goes first takes turns.
+                // The two sides take turns in going first.
                 for side in [round % 2, (round + 1) % 2] {
                     let start = Instant::now();
                     if side == 0 {
@@ -105,7 +105,7 @@ async fn main() {
     }
 }
 
-/// A message of some words, the same for a number in each run.
+/// Makes a message of some words, the same in each run for a given number.
 fn document(number: u64) -> IndexDocument {
     let mut state = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut draw = |below: usize| {
@@ -136,7 +136,7 @@ fn document(number: u64) -> IndexDocument {
     }
 }
 
-/// Requests with the documents that the adapter makes of messages.
+/// Builds bulk requests of the same documents that the adapter makes of the messages.
 fn bodies(batch: &[IndexDocument]) -> Vec<String> {
     let mut bodies = vec![String::new()];
     for message in batch {

@@ -1,4 +1,4 @@
-//! A breaker: what is known to be away is not asked.
+//! A circuit breaker: a server that is known to be down is not asked.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -10,21 +10,21 @@ use tokio::time::Instant;
 
 use crate::error::Failure;
 
-/// How many failures in a row it takes.
+/// How many failures in a row open the breaker.
 const FAILURES: u32 = 5;
 
-/// After how long a request that its caller gave up counts as a failure.
+/// How long a request that its caller abandoned must have taken to count as a failure.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The first pause, doubled with each further failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// The longest pause; what was missed meanwhile must be found again within a minute.
+/// The longest pause: after an outage, search must have caught up within a minute.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Lets requests through while the server answers.
 ///
-/// After some failures in a row nothing is let through for a while, then one request, to see.
+/// After some failures in a row it opens: nothing passes for a while, then a single probe.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     state: Mutex<State>,
@@ -37,11 +37,11 @@ struct State {
     barred_until: Option<Instant>,
     /// When the server answered last.
     answered_at: Option<Instant>,
-    /// Whether somebody is on the way to see.
+    /// Whether a probe is under way.
     is_probed: bool,
 }
 
-/// Leave to ask once; whoever has it tells how it went, and one that is dropped late has failed.
+/// Permission for one request; its holder reports the outcome, and a late drop counts as a failure.
 #[derive(Debug)]
 pub(crate) struct Leave<'a> {
     breaker: &'a Breaker,
@@ -51,7 +51,7 @@ pub(crate) struct Leave<'a> {
 }
 
 impl Breaker {
-    /// Asks for leave.
+    /// Asks for permission to send a request.
     pub(crate) fn leave(&self) -> Result<Leave<'_>, Failure> {
         let mut state = self.lock();
         let is_probe = match state.barred_until {
@@ -74,7 +74,7 @@ impl Breaker {
 }
 
 impl Leave<'_> {
-    /// Says whether it is the one leave to see whether the server is there again.
+    /// Says whether this is the one request that probes whether the server is back.
     pub(crate) fn is_probe(&self) -> bool {
         self.is_probe
     }
@@ -91,7 +91,7 @@ impl Leave<'_> {
         state.answered_at = Some(Instant::now());
     }
 
-    /// Notes that it has not.
+    /// Notes that the server has not answered.
     pub(crate) fn failed(mut self) {
         self.is_told = true;
         self.fail();
@@ -99,15 +99,15 @@ impl Leave<'_> {
 
     fn fail(&self) {
         let mut state = self.breaker.lock();
-        // Others had answers meanwhile: it is there, and this was too much for it.
+        // Others got answers meanwhile: the server is up, and only this request was too much for it.
         if state.answered_at.is_some_and(|at| at > self.since) {
             return;
         }
-        // Those who were let through before have nothing new to tell.
+        // Requests that were let through before the breaker opened tell nothing new.
         if state.barred_until.is_some() && !self.is_probe {
             return;
         }
-        // Each further probe counts one.
+        // Once the breaker is open, only probes get here.
         state.failures = state.failures.saturating_add(1);
         if state.failures < FAILURES {
             return;
@@ -132,7 +132,7 @@ impl Drop for Leave<'_> {
     }
 }
 
-/// A pause of at least half that long, so that many do not come back in step.
+/// Shortens a pause at random, by up to half, so that many clients do not come back in step.
 pub(crate) fn with_jitter(pause: Duration) -> Duration {
     let share = u32::try_from(RandomState::new().hash_one(()) % 1_024).unwrap_or(0);
     pause / 2 + pause * share / 2_048

@@ -1,4 +1,4 @@
-//! Questions to the server: none without an end, some asked again, none while it is away.
+//! Requests to the server, with deadlines, retries and a circuit breaker.
 
 use std::time::Duration;
 
@@ -22,16 +22,16 @@ use crate::{
     error::{Failure, OpenError, means_no_index},
 };
 
-/// How often something is asked at most.
+/// How many attempts a request has at most.
 const ATTEMPTS: u32 = 4;
 
 /// The pause before the second attempt, doubled before each further one.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a sign of life may take, whatever a search may: many ask for it, and wait for no longer.
+/// The timeout of probes and health checks, for which many wait, even where searches take longer.
 pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
-/// One server, or what stands for several.
+/// One server, or the load balancer in front of several.
 pub(crate) struct Client {
     transport: Transport,
     breaker: Breaker,
@@ -41,7 +41,7 @@ pub(crate) struct Client {
 /// One request, the same in each attempt.
 pub(crate) struct Call<'a> {
     pub(crate) method: Method,
-    /// The path, from names that need no escape.
+    /// The path, made of names that need no escaping.
     pub(crate) path: String,
     pub(crate) query: &'a [(&'static str, &'a str)],
     pub(crate) body: Option<Bytes>,
@@ -65,7 +65,7 @@ struct Refusal {
     error: Option<Reason>,
 }
 
-/// What went wrong with something, without the words that may repeat what was written.
+/// The kind of an error, without its message, which may repeat what was written.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Reason {
     #[serde(rename = "type")]
@@ -83,7 +83,7 @@ impl Client {
         let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
             .disable_proxy()
             .enable_meta_header(false)
-            // Answers are short, and packing them takes the server's time.
+            // Answers are short, and compressing them would cost the server time.
             .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let key = config.api_key.clone().map(Credentials::EncodedApiKey);
         if key.is_some() && HeaderValue::from_str(config.api_key.as_deref().unwrap_or("")).is_err()
@@ -106,7 +106,7 @@ impl Client {
         })
     }
 
-    /// Asks until there is an answer, or another attempt makes no sense.
+    /// Sends a request, retrying until there is an answer or another attempt makes no sense.
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         call: &Call<'_>,
@@ -148,9 +148,9 @@ impl Client {
         serde_json::from_slice(&answer).map_err(|_| Failure::Strange("what was asked for"))
     }
 
-    /// Looks whether a server that was away is there again, by a question that takes no time.
+    /// Checks with a cheap request whether a server that was down is back.
     ///
-    /// What a caller wants may be too much for a server that is there.
+    /// The caller's own request may be too much even for a server that is up.
     async fn probe<'a>(&'a self, leave: Leave<'a>, left: Duration) -> Result<Leave<'a>, Failure> {
         let about = Call::plain(Method::Get, "/".to_owned());
         match self.send(&about, left.min(SIGN_OF_LIFE)).await {
@@ -275,7 +275,7 @@ fn is_too_old(version: &str) -> bool {
     first_two < (7, 10)
 }
 
-/// Splits a URL into what leads to the server, and whom it knows.
+/// Splits a URL into the server's address and the credentials.
 fn place(url: &str) -> Result<(Url, Option<Credentials>), OpenError> {
     let wrong = || OpenError::Setting {
         what: "the address of Elasticsearch",
@@ -297,7 +297,7 @@ fn place(url: &str) -> Result<(Url, Option<Credentials>), OpenError> {
             Some(Credentials::Basic(decoded(user)?, password))
         }
     };
-    // Paths are joined to it.
+    // Joining a path to the URL replaces what follows its last slash.
     if !url.path().ends_with('/') {
         let path = format!("{}/", url.path());
         url.set_path(&path);

@@ -18,7 +18,7 @@ pub struct ElasticsearchConfig {
     pub shards: u32,
     /// How many replicas it has; `None` for one wherever there is a node for it.
     pub replicas: Option<u32>,
-    /// How often what was written becomes findable.
+    /// How often the index is refreshed, which makes what was written findable.
     pub refresh: Duration,
     /// How long a search may take.
     pub search_timeout: Duration,

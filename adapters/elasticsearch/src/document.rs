@@ -13,10 +13,10 @@ use serde::Serialize;
 /// What ends each word.
 const END: char = ' ';
 
-/// What stands before a word that has the same position as the one before it.
+/// Marks a word that has the same position as the one before it.
 const SAME_POSITION: char = '|';
 
-/// What is written of a message.
+/// What the index stores of a message.
 #[derive(Debug, Serialize)]
 pub(crate) struct Document {
     application: u64,
@@ -24,9 +24,9 @@ pub(crate) struct Document {
     chat_number: u64,
     number: u64,
     created_at: i64,
-    /// Each different word, to be found by.
+    /// Each distinct word once, for finding the message.
     words: String,
-    /// All words in their order, to be ranked by.
+    /// All words in their order, for ranking it.
     tokens: String,
 }
 
@@ -50,7 +50,7 @@ impl Document {
     }
 }
 
-/// The name of a message in the index.
+/// The id of a message's document.
 pub(crate) fn id(key: MessageKey) -> String {
     let MessageKey {
         application,
@@ -65,7 +65,7 @@ pub(crate) fn chat_name(key: ChatKey) -> String {
     format!("{}:{}", key.application, key.chat)
 }
 
-/// The different words of a body, and all of them with their positions.
+/// Returns the distinct words of a body, and all words in order with marks of their positions.
 fn words(body: &str) -> (String, String) {
     let all = tokens(body);
     let (mut different, mut known) = (String::with_capacity(body.len()), BTreeSet::new());

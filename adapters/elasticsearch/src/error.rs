@@ -1,4 +1,4 @@
-//! From the driver's errors and the server's answers to the ports' error.
+//! Maps the driver's errors and the server's answers to the ports' error.
 
 use std::{error::Error, fmt, io};
 
@@ -48,19 +48,19 @@ impl OpenError {
     }
 }
 
-/// Why a request to the server brought nothing.
+/// Why a request to the server failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// It is known to be away, and was not asked.
+    /// The circuit breaker is open, so the server was not asked.
     #[error("the server has not answered lately, and is left alone for a while")]
     LeftAlone,
     /// No answer came in time.
     #[error("the server did not answer in time")]
     Late,
-    /// The driver could not ask.
+    /// The driver could not reach the server.
     #[error("the server cannot be reached")]
     Away(#[source] Hidden),
-    /// The server cannot prove who it is, or both know no common TLS.
+    /// The server cannot prove its identity, or the two cannot agree on TLS.
     #[error("the server is not to be trusted")]
     Untrusted(#[source] Hidden),
     /// Some shards could not be searched.
@@ -74,13 +74,13 @@ pub(crate) enum Failure {
         /// What the server calls it.
         code: String,
     },
-    /// The answer has another form than the one that was asked for.
+    /// The answer is not of the expected form.
     #[error("the server answered something else than {0}")]
     Strange(&'static str),
     /// The generation is not there.
     #[error("there is no such generation")]
     Missing,
-    /// Somebody else's index has a name of ours.
+    /// An index or alias under one of our names was not made by this version of this system.
     #[error("the index `{0}` was not made by this version of this system, and is left alone")]
     Foreign(String),
 }
@@ -103,7 +103,7 @@ impl fmt::Display for Hidden {
 impl Error for Hidden {}
 
 impl Failure {
-    /// The failure as the ports tell it.
+    /// Turns the failure into the ports' error.
     pub(crate) fn of(self, operation: &'static str) -> PortError {
         PortError::new(self.kind(), ADAPTER, operation).caused_by(self)
     }
@@ -117,7 +117,7 @@ impl Failure {
             }
             Self::Untrusted(_) | Self::Foreign(_) => PortErrorKind::Misconfigured,
             Self::Strange(_) => PortErrorKind::Corrupt,
-            // A disk that is nearly full makes indices read-only, and OpenSearch make none.
+            // A nearly full disk makes indices read-only; OpenSearch then also refuses to create any.
             Self::Refused { code, .. }
                 if ["cluster_block_exception", "index_create_block_exception"]
                     .contains(&code.as_str()) =>
@@ -134,7 +134,7 @@ impl Failure {
         }
     }
 
-    /// Says whether another attempt at once may bring more.
+    /// Says whether an immediate retry may help.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Away(_) => true,
@@ -149,7 +149,7 @@ impl Failure {
         }
     }
 
-    /// Says whether the server is not there, rather than unwilling.
+    /// Says whether the server seems to be down, rather than refusing.
     pub(crate) fn is_of_absence(&self) -> bool {
         match self {
             Self::Late | Self::Away(_) => true,
@@ -174,7 +174,7 @@ pub(crate) fn means_no_index(code: &str) -> bool {
     matches!(code, "index_not_found_exception" | "index_closed_exception")
 }
 
-/// Says whether a status tells that the same may succeed later.
+/// Says by the HTTP status whether the same request may succeed later.
 pub(crate) fn may_pass(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..)
 }
@@ -184,7 +184,7 @@ impl From<elasticsearch::Error> for Failure {
         if error.is_timeout() {
             return Self::Late;
         }
-        // The first error tells the address; what lies below tells what went wrong.
+        // The outermost error shows the address; the innermost one tells what went wrong.
         let mut deepest: &dyn Error = &error;
         while let Some(source) = deepest.source() {
             deepest = source;
@@ -197,8 +197,9 @@ impl From<elasticsearch::Error> for Failure {
     }
 }
 
-/// Says whether the server cannot prove who it is, or both know no common TLS; what passes by itself comes
-/// from the same places.
+/// Says whether TLS failed for good, since the server is not trusted or the two are incompatible.
+///
+/// Errors that pass by themselves arrive wrapped in the same types.
 fn is_distrust(mut error: &(dyn Error + 'static)) -> bool {
     loop {
         if let Some(told) = error.downcast_ref() {
@@ -209,7 +210,7 @@ fn is_distrust(mut error: &(dyn Error + 'static)) -> bool {
                     | rustls::Error::PeerIncompatible(_)
             );
         }
-        // An error of reading and writing passes over what it holds, and names the source of that.
+        // `io::Error::source` skips the error that it wraps, and returns that one's source.
         let held = error
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref);

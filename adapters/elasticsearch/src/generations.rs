@@ -1,4 +1,4 @@
-//! Generations: an index each, written through an alias each, and one alias that searches read.
+//! Generations: each is an index with an alias for writing; searches read one alias common to all.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     writing::refresh,
 };
 
-/// What is read of indices.
+/// Limits answers about indices to what is read of them.
 const OF_INDICES: &[(&str, &str)] = &[("filter_path", "*.aliases,*.mappings")];
 
 /// The generations of one system, and requests about them until a deadline.
@@ -69,14 +69,14 @@ impl Generations<'_> {
             }
             Err(failure) => return Err(failure),
         }
-        // What was there before, or a template of somebody else's, may have made it another.
+        // An index that existed before, or somebody else's index template, may have made it different.
         match self.verify(number).await {
             Err(Failure::Missing) => Err(Failure::Foreign(index)),
             outcome => outcome,
         }
     }
 
-    /// Lets searches read this generation and no other; what is written is findable after so long.
+    /// Switches searches to this generation alone, which is refreshed every `every` from then on.
     pub(crate) async fn serve(&self, number: u64, every: Duration) -> Result<(), Failure> {
         let (index, serving) = (self.names.index(number), self.names.serving());
         let served = match self.look(&serving).await {
@@ -106,7 +106,7 @@ impl Generations<'_> {
         }
     }
 
-    /// Makes findable what was written, and from now on whatever comes.
+    /// Refreshes a generation now, and at the interval for serving from now on.
     async fn begin_refreshing(&self, number: u64, every: Duration) -> Result<(), Failure> {
         let index = self.names.index(number);
         let settings = json!({"index": {"refresh_interval": mapping::interval(every)}});
@@ -135,7 +135,7 @@ impl Generations<'_> {
         }
     }
 
-    /// Removes what was made here, by this version or another, but one.
+    /// Removes all generations that any version of this system made, except `kept`.
     pub(crate) async fn remove_others(&self, kept: u64) -> Result<(), Failure> {
         for (index, made) in self.look(&self.names.aliases()).await? {
             match self.number(&index, &made) {
@@ -159,7 +159,8 @@ impl Generations<'_> {
             }
         }
         if numbers.is_empty() {
-            // By a pattern nothing is found as well where nothing may be seen; by a name that is refused.
+            // Without privileges a pattern matches nothing instead of being refused; a plain name is
+            // refused.
             match self.look(&self.names.serving()).await {
                 Ok(_) | Err(Failure::Missing) => {}
                 Err(failure) => return Err(failure),
@@ -168,7 +169,7 @@ impl Generations<'_> {
         Ok(numbers)
     }
 
-    /// The number of the generation that an index is.
+    /// Returns the number of the generation that an index holds, by its alias.
     fn number(&self, index: &str, made: &Found) -> Option<u64> {
         let aliases = made.aliases.keys();
         aliases

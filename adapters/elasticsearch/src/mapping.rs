@@ -7,43 +7,45 @@ use serde_json::{Map, Value, json};
 
 use crate::ElasticsearchConfig;
 
-/// Who made an index, in its own words.
+/// Who made an index, as its mapping says.
 const MADE_BY: &str = "chat-adapter-elasticsearch";
 
-/// Which mapping it has; another one is filled anew under another number.
+/// The version of the mapping; an index of another version is rebuilt as a new generation.
 const SCHEMA: u64 = 1;
 
-/// How often what is written becomes findable while nobody searches: less work than when it serves,
-/// and not so long that somebody who waits for it gives up.
+/// The refresh interval of an index that is being filled.
+///
+/// Longer than while it serves, to save work, but short enough that nobody who waits for a refresh
+/// times out.
 const WHILE_FILLED: Duration = Duration::from_secs(5);
 
 /// How many characters of a word are looked at for typos; longer words are cut there in `words`.
 const HEAD: u64 = 256;
 
-/// The longest word that is looked for by its typos.
+/// The longest word that is searched for with typos.
 ///
-/// With two letters put in it is still whole in the index.
+/// Even with two letters inserted it is whole in the index.
 pub(crate) const LONGEST_FUZZY: usize = 100;
 
-/// How long the beginning is that has a term of its own.
+/// The length of the longest prefix that has a term of its own.
 pub(crate) const SHORT: usize = 2;
 
-/// A time as settings name it.
+/// Formats a duration as index settings want it.
 pub(crate) fn interval(time: Duration) -> String {
     format!("{}ms", time.as_millis())
 }
 
-/// What an index is made with.
+/// Builds the settings, aliases and mapping that an index is created with.
 pub(crate) fn index(config: &ElasticsearchConfig, alias: &str) -> Value {
     let mut settings = json!({
         "number_of_shards": config.shards,
         "refresh_interval": interval(WHILE_FILLED),
-        // For as long a deletion is remembered, and nothing older accepted: longer than anybody holds
-        // what was read, and not much longer, since each takes memory meanwhile.
+        // How long a deletion is remembered, so that nothing older is accepted: longer than any indexer
+        // holds what it read, but not much longer, since each deletion takes memory meanwhile.
         "gc_deletes": "5m",
         "analysis": {
             "tokenizer": {
-                // Words can be as long as bodies, and are not to be cut in two.
+                // A word can be as long as a body, and must not be split.
                 "words": {"type": "whitespace", "max_token_length": 1_000_000},
             },
             "filter": {
@@ -67,7 +69,7 @@ pub(crate) fn index(config: &ElasticsearchConfig, alias: &str) -> Value {
             "dynamic": "strict",
             "_meta": {"made_by": MADE_BY, "schema": SCHEMA},
             "_routing": {"required": true},
-            // Hits are read from the repository, and a generation is filled from there.
+            // Not needed: hits are read from the repository, and generations are filled from it.
             "_source": {"enabled": false},
             "properties": properties(),
         },

@@ -1,4 +1,4 @@
-//! What lies where: the names of indices and aliases.
+//! The names of indices and aliases.
 
 use crate::error::OpenError;
 
@@ -28,18 +28,19 @@ impl Names {
         })
     }
 
-    /// The index itself, which is made, looked at and removed under this name alone.
+    /// The name of the index itself, under which it is created, examined and removed, but not written.
     pub(crate) fn index(&self, generation: u64) -> String {
         format!("{}index-{generation}", self.prefix)
     }
 
-    /// The alias that a generation is written through: it goes with its index, and unlike an index's
-    /// name it is never made anew by a write.
+    /// The alias that a generation is written through.
+    ///
+    /// It goes with its index, and unlike an index it is never created by a write.
     pub(crate) fn alias(&self, generation: u64) -> String {
         format!("{}generation-{generation}", self.prefix)
     }
 
-    /// All such aliases.
+    /// The pattern of all such aliases.
     pub(crate) fn aliases(&self) -> String {
         format!("{}generation-*", self.prefix)
     }

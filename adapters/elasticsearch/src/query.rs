@@ -1,7 +1,6 @@
 //! A search as one request, and its answer.
 //!
-//! What narrows it down may let too much through, but nothing short of all that matches; the script
-//! judges what is left.
+//! The filters may let too much through, but never drop a match; the script decides on what is left.
 
 use std::collections::BTreeSet;
 
@@ -18,13 +17,13 @@ use crate::{
     mapping::{LONGEST_FUZZY, SHORT},
 };
 
-/// How the words of a message are judged.
+/// The script that scores a message by its words.
 const SCRIPT: &str = include_str!("rank.painless");
 
-/// How many parts of a word are asked for, so that a long one makes no long request.
+/// How many trigrams of a word are searched for at most, so that a long word makes no long request.
 const MOST_TRIGRAMS: usize = 16;
 
-/// The request, to be answered within that many milliseconds.
+/// Builds the request, to be answered within that many milliseconds.
 pub(crate) fn request(query: &SearchQuery, milliseconds: u128) -> Value {
     let terms = query.terms.as_slice();
     let mut filter: Vec<Value> = terms.iter().map(narrowed).collect();
@@ -64,7 +63,7 @@ pub(crate) fn request(query: &SearchQuery, milliseconds: u128) -> Value {
     request
 }
 
-/// What the script needs of the words that are asked for.
+/// Builds the script's parameters from the words of the query.
 fn parameters(terms: &[Term]) -> Value {
     let first = terms.first().map_or(0, |term| term.position);
     let each = |take: fn(&Term) -> Value| terms.iter().map(take).collect::<Vec<_>>();
@@ -86,14 +85,14 @@ fn has_parts(term: &Term) -> bool {
         .is_some()
 }
 
-/// Narrows down to the messages that a word may match in.
+/// Builds the filter for the messages in which a word may match.
 fn narrowed(term: &Term) -> Value {
     let word = term.word.as_str();
     if !has_parts(term) {
-        // No more than `SHORT` characters, so it has a term of its own.
+        // It has at most `SHORT` characters, so it is a term of its own as a prefix.
         return json!({"prefix": {"words": word}});
     }
-    // In a whole word, a beginning and an inner part alike.
+    // Finds the word whole, as a prefix and as an inner part alike.
     let trigrams = trigrams(word).into_iter();
     let each: Vec<Value> = trigrams
         .map(|it| json!({"term": {"words.trigrams": it}}))
@@ -112,7 +111,7 @@ fn narrowed(term: &Term) -> Value {
                     "fuzziness": edits,
                     "prefix_length": 1,
                     "transpositions": true,
-                    // All words of the index that are so near, however many.
+                    // Match all words of the index that are so near, however many.
                     "rewrite": "constant_score",
                 },
             },
@@ -121,7 +120,7 @@ fn narrowed(term: &Term) -> Value {
     json!({"bool": {"should": [whole, typos], "minimum_should_match": 1}})
 }
 
-/// The parts of three characters that a word has, up to some.
+/// Returns trigrams of a word, evenly spread, `MOST_TRIGRAMS` at most.
 fn trigrams(word: &str) -> BTreeSet<String> {
     let characters: Vec<char> = word.chars().collect();
     let parts = characters.windows(Class::SHORTEST_PART);
@@ -135,7 +134,7 @@ fn trigrams(word: &str) -> BTreeSet<String> {
 /// The answer to a search.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Answer {
-    /// Whether some of what there is was not looked at.
+    /// Whether the server stopped before it had looked at everything.
     pub(crate) timed_out: bool,
     #[serde(rename = "_shards", default)]
     shards: Shards,
@@ -155,7 +154,7 @@ struct Hits {
 
 #[derive(Debug, Deserialize)]
 struct Hit {
-    /// What it is ordered by.
+    /// The values that hits are sorted by.
     sort: (f64, i64, u64, u64, u64),
 }
 
@@ -165,7 +164,7 @@ impl Answer {
         self.shards.failed > 0
     }
 
-    /// The hits in their order; `None` where one is no message.
+    /// Returns the hits in their order; `None` where one is not a valid message.
     pub(crate) fn into_hits(self) -> Option<Vec<SearchHit>> {
         self.hits.hits.into_iter().map(Hit::read).collect()
     }
@@ -186,7 +185,7 @@ impl Hit {
     }
 }
 
-/// A score, which is a whole number that a float holds exactly.
+/// Reads a score, a whole number that the float holds exactly; `None` for anything else.
 fn whole(score: f64) -> Option<u64> {
     #[expect(
         clippy::cast_possible_truncation,

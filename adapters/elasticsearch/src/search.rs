@@ -1,4 +1,4 @@
-//! The port: requests with deadlines, and what is known of generations.
+//! The port's implementation: a deadline for each call, and a memory of verified generations.
 
 use std::{
     collections::BTreeSet,
@@ -31,12 +31,12 @@ pub struct ElasticsearchSearchIndex {
     config: ElasticsearchConfig,
     client: Client,
     names: Names,
-    /// The generations that were seen to be as they should be.
+    /// The generations that were found to be as this version makes them.
     verified: Mutex<BTreeSet<u64>>,
 }
 
 impl ElasticsearchSearchIndex {
-    /// Takes a server to search on; it is not asked yet.
+    /// Prepares a client for the server, without connecting yet.
     ///
     /// # Errors
     ///
@@ -50,7 +50,7 @@ impl ElasticsearchSearchIndex {
         })
     }
 
-    /// Makes sure that the server is there, and one that this adapter knows.
+    /// Makes sure that the server answers, and is one that this adapter supports.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ impl ElasticsearchSearchIndex {
         let applied = writing.apply(changes).await;
         let is_odd = |applied: &Applied| matches!(applied, Applied::Refused { .. });
         if applied.as_ref().map_or(true, |all| all.iter().any(is_odd)) {
-            // Somebody may have put another index in the place of ours: then no message is at fault.
+            // Somebody may have replaced our index by another: then no message is at fault.
             self.verified().remove(&generation.number);
             if applied.is_ok() {
                 self.verify(generation.number, deadline).await?;
@@ -113,10 +113,12 @@ impl ElasticsearchSearchIndex {
 
     async fn search(&self, query: &SearchQuery) -> Result<Vec<SearchHit>, Failure> {
         let timeout = self.config.search_timeout;
-        // The server ends first, so that what is too much for it is told from a server that is away.
+        // The server's timeout is shorter, so that a search too expensive for it can be told from an
+        // outage.
         let request = query::request(query, (timeout / 5 * 4).as_millis());
         let routing = query.chat.map(|chat| chat.application.to_string());
-        // Half an answer is told from none, which some servers tell as if they were away; it is no answer here.
+        // Ask for partial results, so that a failed shard can be told from an outage (some servers report
+        // both alike); they are rejected below.
         let mut parameters = vec![("allow_partial_search_results", "true")];
         if let Some(routing) = &routing {
             parameters.push(("routing", routing));
@@ -135,7 +137,7 @@ impl ElasticsearchSearchIndex {
             return Err(Failure::Partial);
         }
         let hits = answer.into_hits().ok_or(Failure::Strange("messages"))?;
-        // Whatever a server says, nobody sees what is not of the chat.
+        // Never pass on hits of another chat, even if the server returns them.
         let is_elsewhere =
             |hit: &SearchHit| query.chat.is_some_and(|chat| hit.key.chat_key() != chat);
         if hits.iter().any(is_elsewhere) {

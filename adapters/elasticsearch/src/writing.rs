@@ -1,4 +1,4 @@
-//! Changes on their way into a generation: many by one request, each with an outcome of its own.
+//! Writes changes into a generation: many by one bulk request, each with an outcome of its own.
 
 use std::{ops::Range, time::Duration};
 
@@ -19,21 +19,21 @@ use crate::{
     error::{Failure, may_pass, means_no_index},
 };
 
-/// How often a change is written that the server did not take for now.
+/// How many attempts a change has that the server cannot take for now.
 const ATTEMPTS: u32 = 4;
 
-/// How many requests of one call are on their way at once: while the server is at work on them, the
-/// next is prepared.
+/// How many requests of one call are in flight at once, so that the next is prepared meanwhile.
 const AT_ONCE: usize = 2;
 
 /// How many documents are deleted by one request.
 const DELETED: u64 = 2_000;
 
-/// For how long one call deletes what lies below chats and applications, its last request aside: what else
-/// has changed waits for no longer.
+/// How long one call deletes documents below chats and applications, not counting its last request.
+///
+/// All other changes wait meanwhile.
 const DELETING: Duration = Duration::from_millis(500);
 
-/// What is read of the answer to a bulk.
+/// Limits the answer to a bulk request to what is read of it.
 const OF_BULK: &str = "items.*.status,items.*.error.type";
 
 /// Writes the changes of one call.
@@ -43,20 +43,20 @@ pub(crate) struct Writing<'a> {
     pub(crate) alias: &'a str,
     pub(crate) generation: &'a Generation,
     pub(crate) bulk_bytes: usize,
-    /// Whether it has more than one shard, so that several requests wait for more than one refresh.
+    /// Whether it has several shards, so that one request's refresh may not cover what others wrote.
     pub(crate) is_spread: bool,
     pub(crate) deadline: Instant,
 }
 
-/// Lines for one request.
+/// The lines of one bulk request.
 #[derive(Default)]
 struct Lines {
     bytes: Vec<u8>,
-    /// Which change stands where.
+    /// Each change's place in the call, and its range of `bytes`.
     changes: Vec<(usize, Range<usize>)>,
 }
 
-/// What a line says of the message that it writes.
+/// The action line of a change: which document it writes, and in which version.
 #[derive(Serialize)]
 struct Line {
     #[serde(rename = "_id")]
@@ -71,7 +71,7 @@ struct BulkAnswer {
     items: Vec<Item>,
 }
 
-/// How one line of a bulk has ended, whatever it did.
+/// The outcome of one line of a bulk request, whatever its action.
 #[derive(Deserialize)]
 struct Item {
     #[serde(alias = "index", alias = "delete")]
@@ -106,8 +106,8 @@ impl Writing<'_> {
         let mut on_the_way = FuturesUnordered::new();
         let waits = self.is_read() && self.is_spread;
         for (at, change) in changes.iter().enumerate() {
-            // What goes with its parent comes before, or after, as the changes say; what is written of a
-            // message is in order by its version.
+            // Deleting a parent keeps its place among the changes; writes of one message are ordered by
+            // their versions.
             match change {
                 IndexChange::DeleteChat(_) | IndexChange::DeleteApplication(_) => {
                     on_the_way.push(self.flush(std::mem::take(&mut lines), waits));
@@ -123,7 +123,7 @@ impl Writing<'_> {
                     if lines.bytes.len() > self.bulk_bytes {
                         let last = lines.take_last(before);
                         on_the_way.push(self.flush(std::mem::replace(&mut lines, last), waits));
-                        // It sets out now.
+                        // Poll it once, so that it is sent now.
                         let mut next = on_the_way.next().now_or_never();
                         if next.is_none() && on_the_way.len() >= AT_ONCE {
                             next = Some(on_the_way.next().await);
@@ -139,7 +139,7 @@ impl Writing<'_> {
         while let Some(outcomes) = on_the_way.next().await {
             note(applied, outcomes?);
         }
-        // The last one waits until all can be found.
+        // The last one waits for a refresh, after which all can be found.
         note(applied, self.flush(lines, self.is_read()).await?);
         Ok(())
     }
@@ -149,7 +149,7 @@ impl Writing<'_> {
         self.generation.state == GenerationState::Serving
     }
 
-    /// Writes lines, those that the server did not take for now once more, and tells how each ended.
+    /// Writes lines, retrying those that the server cannot take for now, and returns their outcomes.
     async fn flush(&self, mut lines: Lines, waits: bool) -> Result<Vec<(usize, Applied)>, Failure> {
         let (mut ended, mut attempts) = (Vec::new(), 1);
         while !lines.changes.is_empty() {
@@ -161,7 +161,7 @@ impl Writing<'_> {
                 if let Some(line) = bytes.get(place).filter(|_| is_to_come) {
                     lines.copy(at, line);
                 }
-                // Of several outcomes the last one holds.
+                // Of several outcomes of a change the last one counts.
                 ended.push((at, outcome));
             }
             if !lines.changes.is_empty() && !pause(attempts, self.deadline).await {
@@ -178,7 +178,7 @@ impl Writing<'_> {
         changes: Vec<(usize, Range<usize>)>,
         waits: bool,
     ) -> Result<Vec<(usize, Range<usize>, Applied)>, Failure> {
-        // Those who wait for the next refresh share it.
+        // All that wait for the next refresh share it, instead of forcing one each.
         let refresh = if waits { "wait_for" } else { "false" };
         let call = Call {
             method: Method::Post,
@@ -232,7 +232,7 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// Deletes what is found, part by part; `false` where something is left.
+    /// Deletes what a query finds, in portions; `false` where something may be left.
     async fn delete_by(&self, query: &Value) -> Result<bool, Failure> {
         let most = DELETED.to_string();
         let call = Call {
@@ -243,7 +243,7 @@ impl Writing<'_> {
         };
         let until = Instant::now() + DELETING;
         loop {
-            // Only what can be found is deleted.
+            // A delete by query sees only what was refreshed before.
             refresh(self.client, self.alias, self.deadline).await?;
             let Deleted {
                 deleted,
@@ -312,7 +312,7 @@ impl Lines {
         self.changes.push((at, start..self.bytes.len()));
     }
 
-    /// Takes away the last change, which begins there.
+    /// Splits off the last change, which begins at `start`.
     fn take_last(&mut self, start: usize) -> Self {
         let mut last = Self::default();
         if let Some((at, _)) = self.changes.pop() {
@@ -323,7 +323,7 @@ impl Lines {
 }
 
 impl ItemOutcome {
-    /// Tells how a change has ended; fails where it says something about all of them.
+    /// Turns it into a change's outcome; fails where the error concerns all changes alike.
     fn read(self) -> Result<Applied, Failure> {
         let code = self.error.map(|reason| reason.code);
         let detail = || {
@@ -331,10 +331,11 @@ impl ItemOutcome {
             format!("Elasticsearch answered {} with `{code}`", self.status)
         };
         match (self.status, code.as_deref()) {
-            // A later version is there already.
+            // A 409 means that this version or a later one is there, a bare 404 that there was nothing to
+            // delete.
             (200..=299 | 409, _) | (404, None) => Ok(Applied::Done),
             (_, Some(code)) if means_no_index(code) => Err(Failure::Missing),
-            // Who may write, and whether there is room, is the same for each message: none is at fault.
+            // Privileges and room are the same for each message, so none of them is at fault.
             (status @ (401 | 403), Some(code)) => Err(Failure::Refused {
                 status,
                 code: code.to_owned(),

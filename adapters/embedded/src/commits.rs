@@ -1,9 +1,9 @@
-//! Whether the database still has all that it said to have kept.
+//! Detects a database that has lost transactions after they were reported as committed.
 //!
-//! Each transaction that changes something is counted in it, and after its commit in a file beside the
-//! database. Where that file knows of more than the database, the database has lost what was answered: its
-//! write-ahead log was cut, or an older copy was put in its place. This cannot be mended, but no number that
-//! may have been given is given again, and search follows the database.
+//! Each transaction that changes something raises a count in the database, and after its commit the
+//! same count in a file beside it. Where the file's count is higher, the database has lost what was
+//! answered: its write-ahead log was cut, or it was replaced by an older copy. The loss cannot be
+//! repaired, but no number that may have been given is given again, and search follows the database.
 
 use std::{
     fs::File,
@@ -19,22 +19,23 @@ use crate::{
     rows::{signed, unsigned},
 };
 
-/// How far numbers leap where some may have been given and forgotten: further than anybody creates in the
-/// time in which the file may be behind.
+/// The unit by which numbers leap where some may have been given and lost.
+///
+/// More than anybody creates in the time by which the file may lag behind.
 const LEAP: u64 = 65_536;
 
 /// The count of transactions in the file.
 pub(crate) struct Commits {
     file: File,
-    /// How many changes the connection had made when they were looked at last.
+    /// The connection's `total_changes()` when it was last looked at.
     seen: i64,
     is_failing: bool,
 }
 
 impl Commits {
-    /// Opens the file in a folder, and compares it with the database; what was lost is leapt over.
+    /// Opens the file in a folder, compares it with the database, and leaps over what was lost.
     ///
-    /// In each transaction there may have been `together` creations, which divides [`LEAP`].
+    /// A transaction holds up to `together` creations; `together` must divide [`LEAP`].
     pub(crate) async fn open(
         folder: &Path,
         connection: &mut SqliteConnection,
@@ -60,7 +61,7 @@ impl Commits {
         Ok(commits)
     }
 
-    /// Counts the open transaction where it has changed something, which is known where it creates.
+    /// Counts the open transaction if it has changed something, as one that creates always has.
     pub(crate) async fn count(
         &mut self,
         connection: &mut SqliteConnection,
@@ -72,7 +73,7 @@ impl Commits {
             if changes == self.seen {
                 return Ok(None);
             }
-            // With the count itself.
+            // One more for the count itself, which is written below.
             self.seen = changes + 1;
         }
         let count = sqlx::query(
@@ -85,8 +86,8 @@ impl Commits {
 
     /// Notes a count that was committed.
     ///
-    /// The file is not synced: it tells of a database that lost what a process had committed, and may be
-    /// behind after a power cut, but never ahead.
+    /// The file is not synced: it reveals a database that lost what a process had committed, and after
+    /// a power cut it may be behind, but never ahead.
     pub(crate) fn note(&mut self, count: u64) {
         let noted = self
             .file
@@ -107,7 +108,7 @@ impl Commits {
     }
 }
 
-/// Opens the file, and reads what it says: nothing where it is new or was never whole.
+/// Opens the file, and reads its count: 0 where it is new or was never completely written.
 fn read(path: &Path) -> io::Result<(File, u64)> {
     let mut file = File::options()
         .create(true)
@@ -120,9 +121,9 @@ fn read(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, text.trim().parse().unwrap_or(0)))
 }
 
-/// Lets numbers leap where the database knows of less than was noted, and answers the count from then on.
+/// Leaps over numbers if the database's count is behind the noted one, and returns the new count.
 ///
-/// That has the leap in it, so that the next one leads above it, also from an older copy.
+/// The new count includes the leap, so that a later leap ends above it, even from an older copy.
 async fn leap_over_losses(
     connection: &mut SqliteConnection,
     noted: u64,
@@ -156,8 +157,8 @@ async fn leap_over_losses(
     .bind(signed(count))
     .execute(&mut *transaction)
     .await?;
-    // The search index knows versions that are to be given anew, and would not take them: another one is
-    // filled, under a number that none had.
+    // The search index knows versions that will be given again, and would not accept them, so another
+    // generation is filled, under a number that none had.
     sqlx::query("INSERT INTO generations (number) VALUES (?1)")
         .bind(signed(count))
         .execute(&mut *transaction)

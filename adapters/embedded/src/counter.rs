@@ -1,4 +1,4 @@
-//! Numbering: the chat's own row counts, and what is numbered is stored at once.
+//! Numbering: the parent's row holds the last number, and a creation is stored along with it.
 
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ impl Counter for EmbeddedCounter {
     }
 
     async fn mark_deleted(&self, _sequence: &Sequence) -> Result<(), PortError> {
-        // The deletion stands in the row that numbers.
+        // The row that numbers holds the deletion already.
         Ok(())
     }
 

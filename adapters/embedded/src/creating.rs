@@ -16,8 +16,7 @@ use crate::rows::{bad_row, changes_json, number, unsigned};
 /// How long an idempotency key is kept.
 const KEY_LIFE: Duration = Duration::from_hours(24);
 
-/// When a sequence that has come to its end may be worth another try: others say the same of one that
-/// is full.
+/// The retry hint for an exhausted sequence, the same that other adapters give for a full one.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The row that numbers a sequence.
@@ -28,7 +27,7 @@ struct Owner {
     given: u64,
 }
 
-/// A key that was used before.
+/// What an idempotency key was used for before.
 struct Used {
     digest: Digest,
     number: Number,
@@ -230,8 +229,8 @@ fn decide<'a>(
 /// Inserts and counts everything in one call, since each call is a hand-over between threads.
 ///
 /// The statements without work find an empty array and do nothing.
-/// Each takes the next of the arguments, which is why they are not numbered.
-/// `OR ROLLBACK` spares SQLite a journal of each statement: where one fails, the whole transaction
+/// Parameters are not numbered, since each statement takes the next of them.
+/// `OR ROLLBACK` spares SQLite a statement journal: where one statement fails, the whole transaction
 /// does.
 const INSERT: &str = "
     INSERT OR ROLLBACK INTO chats
@@ -260,7 +259,7 @@ const INSERT: &str = "
     INSERT INTO outbox (changes)
     SELECT changes FROM (SELECT ? AS changes) WHERE changes <> '[]';";
 
-/// Keeps new keys, and forgets some that are over.
+/// Stores new idempotency keys, and deletes some that have expired.
 const KEEP_KEYS: &str = "
     INSERT OR REPLACE INTO idempotency_keys (application_id, key, digest, number, created_at)
     SELECT value ->> 0, value ->> 1, unhex(value ->> 2), value ->> 3, value ->> 4
@@ -270,7 +269,7 @@ const KEEP_KEYS: &str = "
            SELECT application_id, key FROM idempotency_keys
             WHERE created_at <= ? ORDER BY created_at LIMIT 1000);";
 
-/// A draft that was given a number; it stays with its caller, since a body can be large.
+/// A draft that was given a number, borrowed, since a body can be large.
 type Accepted<'a> = (Number, Epoch, &'a Draft);
 
 /// A key that an accepted creation used.

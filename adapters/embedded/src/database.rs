@@ -27,10 +27,10 @@ use crate::{
 /// How long a reader waits for a connection.
 const READ_WAIT: Duration = Duration::from_secs(5);
 
-/// How many pages the write-ahead log may grow to before it is folded into the file: 64 MiB.
+/// How many pages the write-ahead log may grow to before a checkpoint: about 62 MiB.
 const CHECKPOINT_PAGES: &str = "16000";
 
-/// How large the file of the write-ahead log may stay once it was folded.
+/// How many bytes the write-ahead log's file may keep after a checkpoint.
 const LOG_BYTES: &str = "67108864";
 
 /// An open database, locked against other processes.
@@ -90,7 +90,7 @@ impl Database {
         &self.readers
     }
 
-    /// Asks the writer, since a database that can only be read is not well.
+    /// Goes through the writer, since a database that can only be read is not healthy.
     pub(crate) async fn check(&self) -> Result<(), PortError> {
         self.writer
             .write("answer a check", |connection| {

@@ -1,4 +1,4 @@
-//! From SQLite's errors to the ports' error.
+//! Maps SQLite's errors to the ports' error.
 
 use std::{io, path::PathBuf};
 
@@ -70,12 +70,12 @@ pub enum OpenError {
     },
 }
 
-/// Says what a caller may do about an error of SQLite.
+/// Turns an error of SQLite into the ports' error, which says what a caller may do about it.
 pub(crate) fn port_error(operation: &'static str, error: sqlx::Error) -> PortError {
     PortError::new(kind(&error), ADAPTER, operation).caused_by(error)
 }
 
-/// A failure of the writer itself, whose cause was told to whoever caused it.
+/// Makes the error of an operation that failed along with the writer, by no fault of its own.
 pub(crate) fn writer_error(
     kind: PortErrorKind,
     operation: &'static str,

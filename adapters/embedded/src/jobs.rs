@@ -1,4 +1,4 @@
-//! Jobs that one process of many does.
+//! Jobs that only one process does at a time.
 
 use chat_core::{
     model::{Job, JobName, JobProgress, JobState, Timestamp},

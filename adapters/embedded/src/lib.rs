@@ -80,7 +80,7 @@ impl Embedded {
         })
     }
 
-    /// Finishes what was handed in, and leaves the folder as one file.
+    /// Finishes the writes that were handed in, and leaves the database as one file.
     pub async fn close(self) {
         self.database.close().await;
     }

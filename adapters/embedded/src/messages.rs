@@ -121,7 +121,7 @@ pub(crate) async fn slice(
     Ok(slice)
 }
 
-/// Reads the first live messages of the system after one.
+/// Reads live messages of the whole system, in the order of their keys, after one.
 pub(crate) async fn list(
     readers: &SqlitePool,
     after: Option<MessageKey>,
@@ -154,7 +154,7 @@ pub(crate) async fn list(
     listed.collect()
 }
 
-/// Reads the next messages of the system after one, with their versions where they live.
+/// Reads messages of the whole system after a key, the live ones with their versions.
 pub(crate) async fn scan(
     readers: &SqlitePool,
     after: Option<MessageKey>,
@@ -188,7 +188,7 @@ pub(crate) async fn scan(
     scanned.collect()
 }
 
-/// What is bound to compare keys with one.
+/// The values to bind for a comparison with `after`.
 fn after_binds(after: Option<MessageKey>) -> [i64; 3] {
     let key = after.map(|after| {
         [
@@ -252,7 +252,7 @@ pub(crate) async fn update(
     pending: Option<Creation>,
 ) -> Result<Lookup<Message>, sqlx::Error> {
     let found = get(&mut *connection, key).await?;
-    // A row that is made here has version 2 with its new body.
+    // A row that is inserted here gets version 2 at once, with its new body.
     let rise = match (&found, pending) {
         (Lookup::Gone, _) | (Lookup::Absent, None) => return Ok(found),
         (Lookup::Absent, Some(creation)) => {

@@ -5,16 +5,16 @@ use sqlx::{
     migrate::{Migration, MigrationType, Migrator},
 };
 
-/// The name of each file without its end, and what is in it.
+/// The name of each file without its extension, and its content.
 ///
-/// They are listed by hand: the driver's macro, which would find them by itself, is a second driver to
-/// be built first.
+/// They are listed by hand: the driver's macro, which would find them, needs a second build of the
+/// driver.
 const FILES: [(&str, &str); 1] = [(
     "20261121000000_create_schema",
     include_str!("../../../migrations/sqlite/20261121000000_create_schema.sql"),
 )];
 
-/// Answers what brings a database to this version's schema.
+/// Returns the migrator that brings a database to this version's schema.
 pub(crate) fn migrator() -> Migrator {
     let migrations = FILES.iter().map(|(name, sql)| {
         let (version, words) = name.split_once('_').expect("a name is a time and words");
@@ -48,7 +48,7 @@ mod tests {
         assert_eq!(migrator().iter().count(), carried.len());
     }
 
-    /// What databases remember of a migration must stay what it was, or they are refused.
+    /// Databases remember a migration's checksum, and are refused if it has changed since.
     #[test]
     fn a_migration_is_known_by_the_sum_of_its_text() {
         let first = migrator().iter().next().unwrap().clone();

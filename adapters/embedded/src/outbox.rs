@@ -8,7 +8,7 @@ use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
 use crate::rows::{changes, changes_json, signed, unsigned};
 
-/// Leaves a note of what changed, while there is an index to tell.
+/// Notes what changed for the search index, if there is one.
 pub(crate) async fn note(
     connection: &mut SqliteConnection,
     changes: &[OutboxChange],
@@ -136,7 +136,7 @@ pub(crate) async fn serve_generation(
         .bind(signed(number))
         .execute(&mut *connection)
         .await?;
-    // Of SQLite's rows each that was met counts, changed or not.
+    // SQLite counts each matching row as affected, changed or not.
     if served.rows_affected() == 0 {
         return Ok(false);
     }

@@ -1,8 +1,8 @@
-//! Whether what owns a row lives, told by the statement that reads the row.
+//! Whether the parents of a row are live, read by the same statement as the row.
 
 use chat_core::ports::Parent;
 
-/// The state of a parent, as the macros below select it.
+/// Decodes a parent's state, as the macros below select it.
 pub(crate) fn parent(state: i64) -> Parent {
     match state {
         1 => Parent::Live,

@@ -1,7 +1,7 @@
 //! The removal of what lies below deleted chats and applications; the marked rows themselves stay.
 //!
-//! A purge goes through everything that is deleted once, oldest deletion first, some at a time: it looks
-//! with a reader what is left below them, and has the writer remove that much.
+//! A purge goes once through everything that is deleted, oldest deletion first, some at a time: a
+//! reader looks for what is left below, and the writer removes it.
 
 use chat_core::model::ChatKey;
 use sqlx::{Row as _, SqliteConnection, SqlitePool, sqlite::SqliteRow};
@@ -11,10 +11,10 @@ use crate::rows::{chat_key, signed};
 /// How many deleted things are looked at in one step.
 const STEP: i64 = 500;
 
-/// Up to where a purge has come: what was deleted at this time, with this key, and all before it.
+/// A keyset position: everything up to this time of deletion and this key has been purged.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
-    /// Whether all chats were looked at, and the rest is applications.
+    /// Whether all chats are done, so that only applications are left.
     are_applications: bool,
     deleted_at: i64,
     application: i64,
@@ -24,7 +24,7 @@ pub(crate) struct Place {
 
 /// What one step found.
 pub(crate) struct Found {
-    /// Chats to empty, and whether they go themselves: those of a deleted application.
+    /// Chats to empty, and whether their own rows go, too, as below a deleted application.
     pub(crate) chats: Vec<(ChatKey, bool)>,
     /// Where the next step begins; `None` at the end.
     pub(crate) next: Option<Place>,
@@ -119,7 +119,7 @@ async fn look_below_applications(readers: &SqlitePool, place: Place) -> Result<F
     })
 }
 
-/// The first chats of a deleted application; the next step finds those that follow at the same place.
+/// Returns the first chats of a deleted application; the next step finds the rest at the same place.
 async fn first_chats(
     readers: &SqlitePool,
     application: i64,
@@ -144,7 +144,7 @@ fn is_full(rows: &[SqliteRow]) -> bool {
     rows.len() as u64 == STEP.unsigned_abs()
 }
 
-/// Empties chats, up to `limit` rows; says how many went, and whether all of it did.
+/// Empties chats, up to `limit` rows; returns how many were removed, and whether that was all.
 pub(crate) async fn remove(
     connection: &mut SqliteConnection,
     chats: &[(ChatKey, bool)],

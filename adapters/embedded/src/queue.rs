@@ -1,4 +1,4 @@
-//! Durable work in a table.
+//! A durable queue in a table.
 
 use std::{sync::Arc, time::Duration};
 
@@ -63,7 +63,7 @@ impl EmbeddedQueue {
             .writer
             .write("receive work", move |connection| {
                 Box::pin(async move {
-                    // The consumer's own come first.
+                    // The consumer's own entries come first.
                     let rows = sqlx::query(
                         "UPDATE queue_entries
                             SET holder = ?1, held_since = ?2, attempts = attempts + 1
@@ -119,7 +119,7 @@ fn delivery(row: &SqliteRow) -> Result<(i64, Delivery), sqlx::Error> {
     Ok((id, delivery))
 }
 
-/// Receipts as a JSON array of row ids; what is no id of ours names no row.
+/// Turns receipts into a JSON array of row ids, leaving out any that is no id of ours.
 fn ids(receipts: &[Receipt]) -> String {
     let ids: Vec<&str> = receipts
         .iter()
@@ -181,7 +181,7 @@ impl Queue for EmbeddedQueue {
         let mut left = wait;
         loop {
             let now = self.clock.now();
-            // Looking costs the writer nothing, so an idle queue disturbs nobody.
+            // Only a reader looks, so an idle queue does not disturb the writer.
             if self.has_work(consumer, now).await? {
                 return self.take(consumer, most, now).await;
             }

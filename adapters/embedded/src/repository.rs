@@ -1,4 +1,4 @@
-//! The truth: each method is one statement, or a few in one transaction, of the module of its thing.
+//! The port's implementation: each method runs a statement, or a few in one transaction, of a module.
 
 use std::sync::{Arc, Mutex};
 
@@ -31,7 +31,7 @@ use crate::{
 /// Keeps everything in one SQLite file.
 pub struct EmbeddedRepository {
     database: Arc<Database>,
-    /// Up to where the purge has come that is under way.
+    /// How far the current purge has come.
     purged: Mutex<Option<Place>>,
 }
 
@@ -43,7 +43,7 @@ impl EmbeddedRepository {
         }
     }
 
-    /// Notes where the next purge goes on, and tells where this one does.
+    /// Takes the place where this purge goes on, and leaves the one for the next.
     fn purge_place(&self, next: Option<Place>) -> Option<Place> {
         let mut place = self.purged.lock().expect("no holder of the lock panics");
         std::mem::replace(&mut place, next)
@@ -54,7 +54,7 @@ impl EmbeddedRepository {
     }
 }
 
-/// Writes through the writer, in the transaction that it shares out.
+/// Runs work on the writer, in a transaction shared with others.
 macro_rules! write {
     ($self:ident, $operation:literal, |$connection:ident| $work:expr) => {
         $self

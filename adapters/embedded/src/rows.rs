@@ -1,4 +1,4 @@
-//! Between SQLite's rows and the core's values.
+//! Conversions between SQLite's rows and the core's values.
 
 use chat_core::{
     model::{
@@ -18,7 +18,7 @@ pub(crate) fn unsigned(value: i64) -> Result<u64, sqlx::Error> {
     u64::try_from(value).map_err(|_| bad_row("a number below 0"))
 }
 
-/// A bare number as a column takes it; the core's numbers all fit.
+/// Converts a number for a column; all of the core's numbers fit.
 pub(crate) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

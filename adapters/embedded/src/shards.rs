@@ -1,6 +1,6 @@
-//! Epochs and proofs, for counters that can forget.
+//! Epochs of shards, for counters that may lose what they gave.
 //!
-//! The embedded counter cannot; this keeps the repository whole for one of another kind.
+//! The embedded counter cannot; this completes the repository for counters of other kinds.
 
 use chat_core::{
     model::{

@@ -68,7 +68,7 @@ pub(crate) async fn compare_applications(
     Ok((audit, application_ids(&rows)?))
 }
 
-/// Compares again what seemed to differ, and sets right what does.
+/// Compares again, and repairs what still differs.
 pub(crate) async fn repair_applications(
     connection: &mut SqliteConnection,
     ids: &[ApplicationId],
@@ -137,7 +137,7 @@ pub(crate) async fn compare_chats(
     Ok((audit, chat_keys(&rows)?))
 }
 
-/// Compares again what seemed to differ, and sets right what does.
+/// Compares again, and repairs what still differs.
 pub(crate) async fn repair_chats(
     connection: &mut SqliteConnection,
     keys: &[ChatKey],

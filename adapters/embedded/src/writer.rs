@@ -1,4 +1,4 @@
-//! The one task that writes: what waits is committed together.
+//! The one task that writes, with group commits: all that waits is committed together.
 
 use std::{
     sync::{Arc, Mutex},
@@ -47,7 +47,7 @@ pub(crate) struct Writer {
 enum Request {
     /// A creation; all that are waiting are numbered and inserted by the same few statements.
     Create(Create),
-    /// Anything else, by itself within the common transaction.
+    /// Anything else, each in a savepoint of the shared transaction.
     Work(Work),
     /// Finish and stop.
     Close,
@@ -57,11 +57,11 @@ enum Request {
 struct Create {
     submission: Submission,
     answer: oneshot::Sender<Result<Numbering, PortError>>,
-    /// Its part of what may wait, given back once it is answered.
+    /// Its share of `WAITING_KIB`, released once it is answered.
     _room: OwnedSemaphorePermit,
 }
 
-/// Does its writes, and gives what is to be told to the caller once the commit has succeeded or not.
+/// Does its writes, and returns how to tell the caller once the commit has succeeded or failed.
 type Work = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Done> + Send>;
 
 /// Work that was done, or failed and has to be undone.
@@ -70,7 +70,7 @@ struct Done {
     tell: Box<dyn FnOnce(Result<(), Failure>) + Send>,
 }
 
-/// Why a whole transaction came to nothing.
+/// Why a whole transaction failed.
 #[derive(Clone)]
 struct Failure {
     kind: PortErrorKind,
@@ -154,7 +154,7 @@ impl Writer {
         }
     }
 
-    /// Finishes what was handed in, folds the write-ahead log into the file, and stops.
+    /// Finishes what was handed in, checkpoints the write-ahead log, and stops.
     pub(crate) async fn close(&self) {
         drop(self.requests.send(Request::Close).await);
         let task = self
@@ -179,7 +179,7 @@ const FULL: Numbering = Numbering::Overloaded {
     retry_after: Duration::from_secs(1),
 };
 
-/// The size of what the client decides, and 1 for the rest.
+/// Returns a creation's share of [`WAITING_KIB`]: the size of its body, and 1 for the rest.
 fn kibibytes(submission: &Submission) -> u32 {
     let bytes = match &submission.draft.content {
         Content::Chat { .. } => 0,
@@ -259,7 +259,7 @@ async fn commit_together(
     mut creates: Vec<Create>,
     works: Vec<Work>,
 ) {
-    // Whoever has given up is told nothing, and creates nothing.
+    // A caller that has given up is told nothing, and creates nothing.
     creates.retain(|create| !create.answer.is_closed());
     let mut done = Vec::with_capacity(works.len());
     match transact(connection, commits, &creates, works, &mut done).await {
@@ -282,7 +282,7 @@ async fn commit_together(
                 }
                 return;
             }
-            // One of them is at fault, and the others must not suffer from it.
+            // One of them may be at fault: each is tried alone, so that the others do not suffer from it.
             for create in creates {
                 let alone = std::slice::from_ref(&create);
                 let (works, mut done) = (Vec::new(), Vec::new());
@@ -324,7 +324,7 @@ async fn statements(
     done: &mut Vec<Done>,
 ) -> Result<Vec<Numbering>, Failure> {
     run_sql(connection, "BEGIN IMMEDIATE").await?;
-    // Work that is not run after a failure is dropped, which its caller is told as given up.
+    // After a failure the rest of the work is dropped without being run, and its callers get `given_up`.
     for work in works {
         run_sql(connection, "SAVEPOINT work").await?;
         done.push(work(connection).await);

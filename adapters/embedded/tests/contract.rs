@@ -40,7 +40,7 @@ mod counter_that_forgets {
     use super::*;
     counter_forgetting_contract!(async {
         let (ports, folder) = embedded().await?;
-        // What numbers is a row, which nobody can evict.
+        // Numbers come from a row, which nobody can evict.
         let forget: Forget = Box::new(|_| Box::pin(std::future::ready(())));
         Some((Forgetful { ports, forget }, folder))
     });

@@ -1,4 +1,4 @@
-//! What is the embedded set's own: its folder, what time does to it, and what it repairs.
+//! What is specific to the embedded set: its folder, what expires with time, and what it repairs.
 
 #![expect(clippy::unwrap_used, reason = "a failing call fails the test")]
 
@@ -105,7 +105,7 @@ async fn an_older_copy_of_the_database_repeats_no_number() {
         embedded.close().await;
         std::fs::copy(&copy, &file).unwrap();
     }
-    // What is lost is lost once: from here on there is no gap.
+    // Each loss leads to one leap: from here on there is no gap.
     let (scene, ..) = open(folder.path()).await;
     let next = scene.create(chat(application, "next")).await.number.get();
     assert!(next > last, "{next} after {last}");
@@ -155,7 +155,7 @@ async fn a_consumer_that_stays_away_is_relieved() {
     assert_eq!(take("alive").await, 1);
 }
 
-/// It fails nobody else's creation that is committed with it.
+/// It must not fail the creations of others that are committed with it.
 #[tokio::test]
 async fn a_sequence_that_has_come_to_its_end_is_full() {
     let folder = TempDir::new().unwrap();

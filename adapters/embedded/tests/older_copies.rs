@@ -1,4 +1,4 @@
-//! An older copy in the place of the database: search is what that says, and not what it will not say again.
+//! An older copy in the place of the database: search finds what the copy holds, and nothing newer.
 
 #![expect(clippy::unwrap_used, reason = "a failing call fails the test")]
 
@@ -38,7 +38,7 @@ impl System {
         Self { embedded, services }
     }
 
-    /// Does what is due in the background, and ends.
+    /// Does the background work that is due, and closes the folder.
     async fn close(self) {
         self.index().await;
         let Self { embedded, services } = self;
@@ -100,7 +100,7 @@ async fn search_follows_an_older_copy() {
     system.close().await;
     fs::copy(&file, &copy).unwrap();
 
-    // The second time as well, when the index knows of what came after the first.
+    // Twice, since the second time the index knows what was written after the first.
     for _ in 0..2 {
         let system = System::open(folder.path()).await;
         system.index().await;

@@ -64,7 +64,7 @@ async fn bury_chats(
     }
 }
 
-/// Purges until there is nothing more; answers how much went.
+/// Purges until nothing is left; returns how many rows were removed.
 async fn purge(scene: &Scene, limit: usize) -> u64 {
     let mut purged = 0;
     loop {
@@ -99,7 +99,7 @@ async fn a_purge_goes_through_all_that_is_deleted_and_spares_the_rest() {
         }
     }
     it.delete_application(doomed, now).await.unwrap();
-    // More than one look finds, most of them empty since long.
+    // More deleted chats than one step finds, most of them long empty.
     let mut connection = connect(folder.path()).await;
     bury_chats(&mut connection, kept.application, 1_700, "number % 400 = 0").await;
     for limit in [4, 1_000] {
@@ -108,7 +108,7 @@ async fn a_purge_goes_through_all_that_is_deleted_and_spares_the_rest() {
     }
     assert_eq!(count(&mut connection, "messages").await, 2);
     assert_eq!(count(&mut connection, "chats").await, 1 + 1_700);
-    // What is deleted later, or was deleted in between, is found by the next one.
+    // What is deleted later, or was deleted in between, is found by the next purge.
     bury_chats(&mut connection, doomed, 1_100, "1").await;
     assert_eq!(purge(&scene, 1_000).await, 2 * 1_100);
     assert_eq!(count(&mut connection, "messages").await, 2);

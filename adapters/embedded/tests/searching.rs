@@ -106,7 +106,7 @@ async fn a_damaged_generation_is_removed() {
     assert!(index.generations().await.unwrap().is_empty());
     assert!(!generation.exists());
     assert!(index.check().await.is_err());
-    // And can be made anew.
+    // It can be created again.
     index.create_generation(&GENERATION).await.unwrap();
 }
 

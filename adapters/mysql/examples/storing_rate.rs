@@ -1,4 +1,4 @@
-//! Measures storing against a plain loop of multi-row inserts of the same rows, on one connection each.
+//! Compares storing with a plain loop of multi-row inserts of the same rows, on one connection each.
 //!
 //! `CHAT_TEST_MYSQL_URL=mysql://root@127.0.0.1:3306/ cargo run --release -p chat-adapter-mysql
 //! --example storing_rate [rows a batch] [chats] [batches a round]`
@@ -59,7 +59,7 @@ async fn main() {
         repository: repository.clone(),
         ..Memory::new().ports()
     });
-    // As it is with a worker: changes are noted for the index, and how far the queue has come.
+    // As with a worker: changes are noted for the index, and the queue's position is stored.
     repository.add_generation().await.unwrap();
     let sighting = Sighting {
         shard: Shard::ONLY,
@@ -83,7 +83,7 @@ async fn main() {
             .map(|_| batch(&scene, &keys, &mut next, rows))
             .collect();
         let mut took = [Duration::ZERO; 2];
-        // Each goes first every other time.
+        // The two sides take turns in going first.
         for turn in 0..2 {
             let is_plain = (round + turn) % 2 == 0;
             let began = Instant::now();

@@ -1,4 +1,4 @@
-//! Audits: what is compared together, alone and again, and what is passed over.
+//! Audits: parents are compared by the page or one by one, then repaired under a lock, or passed over.
 
 use chat_core::{
     Chain, PortError, PortErrorKind,
@@ -11,10 +11,10 @@ use crate::{
     repository::{MySqlRepository, run},
 };
 
-/// How many parents may fail one after the other until the server is taken to be at fault.
+/// How many parents may fail in a row before the server is taken to be at fault.
 const FAILURES: usize = 8;
 
-/// The parents of a page that could not be looked at.
+/// The parents of a page that could not be compared.
 struct PassedOver<Key> {
     keys: Vec<Key>,
     in_a_row: usize,
@@ -28,9 +28,9 @@ impl<Key: Copy> PassedOver<Key> {
         }
     }
 
-    /// Takes what looking at a parent came to; `None` where it is passed over.
+    /// Judges the outcome for one parent; `None` where the parent is passed over.
     ///
-    /// A server that is not there fails all of them, and ends the audit.
+    /// A server that is unavailable would fail all of them, so that ends the audit.
     fn judge<T>(
         &mut self,
         key: Key,
@@ -60,7 +60,7 @@ impl<Key: Copy> PassedOver<Key> {
 }
 
 impl MySqlRepository {
-    /// Audits a page of applications, together where that succeeds.
+    /// Audits a page of applications, by one statement where that succeeds.
     pub(crate) async fn audit_each_application(
         &self,
         after: Option<ApplicationId>,
@@ -112,7 +112,7 @@ impl MySqlRepository {
         Ok(suspects)
     }
 
-    /// Audits a page of chats, together where that succeeds.
+    /// Audits a page of chats, by one statement where that succeeds.
     pub(crate) async fn audit_each_chat(
         &self,
         after: Option<ChatKey>,
@@ -172,7 +172,7 @@ where
     }
 }
 
-/// What comparing a page together came to; `None` where each of it is better looked at alone.
+/// Judges the comparison of a whole page; `None` where its parents are better compared one by one.
 fn unless_slow<T>(outcome: Result<T, PortError>) -> Result<Option<T>, PortError> {
     match outcome {
         Ok(answer) => Ok(Some(answer)),

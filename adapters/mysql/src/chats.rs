@@ -45,14 +45,14 @@ pub(crate) async fn get(
     })
 }
 
-/// One statement, and so one moment: the application's state, the range's rows, and the rows of the
+/// One statement, and so one snapshot: the application's state, the range's rows, and the rows of the
 /// numbers that are asked for.
 macro_rules! slice {
     ($order:literal, $asked:expr) => {
         concat!(
             "SELECT 0, ",
             application_state!(),
-            // A bare NULL would make decimals of unsigned columns.
+            // A bare NULL would turn unsigned columns of the union into decimals.
             ", CAST(NULL AS UNSIGNED), CAST(NULL AS UNSIGNED), NULL, CAST(NULL AS UNSIGNED), NULL, NULL
                FROM applications AS a WHERE a.id = ?
              UNION ALL
@@ -160,7 +160,7 @@ pub(crate) async fn list(
     listed.collect()
 }
 
-/// The parameters of a condition for the keys after one, in a form that servers can look up.
+/// The parameters of a keyset condition, in the form for which servers use an index.
 pub(crate) fn after_binds(after: Option<ChatKey>) -> [u64; 3] {
     after.map_or([0; 3], |after| {
         let application = after.application.get();
@@ -168,7 +168,7 @@ pub(crate) fn after_binds(after: Option<ChatKey>) -> [u64; 3] {
     })
 }
 
-/// Holds a chat and its application, and tells whether it lives.
+/// Locks a chat and its application, and tells whether the chat is live.
 async fn hold(
     connection: &mut MySqlConnection,
     key: ChatKey,
@@ -227,7 +227,7 @@ pub(crate) async fn delete(
             writing::insert(connection, creation, 2, Some(at)).await?;
         }
         (Parent::Live, _) => {
-            // A count that is wrong is for the audit, and must not go below 0.
+            // A wrong count is left to the audit, but must not go below 0.
             sqlx::query(
                 "UPDATE applications SET chats_count = GREATEST(chats_count, 1) - 1 WHERE id = ?",
             )

@@ -14,10 +14,11 @@ pub struct MySqlConfig {
     pub connections: u32,
     /// How long a call waits for a connection.
     pub acquire_timeout: Duration,
-    /// How long a call that only reads may take with all its tries, the wait for a connection among them;
-    /// and how long any one statement may take in the server, unless it is upkeep.
+    /// How long a call that only reads may take, with all retries and the wait for a connection.
+    ///
+    /// The server ends a statement that takes longer, unless it is upkeep.
     pub read_timeout: Duration,
-    /// How long a call that writes may take with all its tries, the wait for a connection among them.
+    /// How long a call that writes may take, with all retries and the wait for a connection.
     pub timeout: Duration,
     /// How long one step of an audit, a purge or a rebuild, or the migration, may take.
     pub upkeep_timeout: Duration,

@@ -29,7 +29,7 @@ pub(crate) struct Page<Key> {
 }
 
 impl<Key: Copy + Ord> Page<Key> {
-    /// A page of the parents that were read, of which the live ones are marked.
+    /// Makes a page of the parents that were read, each with whether it is live.
     fn new(read: &[(Key, bool)], limit: usize) -> Self {
         let last = read.last().map(|(key, _)| *key);
         Self {
@@ -43,7 +43,7 @@ impl<Key: Copy + Ord> Page<Key> {
         }
     }
 
-    /// Cuts the page off before the parent that the first row lies in which is too many.
+    /// Cuts the page off before `too_far`, the parent of the first row that is too many.
     fn cut(&mut self, too_far: Key) {
         let fitting = self.keys.iter().take_while(|key| **key < too_far).count();
         self.is_large = fitting == 0;
@@ -70,13 +70,13 @@ impl Counts {
         })
     }
 
-    /// Numbers that were given stay given, whatever rows are left.
+    /// The last number may lie above all rows: numbers stay given when rows are purged.
     fn are_sound(&self) -> bool {
         self.has.0 == self.should.0 && self.has.1 >= self.should.1
     }
 }
 
-/// Pages applications, with as many chats as one statement goes through.
+/// Reads a page of applications, with no more chats than one statement goes through.
 pub(crate) async fn page_applications(
     connection: &mut MySqlConnection,
     after: Option<ApplicationId>,
@@ -114,7 +114,7 @@ pub(crate) async fn page_applications(
     Ok(page)
 }
 
-/// Pages chats, with as many messages as one statement goes through.
+/// Reads a page of chats, with no more messages than one statement goes through.
 pub(crate) async fn page_chats(
     connection: &mut MySqlConnection,
     after: Option<ChatKey>,
@@ -220,7 +220,7 @@ pub(crate) async fn compare_chats(
     Ok(wrong)
 }
 
-/// Compares an application piece by piece, as of one moment, and says whether its counts are right.
+/// Compares an application piece by piece, in one snapshot, and says whether its counts are right.
 pub(crate) async fn is_application_sound(
     connection: &mut MySqlConnection,
     id: ApplicationId,
@@ -229,7 +229,7 @@ pub(crate) async fn is_application_sound(
     Ok(application_counts(connection, id).await?.are_sound())
 }
 
-/// Compares a chat piece by piece, as of one moment, and says whether its counts are right.
+/// Compares a chat piece by piece, in one snapshot, and says whether its counts are right.
 pub(crate) async fn is_chat_sound(
     connection: &mut MySqlConnection,
     key: ChatKey,
@@ -238,9 +238,9 @@ pub(crate) async fn is_chat_sound(
     Ok(chat_counts(connection, key).await?.are_sound())
 }
 
-/// Has all statements up to the end of the transaction see the same, without holding anybody up.
+/// Gives all statements up to the end of the transaction one snapshot, without locking anything.
 async fn look_at_one_moment(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
-    // A transaction cannot change its kind, so the one that has begun gives way to another.
+    // The isolation level cannot change within a transaction, so the one that has begun is ended.
     for statement in [
         "COMMIT",
         "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
@@ -328,13 +328,13 @@ async fn chat_counts(
     })
 }
 
-/// What a part of a parent's rows comes to.
+/// The counts of a piece of a parent's rows.
 struct Piece {
     rows: u64,
     live: u64,
     /// The highest number that was given, 0 for none.
     last: u64,
-    /// Up to where it goes.
+    /// The number of its last row, 0 for none.
     end: u64,
 }
 
@@ -349,7 +349,7 @@ impl Piece {
     }
 }
 
-/// Compares an application again while it is held, and sets right what differs.
+/// Compares an application again while it is locked, and repairs what differs.
 pub(crate) async fn repair_application(
     connection: &mut MySqlConnection,
     id: ApplicationId,
@@ -373,7 +373,7 @@ pub(crate) async fn repair_application(
     Ok(true)
 }
 
-/// Compares a chat again while it is held, and sets right what differs.
+/// Compares a chat again while it is locked, and repairs what differs.
 pub(crate) async fn repair_chat(
     connection: &mut MySqlConnection,
     key: ChatKey,

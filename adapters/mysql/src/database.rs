@@ -1,4 +1,4 @@
-//! The connections to the server, and how a call gets one, bounded in time and tried again.
+//! The connections to the server, and how calls use them, with timeouts and retries.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -24,7 +24,7 @@ use crate::{
     server::{self, Server},
 };
 
-/// How often a call is tried while others are in its way, or its connection turns out to be dead.
+/// How many attempts a call has under contention, or where its connection turns out to be dead.
 const TRIES: u32 = 8;
 
 /// How long the first pause between tries lasts at most; each later one may be twice as long.
@@ -33,19 +33,19 @@ const FIRST_PAUSE: Duration = Duration::from_millis(4);
 /// The longest pause between tries.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
-/// A connection that nobody used for longer than this is asked for a sign of life before it is used.
+/// How long a connection may be idle before it is pinged ahead of its next use.
 const TRUSTED: Duration = Duration::from_secs(1);
 
 /// How long a connection stays open without use; the server closes it after [`server::IDLE`].
 const IDLE: Duration = Duration::from_secs(30);
 
-/// How long a connection is used: after a failover or a rebalancing, all move on within this.
+/// How long a connection lives: after a failover or a rebalancing, all move on within this.
 const LIFETIME: Duration = Duration::from_mins(30);
 
-/// How many statements a connection keeps prepared: all that there are, with the sizes of inserts.
+/// How many prepared statements a connection caches: all that there are, with inserts of each size.
 const STATEMENTS: usize = 256;
 
-/// How long a sign of life may take.
+/// How long a ping may take.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// An open database.
@@ -118,7 +118,7 @@ impl Database {
         self.pool.close().await;
     }
 
-    /// Asks for a sign of life; a server that can only be read is not well.
+    /// Checks that the server answers and can be written to, since a read-only one is not healthy.
     pub(crate) async fn check(&self) -> Result<(), PortError> {
         const OPERATION: &str = "answer a check";
         let read_only: String = self
@@ -135,7 +135,7 @@ impl Database {
         }
     }
 
-    /// Runs statements that only read, each for itself, on one connection.
+    /// Runs statements that only read, without a transaction, on one connection.
     ///
     /// `work` gets a connection for each try, and gives it back with its answer.
     #[tracing::instrument(
@@ -163,8 +163,7 @@ impl Database {
         .await
     }
 
-    /// Runs a transaction that may take as long as `limit`, from its start again where others were in
-    /// its way.
+    /// Runs a transaction that may take as long as `limit`, and retries all of it on contention.
     #[tracing::instrument(
         level = "debug",
         name = "mysql.repository.write",
@@ -184,8 +183,9 @@ impl Database {
         self.bounded(operation, limit, once).await
     }
 
-    /// Tries until it is done, others are in the way too often, or the time is up; all tries but the
-    /// first are wary of their connection.
+    /// Retries a call while that makes sense, up to [`TRIES`] and `limit`.
+    ///
+    /// All tries but the first are wary, and ping their connection.
     async fn bounded<T, Try>(
         &self,
         operation: &'static str,
@@ -211,8 +211,9 @@ impl Database {
         Err(error::timeout(operation))
     }
 
-    /// Takes a connection; a wary one is asked for a sign of life, since after a restart of the server
-    /// all of them are dead.
+    /// Takes a connection, and where `is_wary` one that answers a ping.
+    ///
+    /// After a restart of the server all connections in the pool are dead.
     async fn lease(&self, is_wary: bool) -> Result<Lease, Failure> {
         loop {
             let connection = self.pool.acquire().await.map_err(Failure::lasting)?;
@@ -226,8 +227,9 @@ impl Database {
         }
     }
 
-    /// Runs one try of a transaction to its commit, or undoes all of it; where `limit` is longer than usual, each
-    /// statement may take as long.
+    /// Runs one try of a transaction to its commit, or rolls it back.
+    ///
+    /// If `limit` is longer than usual, the server lets each of its statements take as long.
     async fn transact<T, Work>(
         &self,
         is_wary: bool,
@@ -261,7 +263,7 @@ impl Database {
     }
 }
 
-/// Begins a transaction, and ends it by what came of the work.
+/// Runs `work` in a transaction, and commits it or rolls it back by the outcome.
 async fn commit<T, Work>(
     mut lease: Lease,
     work: impl Fn(Lease) -> Work,
@@ -279,7 +281,7 @@ where
                 lease.sound = true;
                 Ok(answer)
             }
-            // Where the answer is lost, nobody knows whether it happened, so it is not tried again.
+            // If the answer is lost, nobody knows whether the commit happened, so it is not retried.
             Err(error) => Err(Failure {
                 again: is_contention(&error),
                 error,
@@ -297,7 +299,7 @@ async fn is_alive(connection: &mut MySqlConnection) -> bool {
     matches!(timeout(SIGN_OF_LIFE, connection.ping()).await, Ok(Ok(())))
 }
 
-/// Pauses grow, and differ, so that those who met once do not meet again.
+/// Returns a growing backoff, with jitter, so that calls that collided once do not collide again.
 fn pause_after(tried: u32) -> Duration {
     let longest = FIRST_PAUSE.saturating_mul(1 << tried).min(LONGEST_PAUSE);
     let share = RandomState::new().hash_one(tried) % 1_024 + 1;
@@ -307,12 +309,12 @@ fn pause_after(tried: u32) -> Duration {
 /// Why one try failed.
 struct Failure {
     error: sqlx::Error,
-    /// Whether the same call may be tried again at once: nothing of it happened.
+    /// Whether the same call may be retried at once, since nothing of it happened.
     again: bool,
 }
 
 impl Failure {
-    /// Of a call that left nothing behind.
+    /// Of a call that left nothing behind, and is retried on contention or a dead connection.
     fn passing(error: sqlx::Error) -> Self {
         let again = is_contention(&error) || is_broken(&error);
         Self { error, again }
@@ -324,8 +326,10 @@ impl Failure {
     }
 }
 
-/// A connection on loan; one whose work was cut short is closed, since answers may still be under way,
-/// and the server then undoes what was not committed.
+/// A connection on loan.
+///
+/// One whose work was cut short is closed, since answers may still be in flight; the server then rolls
+/// back what was not committed.
 pub(crate) struct Lease {
     connection: Option<PoolConnection<MySql>>,
     sound: bool,
@@ -352,7 +356,7 @@ impl Drop for Lease {
         };
         match Handle::try_current() {
             Ok(runtime) if self.sound => {
-                // It is asked for a sign of life on its way, which may never come.
+                // Returning it pings the server, which may never answer.
                 let give_back = connection.return_to_pool();
                 runtime.spawn(timeout(SIGN_OF_LIFE, give_back));
             }

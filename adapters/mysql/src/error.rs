@@ -1,4 +1,4 @@
-//! From the server's and the driver's errors to the ports' error.
+//! Maps the server's and the driver's errors to the ports' error.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ const ADAPTER: &str = "mysql";
 /// Why the database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The address is none.
+    /// The address cannot be parsed.
     #[error("the repository's address is not `mysql://user:password@host:port/database`")]
     Address,
     /// The address names no database.
@@ -80,8 +80,8 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Says whether opening may succeed later, with the same settings: the server cannot be reached, is
-    /// starting, or another process is at work on it.
+    /// Says whether opening may succeed later, with the same settings: the server cannot be reached or
+    /// is starting, or another process is migrating the database.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -138,7 +138,7 @@ impl Fault {
     }
 }
 
-/// The error as the ports tell it.
+/// Turns an error into the ports' error.
 pub(crate) fn port_error(operation: &'static str, error: &sqlx::Error) -> PortError {
     PortError::new(kind(error), ADAPTER, operation).caused_by(Fault::of(error))
 }
@@ -153,7 +153,7 @@ pub(crate) fn unavailable(operation: &'static str, what: &'static str) -> PortEr
     PortError::new(PortErrorKind::Unavailable, ADAPTER, operation).caused_by(Fault::new(what))
 }
 
-/// Says whether another transaction was in the way, so that the same one may succeed at once.
+/// Says whether another transaction was in the way, so that an immediate retry may succeed.
 pub(crate) fn is_contention(error: &sqlx::Error) -> bool {
     matches!(server_number(error), Some(DUPLICATE | 1020 | 1205 | 1213))
 }
@@ -163,8 +163,8 @@ pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
     server_number(error) == Some(DUPLICATE)
 }
 
-/// Says whether the connection can be used no more: it is cut, or leads to a server that is shutting
-/// down or was made a replica.
+/// Says whether the connection cannot be used any more: it is cut, or leads to a server that is
+/// shutting down or was made a replica.
 pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
@@ -208,7 +208,7 @@ pub(crate) fn kind(error: &sqlx::Error) -> PortErrorKind {
     }
 }
 
-/// Sorts the servers' error numbers, which both servers share up to 1,900.
+/// Classifies the servers' error numbers; MySQL and MariaDB share those up to 1,900.
 fn server_kind(number: u16, state: &str) -> PortErrorKind {
     match number {
         DUPLICATE | 1020 | 1205 | 1213 | 3572 => PortErrorKind::Contention,

@@ -1,4 +1,4 @@
-//! Jobs that one process of many does.
+//! Jobs that only one process does at a time.
 
 use chat_core::{
     model::{Job, JobName, JobProgress, JobState, Timestamp},
@@ -64,7 +64,7 @@ pub(crate) async fn claim(
                              total = 0, finished_at = NULL, detail = NULL
               WHERE name = ?",
         ),
-        // Where another process inserts it as well, this one finds it in its next try.
+        // If another process inserts it at the same time, this fails, and finds it in the retry.
         None => sqlx::query(
             "INSERT INTO jobs (holder, lease_until, state, started_at, done, total, name)
              VALUES (?, ?, ?, ?, 0, 0, ?)",

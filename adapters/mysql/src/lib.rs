@@ -1,7 +1,7 @@
 //! The repository on MySQL 8 or MariaDB 10.6 and later.
 //!
-//! Every call gets a connection, a bounded time and, where others were in its way, another try from
-//! `database`; what it says to the server stands in the module of its thing.
+//! `database` gives every call a connection, a timeout and, under contention, retries; the statements
+//! are in the module of what they are about.
 //! The files on the way of a message, in order: `storing` takes a batch and judges it under the locks
 //! of `parents`, `writing` inserts and counts its rows, `outbox` notes them for the search index, and
 //! one commit keeps it all.

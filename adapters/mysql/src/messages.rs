@@ -34,7 +34,7 @@ macro_rules! of_asked {
 }
 pub(crate) use of_asked;
 
-/// The keys after one: the three columns as one key, in a form that servers can look up.
+/// A keyset condition: all keys after one, in the form for which servers use an index.
 macro_rules! after_key {
     ($table:literal) => {
         concat!(
@@ -98,14 +98,14 @@ pub(crate) async fn get(
     })
 }
 
-/// One statement, and so one moment: the chat's state, the range's rows, and the rows of the numbers
+/// One statement, and so one snapshot: the chat's state, the range's rows, and the rows of the numbers
 /// that are asked for.
 macro_rules! slice {
     ($order:literal, $asked:expr) => {
         concat!(
             "SELECT 0, ",
             chat_state!(),
-            // A bare NULL would make decimals of unsigned columns.
+            // A bare NULL would turn unsigned columns of the union into decimals.
             ", CAST(NULL AS UNSIGNED), CAST(NULL AS UNSIGNED), CAST(NULL AS UNSIGNED), NULL, NULL,
                   NULL, NULL
                FROM applications AS a
@@ -191,7 +191,7 @@ pub(crate) async fn slice(
     Ok(slice)
 }
 
-/// Reads the first live messages of the system after one, in live chats that are stored.
+/// Reads live messages of the whole system after a key, in live chats that are stored.
 pub(crate) async fn list(
     connection: &mut MySqlConnection,
     after: Option<MessageKey>,
@@ -228,9 +228,9 @@ pub(crate) async fn list(
     listed.collect()
 }
 
-/// Reads the next messages of the system after one, with their versions where they live.
+/// Reads messages of the whole system after a key, the live ones with their versions.
 ///
-/// A message whose chat is not stored yet lives; it would be missed if the rebuild passed it over.
+/// A message whose chat is not stored yet counts as live, or the rebuild would miss it.
 pub(crate) async fn scan(
     connection: &mut MySqlConnection,
     after: Option<MessageKey>,
@@ -314,7 +314,7 @@ pub(crate) async fn count(connection: &mut MySqlConnection) -> Result<u64, sqlx:
     .await
 }
 
-/// Holds the messages that have rows, and tells whose creations they are.
+/// Locks the messages that have rows, and returns the uids of their creations.
 pub(crate) async fn hold_uids(
     connection: &mut MySqlConnection,
     keys: &[MessageKey],
@@ -335,7 +335,7 @@ pub(crate) async fn hold_uids(
         .collect()
 }
 
-/// Holds a message and what it belongs to, and tells whether it lives.
+/// Locks a message and its parents, and tells whether the message is live.
 async fn hold(
     connection: &mut MySqlConnection,
     key: MessageKey,
@@ -379,7 +379,7 @@ pub(crate) async fn update(
     } else {
         Hold::Shared
     };
-    // A row that is made here has version 2 with its new body.
+    // A row that is inserted here gets version 2 at once, with its new body.
     let rise: u64 = match (hold(connection, key, chat).await?, pending) {
         (Parent::Gone, _) => return Ok(Lookup::Gone),
         (Parent::Absent, None) => return Ok(Lookup::Absent),
@@ -421,7 +421,7 @@ pub(crate) async fn delete(
             writing::insert(connection, creation, 2, Some(at)).await?;
         }
         (Parent::Live, _) => {
-            // A count that is wrong is for the audit, and must not go below 0.
+            // A wrong count is left to the audit, but must not go below 0.
             sqlx::query(
                 "UPDATE chats SET messages_count = GREATEST(messages_count, 1) - 1
                   WHERE application_id = ? AND number = ?",

@@ -8,11 +8,11 @@ use sqlx::{MySqlConnection, Row as _};
 
 use crate::rows::{asked_ids, changes, changes_json, json};
 
-/// Keeps generations from being added until the end of the transaction, and tells whether there is
-/// one; the first lock of every transaction that changes what is indexed.
+/// Locks the generations until the end of the transaction, and tells whether there is one.
 ///
-/// Their number stands in the very row that is locked: what stands elsewhere could be read as it was
-/// before the lock was to be had.
+/// The lock is shared and keeps generations from being added; every transaction that changes what is
+/// indexed takes it first.
+/// Their number is in the very row that is locked: read elsewhere, it could be older than the lock.
 pub(crate) async fn hold_generations(
     connection: &mut MySqlConnection,
 ) -> Result<bool, sqlx::Error> {
@@ -24,7 +24,7 @@ pub(crate) async fn hold_generations(
     Ok(count > 0)
 }
 
-/// Leaves a note of what changed; only where there is an index to tell.
+/// Notes what changed for the search index; to be called only if there is one.
 pub(crate) async fn note(
     connection: &mut MySqlConnection,
     changes: &[OutboxChange],
@@ -39,7 +39,7 @@ pub(crate) async fn note(
         .map(drop)
 }
 
-/// Leaves a note of what did not change.
+/// Notes something that did not change, so that it is indexed once more.
 pub(crate) async fn note_again(
     connection: &mut MySqlConnection,
     changes: &[OutboxChange],
@@ -114,7 +114,7 @@ pub(crate) async fn complete(
     .map(drop)
 }
 
-/// Lets go of claimed rows, so that they can be claimed at once.
+/// Releases claimed rows, so that they can be claimed at once.
 pub(crate) async fn release(
     connection: &mut MySqlConnection,
     claim: &Claim,

@@ -1,10 +1,11 @@
-//! Whether what owns a row lives: told by the statement that reads the row, or held until the end of
-//! the transaction that writes it.
+//! Whether the parents of a row are live: read by the statement that reads the row, or locked until the
+//! end of the transaction that writes it.
 //!
-//! Locks are taken in one order everywhere, so that transactions wait for each other and seldom die:
+//! Locks are taken in one order everywhere, so that transactions wait for each other and seldom
+//! deadlock:
 //! the row of the generations, applications, chats, messages, shards, each in the order of keys.
-//! An application that is held, shared is enough, keeps the chats below it from being created and
-//! deleted; a chat that is held exclusively keeps its messages from being created and deleted.
+//! A lock on an application, even a shared one, keeps the chats below it from being created and
+//! deleted; an exclusive lock on a chat keeps its messages from being created and deleted.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 
 use crate::rows::{asked_chats, asked_ids, chat_key, chats_json, ids_json, optional_uid};
 
-/// The state of a parent, as the macros below select it.
+/// Decodes a parent's state, as the macros below select it.
 pub(crate) fn parent(state: i64) -> Parent {
     match state {
         1 => Parent::Live,
@@ -43,16 +44,16 @@ macro_rules! chat_state {
 }
 pub(crate) use chat_state;
 
-/// How a row is held until the end of the transaction.
+/// How a row is locked until the end of the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hold {
-    /// Others may read it under a lock as well; nobody changes it.
+    /// Others may share the lock; nobody changes the row.
     Shared,
-    /// Nobody else holds it.
+    /// Nobody else has a lock on it.
     Exclusive,
 }
 
-/// Holds applications, and tells which of them live; those that do not exist are missing.
+/// Locks applications, and returns their states; those that do not exist are missing.
 pub(crate) async fn hold_applications(
     connection: &mut MySqlConnection,
     ids: &[ApplicationId],
@@ -81,7 +82,7 @@ pub(crate) async fn hold_applications(
     states.collect()
 }
 
-/// Holds one application, and tells its state.
+/// Locks one application, and returns its state.
 pub(crate) async fn hold_application(
     connection: &mut MySqlConnection,
     id: ApplicationId,
@@ -91,7 +92,7 @@ pub(crate) async fn hold_application(
     Ok(states.get(&id).copied().unwrap_or(Parent::Absent))
 }
 
-/// A chat's row that is held.
+/// A chat's row that is locked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeldChat {
     /// Its creation, unless it is a place-holder.
@@ -125,7 +126,7 @@ impl HeldChat {
     }
 }
 
-/// Holds the chats that have rows.
+/// Locks the chats that have rows.
 pub(crate) async fn hold_chats(
     connection: &mut MySqlConnection,
     keys: &[ChatKey],
@@ -152,7 +153,7 @@ pub(crate) async fn hold_chats(
     rows.iter().map(HeldChat::read).collect()
 }
 
-/// Holds one chat, if it has a row.
+/// Locks one chat, if it has a row.
 pub(crate) async fn hold_chat(
     connection: &mut MySqlConnection,
     key: ChatKey,

@@ -2,8 +2,9 @@
 //!
 //! Deletions leave notes: a row of `deleted_parents` for each chat or application below which there
 //! may be rows, a row of `deleted_messages` for each tombstone.
-//! A note of a parent goes once nothing is left below it, so that each round looks at what is new only.
-//! Nothing comes back below it: whoever inserts there holds the parent, and finds it deleted.
+//! A parent's note is removed once nothing is left below it, so that each round looks only at what is
+//! new.
+//! Nothing is added below it later: whoever inserts there locks the parent, and finds it deleted.
 
 use chat_core::model::{MessageKey, Timestamp};
 use sqlx::{MySqlConnection, Row as _};
@@ -37,7 +38,7 @@ pub(crate) async fn purge_below_deleted(
     connection: &mut MySqlConnection,
     limit: u64,
 ) -> Result<Purged, sqlx::Error> {
-    // Applications sort before their chats, so that their rows go together.
+    // An application's note, with 0 for the chat, sorts before its chats' notes, so that all go together.
     let rows = sqlx::query(
         "SELECT d.application_id, d.chat_number,
                 EXISTS (SELECT 1 FROM messages AS m
@@ -81,7 +82,7 @@ pub(crate) async fn purge_below_deleted(
         }
     }
     if done.is_empty() {
-        // What could not be done now cannot be done by asking again.
+        // A round without any progress would not make any if it were repeated.
         purged.is_end |= purged.rows == 0;
     } else {
         sqlx::query(concat!(
@@ -139,7 +140,7 @@ async fn first_messages(
     Ok(numbers.last().map(|last| (count, *last)))
 }
 
-/// Removes the first messages of a deleted application, chat by chat, each chat after its last one.
+/// Removes the first messages of a deleted application, chat by chat, and chats that are empty.
 async fn purge_application(
     connection: &mut MySqlConnection,
     application: u64,

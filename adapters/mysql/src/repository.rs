@@ -1,4 +1,4 @@
-//! The truth: each method is one statement, or a few in one transaction, of the module of its thing.
+//! The port's implementation: each method runs a statement, or a few in one transaction, of a module.
 
 use crate::{
     applications, chats,
@@ -29,8 +29,8 @@ pub struct MySqlRepository {
     pub(crate) database: Database,
 }
 
-/// Runs a function of a thing's module on a connection of the database: by `read`, by `write`, or, with
-/// more time, to `keep_up`.
+/// Runs a module's function on a connection: by `read`, by `write`, or by `keep_up`, which is `write`
+/// with more time.
 macro_rules! run {
     ($self:ident.read($operation:literal), $($work:tt)+) => {
         run!($self.read($operation;) $($work)+)
@@ -67,7 +67,7 @@ impl MySqlRepository {
         })
     }
 
-    /// Connects to a database as it is: makes nothing, and brings nothing up to date.
+    /// Connects to a database as it is, without creating or migrating anything.
     ///
     /// # Errors
     ///

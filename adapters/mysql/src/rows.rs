@@ -1,4 +1,4 @@
-//! Between the server's rows and the core's values.
+//! Conversions between the server's rows and the core's values.
 
 use chat_core::{
     model::{
@@ -186,10 +186,10 @@ pub(crate) fn keys_json(keys: &[MessageKey]) -> String {
 
 /// The ids of a JSON array, as `asked`.
 ///
-/// `JSON_TABLE` stands in a query of its own, or MySQL would lock it with the tables beside it (error
+/// `JSON_TABLE` is in a subquery of its own, or MySQL would lock it with the tables beside it (error
 /// 3569).
-/// What is joined to it is told by `FORCE INDEX` to look its keys up: MariaDB takes `JSON_TABLE` for 40
-/// rows, would rather read small tables whole, and lock all of them.
+/// Tables joined to it need `FORCE INDEX` to be looked up by key: MariaDB estimates `JSON_TABLE` at 40
+/// rows, and would rather scan small tables, and lock all of their rows.
 macro_rules! asked_ids {
     () => {
         "(SELECT j.id FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT UNSIGNED PATH '$')) AS j) AS asked"

@@ -15,14 +15,13 @@ use crate::{
     migrations::migrator,
 };
 
-/// When the server closes a connection that says nothing: a process that vanished holds its locks for
-/// no longer than this.
+/// When the server closes an idle connection: a process that vanished holds its locks no longer.
 const IDLE: Duration = Duration::from_mins(1);
 
 /// How long a statement waits for a lock before its transaction begins again.
 const LOCK_WAIT: Duration = Duration::from_secs(3);
 
-/// The largest part of a packet that one statement fills, so that there is room for the rest.
+/// The divisor of the packet size that bounds one statement, so that there is room for the rest.
 const PACKET_SHARE: u64 = 2;
 
 /// The most bytes that one statement carries, however much the server takes.
@@ -39,8 +38,8 @@ pub(crate) struct Server {
 impl Server {
     /// The settings of each connection, as one packet of statements.
     ///
-    /// Wrong values are refused and not bent, and each statement sees all that is committed when it
-    /// begins.
+    /// Wrong values are refused instead of adjusted, and each statement sees all that is committed when
+    /// it begins.
     pub(crate) fn session(&self, longest: Duration) -> SqlStr {
         let longest = self.statement_limit(longest);
         let settings = format!(
@@ -53,8 +52,9 @@ impl Server {
         AssertSqlSafe(settings).into_sql_str()
     }
 
-    /// Has the server end statements, on MySQL only reads, that take longer: it does not notice that nobody waits
-    /// for them any more.
+    /// Makes the server end statements that take longer, on MySQL only reads.
+    ///
+    /// It does not notice by itself that nobody waits for them any more.
     pub(crate) fn limiting(&self, longest: Duration) -> SqlStr {
         AssertSqlSafe(format!("SET SESSION {}", self.statement_limit(longest))).into_sql_str()
     }
@@ -84,7 +84,7 @@ pub(crate) async fn prepare(
     .map_err(|error| opening.unusable(&error))?;
     let server = opening.examine(&mut connection).await?;
     migrate(&mut connection, opening.database, config.upkeep_timeout).await?;
-    // Its lock goes with it; a server that does not let it go properly has migrated all the same.
+    // This releases the lock, too; even if closing fails, the migration is done.
     let _ = timeout(config.timeout, connection.close()).await;
     Ok(server)
 }
@@ -105,7 +105,7 @@ pub(crate) async fn look(
 /// The server's error for a database that is not there.
 const UNKNOWN_DATABASE: u16 = 1049;
 
-/// The way to a server, up to the migration: all of its steps together have a deadline.
+/// The steps of opening a database, up to the migration; together they have a deadline.
 struct Opening<'a> {
     options: &'a MySqlConnectOptions,
     database: &'a str,
@@ -121,7 +121,7 @@ impl<'a> Opening<'a> {
         })
     }
 
-    /// Takes a step; one that hangs is named.
+    /// Runs a step; if it times out, the error names it.
     async fn step<T>(
         &self,
         what: &'static str,
@@ -157,7 +157,7 @@ impl<'a> Opening<'a> {
         };
         let options = self.options.clone().database("");
         let mut connection = self.connect(&options).await.map_err(failed)?;
-        // A name takes no parameter; quoted and doubled like this it can hold any character.
+        // A name cannot be a parameter; with its backticks doubled it can hold any character.
         let name = self.database.replace('`', "``");
         let statement = format!(
             "CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
@@ -179,7 +179,7 @@ impl<'a> Opening<'a> {
 /// Says what a caller may do about an error of the opening.
 fn kind_at_start(error: &sqlx::Error) -> PortErrorKind {
     match error {
-        // What the encryption says of the server's certificate comes as this.
+        // TLS reports a bad certificate of the server as this kind of error.
         sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
             PortErrorKind::Misconfigured
         }
@@ -233,11 +233,11 @@ fn parse_version(version: &str) -> Option<[u32; 3]> {
 
 /// Runs the missing migrations, one process at a time.
 ///
-/// The migrator's own lock is left off: it waits for `-1` seconds, which MariaDB answers at once with
-/// NULL, so that nobody is locked out.
+/// The migrator's own lock is not used: it waits for `-1` seconds, to which MariaDB answers NULL at
+/// once, so that it would lock nobody out.
 ///
-/// A migration that a crash cut short is marked by the migrator as neither missing nor done. Each of
-/// ours can be run again from its start, so it is; the lock proves that nobody else is at it.
+/// A migration that a crash cut short is marked as dirty by the migrator. Each of ours can be run again
+/// from its start, so it is; the lock proves that nobody else is running it.
 async fn migrate(
     connection: &mut MySqlConnection,
     database: &str,
@@ -251,7 +251,7 @@ async fn migrate(
         let locked: Option<i64> = sqlx::query_scalar(
             "SELECT GET_LOCK(CONCAT('chat-migrations-', LEFT(SHA2(DATABASE(), 256), 32)), ?)",
         )
-        // Less than the whole, so that the server is the one who tells that it is held.
+        // Less than the whole, so that the server reports a held lock before the timeout here.
         .bind(longest.as_secs() / 2)
         .fetch_one(&mut *connection)
         .await

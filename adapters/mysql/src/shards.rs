@@ -1,4 +1,4 @@
-//! Epochs and proofs: what the counter's servers were admitted for, and which numbers may be given.
+//! Epochs and proofs: which servers of the counter were admitted, and which numbers may be given.
 
 use chat_core::{
     model::{
@@ -13,8 +13,10 @@ use crate::{
     rows::{bad_row, json},
 };
 
-/// Proves a sequence's numbers; the parents are held first and the shard last, as in every other
-/// transaction, so an epoch that is judged to be the shard's stays it until the proof is written.
+/// Proves up to which number a sequence may have given numbers.
+///
+/// The parents are locked first and the shard last, as in every other transaction, so that the epoch
+/// that was compared stays the shard's until the proof is written.
 pub(crate) async fn basis(
     connection: &mut MySqlConnection,
     sequence: Sequence,
@@ -79,7 +81,7 @@ pub(crate) async fn basis(
         .bind(epoch.get())
         .bind(key.application.get())
         .bind(key.chat.get()),
-        // Where a message inserts it as well, the next try leaps from what that one counted.
+        // If a message inserts it meanwhile, this fails, and the retry leaps from what that one counted.
         (Sequence::Messages(key), None) => sqlx::query(
             "INSERT INTO chats (last_number, epoch, application_id, number) VALUES (?, ?, ?, ?)",
         )
@@ -92,7 +94,7 @@ pub(crate) async fn basis(
     Ok(Basis::Last(last))
 }
 
-/// The shard's epoch, which stays until the end of the transaction.
+/// Reads the shard's epoch, and locks it until the end of the transaction.
 async fn held_epoch(connection: &mut MySqlConnection, shard: Shard) -> Result<Epoch, sqlx::Error> {
     let epoch: Option<u64> =
         sqlx::query_scalar("SELECT epoch FROM shards WHERE shard = ? LOCK IN SHARE MODE")
@@ -135,7 +137,7 @@ pub(crate) async fn admit(
                                position_major = ?, position_minor = ?
               WHERE shard = ?",
         ),
-        // Where another process inserts it as well, this one finds it in its next try.
+        // If another process inserts it at the same time, this fails, and finds it in the retry.
         None => sqlx::query(
             "INSERT INTO shards (address, run_id, epoch, seen_epoch, seen_nonce, position_major,
                                  position_minor, shard)
@@ -188,7 +190,7 @@ fn parse(row: &MySqlRow) -> Result<ShardRecord, sqlx::Error> {
     })
 }
 
-/// Notes how far the work of shards has come; it never goes back.
+/// Stores how far the shards' work has come; a position never goes back.
 pub(crate) async fn advance(
     connection: &mut MySqlConnection,
     positions: &[(Shard, Position)],

@@ -22,11 +22,11 @@ use crate::{
 pub(crate) struct Storing<'a> {
     batch: &'a StoreBatch,
     most_bytes: usize,
-    /// Set where a try found something that its chat's last number spoke against.
+    /// Set by the first try: a retry looks for all rows, whatever a chat's last number says.
     is_thorough: AtomicBool,
 }
 
-/// What the batch speaks of, as far as it is there, and held.
+/// The rows that the batch refers to, as far as they exist, and locked.
 struct Held {
     applications: BTreeMap<ApplicationId, Parent>,
     chats: BTreeMap<ChatKey, HeldChat>,
@@ -64,12 +64,12 @@ impl<'a> Storing<'a> {
         shards::advance(connection, &self.batch.positions).await?;
         Ok(StoreReport {
             outcomes,
-            // Read under all locks: whoever raises an epoch and a number after that waits for them.
+            // Read under all locks: raising a sequence's number for a later epoch waits for them.
             epochs: shards::epochs(connection).await?,
         })
     }
 
-    /// Holds the parents and the messages of the batch, as far as they have rows.
+    /// Locks the parents and the messages of the batch, as far as they have rows.
     async fn hold(&self, connection: &mut MySqlConnection) -> Result<Held, sqlx::Error> {
         let creations = || self.batch.creations.iter().map(|(creation, _)| creation);
         let ids: BTreeSet<ApplicationId> = creations()
@@ -91,8 +91,8 @@ impl<'a> Storing<'a> {
         let possible: BTreeSet<MessageKey> = creations()
             .filter_map(message_of)
             .filter(|key| {
-                // No row has a number above its chat's last one; if one had, inserting would fail,
-                // and the next try looks for them all.
+                // No row should have a number above its chat's last one; if one has, inserting fails, and
+                // the retry looks for all of them.
                 let chat = chats.get(&key.chat_key());
                 let last = chat.map_or(0, |chat| chat.last_number);
                 let is_gone = HeldChat::state(chat) == Parent::Gone;

@@ -13,7 +13,7 @@ use crate::rows::json;
 /// The most rows of one statement; a power of two.
 const MOST_ROWS: usize = 512;
 
-/// Rows to insert and to count; the caller holds what [`parents`](crate::parents) asks for.
+/// Rows to insert and to count; the caller has the locks that [`parents`](crate::parents) asks for.
 #[derive(Default)]
 pub(crate) struct Writing<'a> {
     messages: BTreeMap<MessageKey, NewMessage<'a>>,
@@ -30,21 +30,21 @@ struct NewMessage<'a> {
     deleted_at: Option<Timestamp>,
 }
 
-/// What changes of a chat's row, which is made where there is none.
+/// What changes in a chat's row, which is inserted where it is missing.
 #[derive(Default)]
 struct ChatChange<'a> {
     created: Option<NewChat<'a>>,
     counted: Counted,
 }
 
-/// What fills a chat's row.
+/// The contents of a chat's row.
 struct NewChat<'a> {
     creation: &'a Creation,
     title: Option<&'a ChatTitle>,
     deleted_at: Option<Timestamp>,
 }
 
-/// What is added to a parent's count, and up to where its numbers are given at least.
+/// What is added to a parent's count, and the least that its last number and epoch become.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counted {
     live: u64,
@@ -122,7 +122,7 @@ impl<'a> Writing<'a> {
         self.write_tombstones(connection).await
     }
 
-    /// Counts chats into their applications, which are held exclusively.
+    /// Counts chats into their applications, which are locked exclusively.
     async fn count_chats(&self, connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
         if self.applications.is_empty() {
             return Ok(());
@@ -152,7 +152,7 @@ impl<'a> Writing<'a> {
 
     /// Counts messages into their chats, fills in chats that were created, and makes missing rows.
     ///
-    /// While its application is held, a chat's row that was missing can only have become a
+    /// While its application is locked, a chat's row that was missing can only have become a
     /// place-holder; then the counts add up.
     async fn write_chats(&self, connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
         let rows: Vec<_> = self.chats.iter().collect();
@@ -161,8 +161,8 @@ impl<'a> Writing<'a> {
                 "INSERT INTO chats (application_id, number, uid, title, messages_count, last_number, \
                                     epoch, created_at, updated_at, deleted_at) ",
             );
-            // Repeating the last row without what it counts changes nothing, and keeps the number of
-            // statements low that are prepared.
+            // Pad to a power of two by repeating the last key without any change, so that few different
+            // statements are prepared.
             let last = rows.last().map(|(key, _)| (*key, &NOTHING));
             let padding = rows.len().next_power_of_two() - rows.len();
             let padded = rows
@@ -232,7 +232,7 @@ impl<'a> Writing<'a> {
         Ok(())
     }
 
-    /// Notes what the purge looks for.
+    /// Notes tombstones and deleted chats for the purge.
     async fn write_tombstones(&self, connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
         for (key, message) in &self.messages {
             if let Some(deleted_at) = message.deleted_at {
@@ -303,7 +303,7 @@ pub(crate) async fn note_deleted_message(
     .map(drop)
 }
 
-/// Notes for the purge a chat, or with 0 for its number an application, that was deleted.
+/// Notes a deleted chat for the purge, or, with 0 for its number, a deleted application.
 pub(crate) async fn note_deleted_parent(
     connection: &mut MySqlConnection,
     application: ApplicationId,
@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(of(100, 10), 64);
         assert_eq!(of(100_000, 0), MOST_ROWS);
         assert_eq!(of(100, 400), 2);
-        // One that is too large by itself is for the server to refuse.
+        // A row that is too large by itself is left to the server to refuse.
         assert_eq!(of(3, 5_000), 1);
     }
 }

@@ -18,16 +18,15 @@ pub struct RabbitMqConfig {
     /// What the names of the queues begin with, so that systems can share a virtual host; letters,
     /// digits, `.`, `_`, `:` and `-`, at most 200.
     pub prefix: String,
-    /// How often the broker hands an entry out before it moves it to the second queue.
+    /// How often the broker delivers an entry before it moves it to the second queue.
     pub delivery_limit: u32,
-    /// How long a consumer that was handed only a few entries waits for more, so that they are stored
-    /// together.
+    /// How long a consumer that got only a few entries waits for more, so that they are stored together.
     pub gather: Duration,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long a confirm, or any other answer, may take.
     pub answer_timeout: Duration,
-    /// How often each side shows that it lives; in whole seconds.
+    /// The AMQP heartbeat timeout, in whole seconds; one in the URL takes precedence.
     pub heartbeat: Duration,
 }
 
@@ -46,7 +45,7 @@ impl RabbitMqConfig {
         }
     }
 
-    /// Makes sure that the broker can take the names.
+    /// Makes sure that the prefix makes valid names of queues.
     pub(crate) fn check(&self) -> Result<(), OpenError> {
         let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._:-".contains(letter);
         if self.prefix.len() <= 200 && self.prefix.chars().all(is_plain) {
@@ -58,7 +57,7 @@ impl RabbitMqConfig {
         })
     }
 
-    /// The parsed address, with the heartbeat that is wanted.
+    /// The parsed URL, with the configured heartbeat unless it has its own.
     pub(crate) fn uri(&self) -> Result<AMQPUri, OpenError> {
         let mut uri: AMQPUri = self.url.parse().map_err(|_| OpenError::Setting {
             what: "the URL of RabbitMQ",

@@ -1,6 +1,6 @@
-//! Creations as messages of AMQP, and back.
+//! Creations as AMQP messages, and back.
 //!
-//! The body is what [`Draft::encode`] writes; number, epoch and force are headers.
+//! The body is what [`Draft::encode`] writes; the number, the epoch and whether it is forced are headers.
 
 use chat_core::{
     model::{Creation, DecodeError, Draft, Epoch, Number},
@@ -15,10 +15,10 @@ const NUMBER: &str = "number";
 const EPOCH: &str = "epoch";
 const FORCED: &str = "forced";
 
-/// How often a quorum queue has handed an entry out before.
+/// How often a quorum queue has delivered an entry before.
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
-/// The delivery mode of what is kept on disk.
+/// The delivery mode of messages that are kept on disk.
 const PERSISTENT: u8 = 2;
 
 /// The properties of a creation that is published.
@@ -36,7 +36,7 @@ pub(crate) fn properties(creation: &Creation, forced: bool) -> BasicProperties {
         .with_headers(headers)
 }
 
-/// What a delivery holds.
+/// What to hand to a worker: a creation, or an unreadable entry.
 pub(crate) fn entry(properties: &BasicProperties, body: Vec<u8>) -> Entry {
     let number = header(properties, NUMBER).and_then(|it| Number::try_new(it).ok());
     let epoch = header(properties, EPOCH).map(Epoch::new);
@@ -69,7 +69,7 @@ pub(crate) fn is_forced(properties: &BasicProperties) -> bool {
     matches!(value(properties, FORCED), Some(AMQPValue::Boolean(true)))
 }
 
-/// How often it was handed out before, as far as the broker tells.
+/// How often it was delivered before, if the broker tells.
 pub(crate) fn earlier_deliveries(properties: &BasicProperties) -> Option<u32> {
     let count = header(properties, DELIVERY_COUNT)?;
     Some(u32::try_from(count).unwrap_or(u32::MAX))
@@ -94,7 +94,7 @@ fn header(properties: &BasicProperties, name: &str) -> Option<u64> {
     u64::try_from(value).ok()
 }
 
-/// AMQP's tables know no unsigned number of this width; ours are far below where that matters.
+/// AMQP tables have no unsigned 64-bit numbers; ours are far below where that matters.
 fn signed(value: u64) -> AMQPValue {
     AMQPValue::LongLongInt(i64::try_from(value).unwrap_or(i64::MAX))
 }

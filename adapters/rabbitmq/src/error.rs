@@ -47,27 +47,27 @@ impl OpenError {
 /// Why the broker did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// There is no connection at the moment; a new one is sought.
+    /// There is no connection at the moment; reconnecting is under way.
     #[error("there is no connection to the broker")]
     Away,
-    /// The broker takes nothing for want of memory or disk.
+    /// The broker blocks publishers, because it is short of memory or disk.
     #[error("the broker takes nothing now, because its memory or disk is nearly full")]
     Blocked,
     /// No answer came in time.
     #[error("the broker did not answer in time")]
     Late,
-    /// The driver or the broker said so.
+    /// The driver or the broker reported an error.
     #[error(transparent)]
     Told(#[from] Said),
     /// The queue is not there.
     #[error("the broker has no such queue")]
     Unroutable,
-    /// The broker did not take an entry.
+    /// The broker rejected an entry.
     #[error("the broker refuses the entry: a limit of the queue is reached")]
     Refused,
 }
 
-/// An error of the driver, which may hold what the broker said; its own text tells its causes.
+/// An error of the driver or the broker; its own text includes its causes.
 #[derive(thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Said(lapin::Error);
@@ -85,7 +85,7 @@ impl From<lapin::Error> for Failure {
 }
 
 impl Failure {
-    /// The failure as the ports tell it.
+    /// Converts the failure into the ports' error.
     pub(crate) fn of(self, operation: &'static str) -> PortError {
         PortError::new(self.kind(), ADAPTER, operation).caused_by(self)
     }
@@ -121,9 +121,9 @@ fn kind(error: &lapin::Error) -> PortErrorKind {
     }
 }
 
-/// Says whether the broker cannot prove who it is, or both know no common TLS.
+/// Says whether TLS failed for good: a bad or missing certificate, or nothing that both sides support.
 ///
-/// What TLS says comes as the cause of a failed read or write, as does what passes by itself.
+/// A TLS error comes as the cause of a failed read or write, as temporary failures do.
 fn is_distrust(error: &io::Error) -> bool {
     let told = error.get_ref().and_then(|it| it.downcast_ref());
     matches!(

@@ -1,15 +1,15 @@
 //! Queue on RabbitMQ: durable quorum queues, confirmed publishes, manual acknowledgement.
 //!
-//! Numbers come from elsewhere: a counter of another technology remembers each creation as pending until
-//! it is stored, and is told when the broker has confirmed it. So a broker that is away delays storing,
-//! and loses nothing and refuses nothing.
+//! Numbers come from elsewhere: a counter of another technology remembers each creation as pending until it
+//! is stored, and is told when the broker has confirmed it. So while a broker is away storing is delayed,
+//! but nothing is lost or refused.
 //!
-//! The broker moves an entry that it has handed out too often to a second queue. That says nothing about
-//! the entry, which may have been in the hands of workers that were killed; so workers take from both
-//! queues, and what comes from the second one is tried alone.
+//! The broker moves an entry that it has delivered too often to a second queue. That says nothing about the
+//! entry, which may have been held by workers that were killed; so workers take from both queues, and what
+//! comes from the second one is tried alone.
 //!
-//! The files on the way of a message, in order: [`queue`](RabbitMqQueue) publishes it on a connection that
-//! `link` keeps, in the form that `entry` gives it, and `receiver` hands it to a worker.
+//! A message passes through these files, in order: [`queue`](RabbitMqQueue) publishes it on a connection
+//! that `link` keeps, in the form that `entry` gives it, and `receiver` hands it to a worker.
 
 mod config;
 mod entry;

@@ -1,7 +1,7 @@
-//! Connections that are made anew whenever they are lost; no wait on one is without end.
+//! Connections that are made again whenever they are lost; every wait on one has a timeout.
 //!
-//! The driver can recover a connection by itself, but then its callers wait for as long as that takes.
-//! Here a lost one is dropped, and whoever asks in the meantime is told at once.
+//! The driver can recover a connection by itself, but then its callers wait for as long as that takes. Here
+//! a lost one is dropped, and callers fail at once in the meantime.
 
 use std::{
     future::pending,
@@ -30,7 +30,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{RabbitMqConfig, error::Failure};
 
-/// How long to wait before a lost connection is sought again.
+/// The pause before each attempt to reconnect.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Where the broker is, and what its queues are called.
@@ -38,9 +38,9 @@ pub(crate) struct Place {
     pub(crate) uri: AMQPUri,
     /// Where work waits.
     pub(crate) work: ShortString,
-    /// Where the broker moves what it has handed out too often.
+    /// Where the broker moves what it has delivered too often.
     pub(crate) returned: ShortString,
-    /// How often it hands an entry out before it does.
+    /// How often it delivers an entry before it does.
     pub(crate) delivery_limit: u32,
     connect_timeout: Duration,
     answer_timeout: Duration,
@@ -58,7 +58,7 @@ impl Place {
         }
     }
 
-    /// How both queues are declared: replicated, bounded by nothing that would drop an entry.
+    /// The arguments of both queues: replicated, and without a limit that would drop an entry.
     fn arguments(&self) -> FieldTable {
         let mut arguments = FieldTable::default();
         let mut set = |name: &str, value| {
@@ -70,12 +70,12 @@ impl Place {
             "x-delivery-limit",
             AMQPValue::LongLongInt(self.delivery_limit.into()),
         );
-        // What an operator's policy limits is refused then, and not dropped.
+        // Where an operator's policy sets a limit, entries are rejected and not dropped.
         set("x-overflow", text("reject-publish"));
         arguments
     }
 
-    /// The same for the first queue, which hands on to the second.
+    /// The same for the first queue, from which the broker moves entries to the second.
     fn handing_on(&self) -> FieldTable {
         let mut arguments = self.arguments();
         let mut set = |name: &str, value: &str| {
@@ -88,14 +88,14 @@ impl Place {
     }
 }
 
-/// A connection that is always sought.
+/// A connection that is made again whenever it is lost.
 pub(crate) struct Link {
     current: watch::Receiver<Option<Arc<Session>>>,
     _keeper: AbortOnDropHandle<()>,
 }
 
 impl Link {
-    /// Connects, and keeps the connection from then on.
+    /// Connects, and from then on reconnects whenever the connection is lost.
     ///
     /// `purpose` says in the broker's list what the connection is for.
     pub(crate) async fn open(place: Arc<Place>, purpose: &'static str) -> Result<Self, Failure> {
@@ -114,7 +114,7 @@ impl Link {
         session.filter(|it| !it.is_lost()).ok_or(Failure::Away)
     }
 
-    /// Says goodbye to the broker.
+    /// Closes the connection, if there is one.
     pub(crate) async fn close(&self) {
         if let Ok(session) = self.session() {
             let goodbye = session.connection.close(200, "OK".into());
@@ -125,7 +125,7 @@ impl Link {
     }
 }
 
-/// Connects and says goodbye.
+/// Connects and disconnects again.
 pub(crate) async fn reach(place: &Place) -> Result<(), Failure> {
     let (connection, socket) = connect(place, "health check").await?;
     let parting = timeout(place.answer_timeout, connection.close(200, "OK".into()));
@@ -156,7 +156,7 @@ async fn keep(
             sleep(PAUSE).await;
             match Session::open(&place, purpose).await {
                 Ok(session) => break Arc::new(session),
-                // The first tells what is wrong, and a longer absence is told now and then.
+                // Warn of the first failure, and of a longer absence now and then.
                 Err(failure) if attempts.is_multiple_of(300) => {
                     tracing::warn!(purpose, error = %Chain(&failure), "RabbitMQ cannot be used");
                 }
@@ -174,9 +174,9 @@ async fn keep(
 /// One connection, from its opening to its loss.
 pub(crate) struct Session {
     connection: Connection,
-    /// For publishing, and for questions; publishes on it are confirmed.
+    /// For publishing, with confirms, and for questions.
     pub(crate) channel: Channel,
-    /// The same socket, so that nobody waits for a broker that does not answer.
+    /// The connection's socket, to be shut down so that nobody waits for a silent broker.
     socket: Arc<OnceLock<TcpStream>>,
     lost: CancellationToken,
     answer_timeout: Duration,
@@ -212,7 +212,7 @@ impl Session {
             Ok(answer) => answer.map_err(Failure::from),
             Err(_) => Err(Failure::Late),
         };
-        // The driver writes nothing at all while the broker takes nothing, and goes on afterwards.
+        // While the broker blocks, the driver writes nothing, and goes on afterwards: the connection is kept.
         answer.map_err(|failure| {
             if self.is_blocked() {
                 return Failure::Blocked;
@@ -222,7 +222,7 @@ impl Session {
         })
     }
 
-    /// Says whether the broker takes nothing at the moment.
+    /// Says whether the broker blocks publishers at the moment.
     pub(crate) fn is_blocked(&self) -> bool {
         self.connection.status().blocked()
     }
@@ -255,10 +255,10 @@ impl Session {
     }
 }
 
-/// Whoever still waits for an answer on it is told, and the driver's thread ends.
+/// Shuts a socket down, so that whoever waits for an answer fails and the driver's thread ends.
 fn shut(socket: &OnceLock<TcpStream>) {
     if let Some(socket) = socket.get() {
-        // It fails where the other side was quicker.
+        // This fails if the other side was quicker.
         let _ = socket.shutdown(Shutdown::Both);
     }
 }
@@ -283,7 +283,7 @@ async fn dial(
 ) -> Result<Connection, Failure> {
     let properties =
         ConnectionProperties::default().with_connection_name(format!("chat: {purpose}").into());
-    // So that the socket is known before the time for everything is up, and can be shut then.
+    // Half of the time, so that the socket is known, and can be shut, when all of it is up.
     let limit = place.connect_timeout / 2;
     let connecting = Connection::connector(
         place.uri.clone(),
@@ -315,7 +315,7 @@ async fn dial(
     Ok(connecting.await?)
 }
 
-/// Makes the queues where they are not there, and what publishes to them.
+/// Declares the queues, and opens a channel that publishes with confirms.
 async fn set_up(connection: &Connection, place: &Place) -> Result<Channel, Failure> {
     let channel = connection.create_channel().await?;
     let durable = QueueDeclareOptions::durable();

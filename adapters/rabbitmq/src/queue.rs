@@ -30,14 +30,14 @@ use crate::{
 
 /// Carries work in a quorum queue, with any number of consumers.
 ///
-/// What a consumer held that died comes to others once the broker has noticed, within a few heartbeats.
+/// What a dead consumer held is redelivered once the broker has noticed, within a few heartbeats.
 ///
 /// The broker tells no sizes, so the bytes of the backlog are its entries times the mean size of what this
 /// process has published and received; limits in bytes are the counter's.
 pub struct RabbitMqQueue {
     place: Arc<Place>,
     gather: Duration,
-    /// A connection of its own, since a broker that is nearly full stops all that publishes.
+    /// A connection of its own, since a broker that is nearly full blocks every one that publishes.
     publishing: Link,
     receiving: Link,
     receivers: Mutex<HashMap<Consumer, Arc<tokio::sync::Mutex<Option<Receiver>>>>>,
@@ -45,7 +45,7 @@ pub struct RabbitMqQueue {
 }
 
 impl RabbitMqQueue {
-    /// Connects, and makes the queues where they are not there.
+    /// Connects, and declares the queues.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl RabbitMqQueue {
         })
     }
 
-    /// Connects and says goodbye, without making anything.
+    /// Connects and disconnects again, without declaring anything.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ impl RabbitMqQueue {
         })
     }
 
-    /// Says goodbye to the broker, which hands out again what is not acknowledged.
+    /// Closes the connections; the broker redelivers what is not acknowledged.
     pub async fn close(&self) {
         tokio::join!(self.publishing.close(), self.receiving.close());
     }
@@ -102,7 +102,7 @@ impl RabbitMqQueue {
         self.lanes.seen.note(body.len());
         let publishing = async {
             let options = BasicPublishOptions {
-                // An entry that no queue takes comes back.
+                // The broker returns an entry that no queue takes.
                 mandatory: true,
                 ..BasicPublishOptions::default()
             };
@@ -115,7 +115,7 @@ impl RabbitMqQueue {
         match session.ask(publishing).await? {
             Confirmation::Ack(None) => Ok(()),
             Confirmation::Ack(Some(_)) => {
-                // The next connection makes the queue anew.
+                // The next connection declares the queue again.
                 session.give_up();
                 Err(Failure::Unroutable)
             }
@@ -123,7 +123,7 @@ impl RabbitMqQueue {
         }
     }
 
-    /// What takes work for a consumer; one at a time.
+    /// The receiver of a consumer, for one caller at a time.
     fn receiver(&self, consumer: &Consumer) -> Arc<tokio::sync::Mutex<Option<Receiver>>> {
         let mut receivers = self.receivers.lock().expect("no holder of the lock panics");
         Arc::clone(receivers.entry(consumer.clone()).or_default())
@@ -157,7 +157,7 @@ impl RabbitMqQueue {
         let Some(left) = left else {
             return Ok(());
         };
-        // A wait that is under way may still take something.
+        // A wait that is under way may still take something, so it must end first.
         match left.lock().await.take() {
             Some(receiver) if receiver.serves(0) => receiver.leave().await,
             _ => Ok(()),
@@ -181,7 +181,7 @@ impl RabbitMqQueue {
         Ok(Backlog {
             entries,
             bytes: self.lanes.seen.bytes_of(entries),
-            // Of a queue that holds something the broker does not tell since when.
+            // The broker does not tell how old the entries of a queue are.
             oldest: (entries == 0).then_some(Duration::ZERO),
         })
     }

@@ -1,6 +1,6 @@
 //! How one consumer takes work: the broker pushes to it while it asks, and at no other time.
 //!
-//! So nothing waits in the hands of a consumer that is busy with something else.
+//! So no entry waits at a consumer that is busy with something else.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -38,7 +38,7 @@ use crate::{
     seen::Seen,
 };
 
-/// How long the driver may take to tell that nothing more comes, once the broker has said so.
+/// How long the driver may take to end a consumer's stream once the broker has cancelled it.
 const END: Duration = Duration::from_secs(1);
 
 /// One queue as one consumer sees it, on a channel of its own.
@@ -47,12 +47,12 @@ pub(crate) struct Lane {
     session: Arc<Session>,
     channel: Channel,
     queue: ShortString,
-    /// How often what comes here was handed out before it came here.
+    /// How often an entry was delivered before it came to this queue.
     before: u32,
     seen: Arc<Seen>,
-    /// What was handed out here and is not ended, by delivery tag, and so in the order in which it came.
+    /// The deliveries that are not ended, by tag, and so in the order in which they came.
     held: Mutex<BTreeMap<u64, Delivery>>,
-    /// Held by whoever ends some of it.
+    /// Held while some of them are being ended.
     ending: tokio::sync::Mutex<()>,
 }
 
@@ -69,17 +69,17 @@ pub(crate) struct Lanes {
 pub(crate) enum End {
     /// Their work is done.
     Acknowledge,
-    /// Somebody may have them again.
+    /// They are to be delivered again.
     GiveBack,
 }
 
-/// What one consumer takes from.
+/// Takes work for one consumer, from both queues.
 ///
-/// Dropping it closes its channels, and the broker hands out again what was not ended.
+/// Dropping it closes its channels, and the broker redelivers what was not ended.
 pub(crate) struct Receiver {
     lanes: Arc<Lanes>,
     own: Vec<Arc<Lane>>,
-    /// How much the broker was told to hand out at once.
+    /// How many entries the broker was told to deliver at once.
     most: usize,
 }
 
@@ -97,7 +97,7 @@ impl Receiver {
             most,
         };
         let prefetch = u16::try_from(most).unwrap_or(u16::MAX).max(1);
-        // What was handed out too often is rare, and tried alone.
+        // Entries that were delivered too often are rare, and tried alone.
         for (queue, before, prefetch) in [
             (&place.work, 0, prefetch),
             (&place.returned, place.delivery_limit, 1),
@@ -116,10 +116,9 @@ impl Receiver {
         most <= self.most && !self.own.iter().any(|lane| lane.session.is_lost())
     }
 
-    /// Takes what is held already; else what comes until then, or for a little longer once something
-    /// came.
+    /// Takes what is held already; else what comes by `until`, or within `gather` of the first entry.
     ///
-    /// Where this fails or is dropped, so must the receiver be: what came meanwhile is lost to it.
+    /// If this fails or is dropped, so must the receiver be: what came meanwhile is lost to it.
     pub(crate) async fn take(
         &self,
         consumer: &Consumer,
@@ -145,7 +144,7 @@ impl Receiver {
             };
             let (lane, message) = arrived.ok_or(Failure::Away)?;
             let Some(message) = message.transpose()? else {
-                // The broker has removed the queue, which is made anew with the next connection.
+                // The queue was removed; the next connection declares it again.
                 lane.session.give_up();
                 return Err(Failure::Unroutable);
             };
@@ -156,7 +155,7 @@ impl Receiver {
             came += 1;
         }
         try_join_all(self.own.iter().map(|lane| lane.ask_for_no_more(consumer))).await?;
-        // What was under way by then, up to each lane's end.
+        // Entries that were under way by then, up to the end of each lane.
         let until = Instant::now() + END;
         loop {
             let arrived = timeout_at(until, arriving.next()).await;
@@ -181,7 +180,7 @@ impl Receiver {
         Ok(())
     }
 
-    /// The first of what was handed out and is not ended.
+    /// The first of the deliveries that are not ended.
     fn held(&self, most: usize) -> Vec<Delivery> {
         let held = self.own.iter().flat_map(|lane| lane.held());
         held.take(most).collect()
@@ -192,8 +191,8 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         for lane in self.own.drain(..) {
             self.lanes.forget(lane.id);
-            // The driver closes a channel that nobody has any more, but not while it waits for an answer
-            // on it. Without a runtime the connection ends as well.
+            // The driver closes a channel that was dropped, but not while it waits for an answer on it.
+            // Without a runtime the connection ends as well.
             if !lane.session.is_lost()
                 && let Ok(runtime) = Handle::try_current()
             {
@@ -234,8 +233,8 @@ impl Lanes {
 
     /// Ends deliveries.
     ///
-    /// What was lost with its connection, or is no receipt from here, is left out: the broker hands the
-    /// first out again, and knows nothing of the second.
+    /// Receipts whose connection is lost, or that are not from here, are skipped: the broker redelivers the
+    /// former, and knows nothing of the latter.
     pub(crate) async fn end(&self, receipts: &[Receipt], how: End) -> Result<(), Failure> {
         let mut by_lane = BTreeMap::<u64, BTreeSet<u64>>::new();
         for (lane, tag) in receipts.iter().filter_map(parse) {
@@ -254,7 +253,7 @@ impl Lanes {
 }
 
 impl Lane {
-    /// Gives all back that is not ended; where that fails, the connection ends and does so.
+    /// Gives back all that is not ended; if that fails, the connection ends, which does the same.
     async fn close(&self) -> Result<(), Failure> {
         let closing = self.channel.close(200, "OK".into());
         self.session.ask(closing).await
@@ -300,10 +299,10 @@ impl Lane {
         held.insert(tag, delivery);
     }
 
-    /// Ends what is held of these, the oldest ones in one step.
+    /// Ends those of these deliveries that are held, the oldest ones with a single frame.
     ///
-    /// One caller at a time does, and what is being ended is held until the broker was told: else another one
-    /// would end it in another way with its own oldest ones.
+    /// Callers take turns, and a delivery counts as held until the broker was told: else another caller
+    /// could end it in another way, along with its own oldest ones.
     async fn end(&self, tags: &BTreeSet<u64>, how: End) -> Result<(), Failure> {
         let _ending = self.ending.lock().await;
         let (ended, together, apart) = {
@@ -313,7 +312,7 @@ impl Lane {
                 .filter(|tag| held.contains_key(tag))
                 .copied()
                 .collect();
-            // What comes later has a higher tag, whether it was handed out or not.
+            // Deliveries that come later have higher tags, so they are not ended along with these.
             let mut kept = held.keys().filter(|tag| !tags.contains(tag));
             let first_kept = kept.next().copied().unwrap_or(u64::MAX);
             let oldest = ended.partition_point(|tag| *tag < first_kept);
@@ -347,13 +346,13 @@ impl Lane {
     }
 }
 
-/// What the broker's list calls a consumer; on a channel of its own it need not be unique.
+/// The consumer tag in the broker's list; it need only be unique on its channel.
 fn tag(consumer: &Consumer) -> ShortString {
-    // Of at most 255 bytes.
+    // A tag has at most 255 bytes, and a character up to four.
     consumer.0.chars().take(60).collect::<String>().into()
 }
 
-/// The lane and the tag of a receipt; `None` where it is of another make.
+/// The lane and the tag of a receipt; `None` if it is not one of these queues.
 fn parse(receipt: &Receipt) -> Option<(u64, u64)> {
     let (lane, tag) = receipt.0.split_once('-')?;
     Some((lane.parse().ok()?, tag.parse().ok()?))

@@ -1,4 +1,4 @@
-//! How large entries are, as far as this process has seen any: the broker tells no sizes.
+//! The mean size of the entries that this process has seen: the broker tells no sizes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,7 +15,7 @@ impl Seen {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// How many bytes so many entries have, if they are like those seen.
+    /// Estimates the bytes of so many entries, from the mean size of those seen.
     pub(crate) fn bytes_of(&self, entries: u64) -> u64 {
         let seen = u128::from(self.entries.load(Ordering::Relaxed)).max(1);
         let bytes = u128::from(self.bytes.load(Ordering::Relaxed));

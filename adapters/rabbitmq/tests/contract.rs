@@ -13,7 +13,7 @@ use std::{
 use chat_adapter_rabbitmq::{RabbitMqConfig, RabbitMqQueue};
 use chat_core::{contract::queue_contract, memory::Memory, ports::Ports};
 
-/// The queue on the server that is named, under names that nobody else uses.
+/// The queue on the named server, under a prefix that nobody else uses.
 async fn rabbitmq() -> Option<(Ports, Memory)> {
     static NAMESPACES: AtomicU32 = AtomicU32::new(0);
     let url = named::server()?;

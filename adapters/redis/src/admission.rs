@@ -36,11 +36,11 @@ pub(crate) struct Admissions {
 #[derive(Default)]
 struct Known {
     open: Option<Arc<Open>>,
-    /// Whether word was left that another server has had its data.
+    /// Whether it is noted in the shard that a replica has had its data.
     followed: bool,
     /// The epoch that it was opened for last.
     epoch: Option<Epoch>,
-    /// The furthest entry that the server told this process of, in this epoch.
+    /// The highest stream id that the server told this process of, in this epoch.
     furthest: Position,
 }
 
@@ -76,7 +76,7 @@ impl Admissions {
         }
     }
 
-    /// The open shard, where it is open for the server that answers now.
+    /// The open shard, if it is open for the run of the server that answers now.
     pub(crate) async fn opened(&self, shard: Shard) -> Result<Option<Arc<Open>>, PortError> {
         let Some(open) = self.known(shard).open.clone() else {
             return Ok(None);
@@ -97,7 +97,7 @@ impl Admissions {
         Ok(Some(open))
     }
 
-    /// Of what all shards together have too much for another creation, with or without a key.
+    /// Which limit of all shards together forbids another creation, with or without a key.
     pub(crate) fn overload(&self, keyed: bool) -> Option<Overload> {
         self.monitor.overload(keyed)
     }
@@ -132,11 +132,11 @@ impl Admissions {
     pub(crate) async fn sight(&self, shard: Shard) -> Result<Sighting, PortError> {
         const SIGHTING: &str = "observe the server";
         let told = |failure: Failure| failure.of(SIGHTING);
-        // What was known of the server, and of where it is, led here: so both are asked for again.
+        // What was known of the server and its place may be outdated, so both are asked for again.
         self.nodes.look().await;
         let server = self.nodes.of(shard).map_err(told)?;
         server.watch.doubt();
-        // All is asked on one connection, and so of one run.
+        // One connection for all, so that all answers are from one run.
         let mut line = server.line().await.map_err(told)?;
         let info = line.info(&[]).await.map_err(told)?;
         if let Some(reason) = info.unfit() {
@@ -173,7 +173,7 @@ impl Admissions {
         let (synced, followed) = (next()?, next()?);
         let mark = self.mark(line, &self.keys.of_shard(shard, 'e')).await?;
         let position = last_position(line, &self.keys.of_shard(shard, 'q')).await?;
-        // With replicas about, nobody can tell afterwards which of them it is that came back.
+        // Once there were replicas, nobody can tell whether it is one of them that came back.
         let complete = is_renewed
             && syncing == Syncing::Always
             && synced == Syncing::Always.as_str()
@@ -192,20 +192,20 @@ impl Admissions {
         })
     }
 
-    /// Reads the epoch's mark, and leaves a number where there is none.
+    /// Reads the epoch's mark, and leaves a nonce if there is none.
     async fn mark(&self, line: &mut Line, key: &str) -> Result<EpochMark, Failure> {
         let bytes = self.tokens.uid().to_bytes();
         let nonce = bytes
             .iter()
             .fold(0_u64, |nonce, byte| nonce.rotate_left(8) ^ u64::from(*byte));
-        // Whoever came first has left theirs.
+        // With `NX`, so that the nonce of whoever came first stays.
         let mut leaving = redis::cmd("SET");
         leaving.arg(key).arg(format!("?{nonce}")).arg("NX");
         line.ask(&leaving).await?;
         parse_mark(&reply::text(line.ask(redis::cmd("GET").arg(key)).await?)?)
     }
 
-    /// Installs an admitted epoch where the sighting still holds, and gives the server the scripts.
+    /// Installs an admitted epoch if the sighting still holds, and loads the scripts.
     pub(crate) async fn open(&self, admission: &Admission) -> Result<bool, Failure> {
         let Admission { sighting, epoch } = admission;
         let shard = sighting.shard;
@@ -235,12 +235,12 @@ impl Admissions {
         if installed == 0 {
             return Ok(false);
         }
-        // The same connection leads to the same run: no other one comes to know these texts.
+        // The same connection leads to the same run, so no other run gets to know these scripts.
         let create = load(&mut line, &scripts::create(&identity, *epoch, &self.limits)).await?;
         let seed = load(&mut line, &scripts::seed(&identity, *epoch, &self.limits)).await?;
         let mut known = self.known(shard);
         known.followed = false;
-        // In a new epoch what was seen in the one before may be gone.
+        // What was seen in an earlier epoch may be gone in a new one.
         known.furthest = match known.epoch.replace(*epoch) {
             Some(known_epoch) if known_epoch == *epoch => known.furthest.max(sighting.position),
             _ => sighting.position,
@@ -255,7 +255,7 @@ impl Admissions {
         Ok(true)
     }
 
-    /// Leaves word, in every shard that is open on a server, that another one has had its data.
+    /// Notes, in every shard that is open on a server, that a replica has had its data.
     async fn note_replicas(&self, server: &Arc<Server>) -> Result<(), PortError> {
         for shard in self.keys.shards() {
             let open = self.known(shard).open.clone();
@@ -265,7 +265,7 @@ impl Admissions {
                 noting.arg(self.keys.of_shard(shard, 'm')).arg("r").arg(1);
                 match self.nodes.ask(shard, &noting).await {
                     Ok(_) => self.known(shard).followed = true,
-                    // On its way to another node, where it is admitted anew.
+                    // It is moving to another node, where it is admitted again.
                     Err(failure) if failure.is_of_place() => {}
                     Err(failure) => return Err(failure.of("note that there are replicas")),
                 }
@@ -287,7 +287,7 @@ async fn load(line: &mut Line, text: &str) -> Result<String, Failure> {
     reply::text(line.ask(redis::cmd("SCRIPT").arg("LOAD").arg(text)).await?)
 }
 
-/// The last id that a stream gave, also where the entry is gone.
+/// The last id that a stream gave, even if that entry is gone.
 async fn last_position(line: &mut Line, stream: &str) -> Result<Position, Failure> {
     let mut asking = redis::cmd("XINFO");
     asking.arg("STREAM").arg(stream);
@@ -323,7 +323,7 @@ fn identity(incarnation: &Incarnation) -> Option<Identity> {
     })
 }
 
-/// Where a server is that may come back with everything; what took another's place or slots is another.
+/// The address that a server is recognised by; taking slots or another's place changes it.
 fn address_of(address: &str, identity: &Identity) -> String {
     match identity.tenure.as_str() {
         "" => address.to_owned(),

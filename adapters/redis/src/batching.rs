@@ -1,4 +1,4 @@
-//! Commands of many callers, sent in one piece.
+//! Batching: the commands of many callers, sent together.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,14 +18,14 @@ const UNDER_WAY: usize = 3;
 /// How many commands are sent together at most.
 const MOST: usize = 256;
 
-/// How many commands may wait to be sent; who comes then waits for a place.
+/// How many commands may wait to be sent; further callers wait for a place.
 const WAITING: usize = 4_096;
 
-/// Sends together what is asked while the last answers are under way.
+/// Sends together the commands that come while earlier batches are under way.
 ///
-/// A command that travels alone costs both sides a turn: a write, a read, two tasks to wake, and on the
-/// server with its log another write and perhaps a sync. Under load one turn does for all that wait;
-/// where nobody else asks, a command goes at once.
+/// A command that travels alone costs both sides a round: a write, a read, two tasks to wake, and on a
+/// server with a log another write and perhaps a sync. Under load one round does for all that wait;
+/// without load a command goes at once.
 pub(crate) struct Batcher {
     answer_timeout: Duration,
     asked: mpsc::Sender<Asked>,
@@ -38,7 +38,7 @@ struct Asked {
 }
 
 impl Batcher {
-    /// Begins the tasks that send, which end with this.
+    /// Spawns the tasks that send, which end once this is dropped.
     pub(crate) fn begin(connection: &Shared) -> Self {
         let (asked, waiting) = mpsc::channel(WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
@@ -57,7 +57,7 @@ impl Batcher {
     pub(crate) async fn ask(&self, command: Cmd) -> Result<Value, Failure> {
         let (answer, answered) = oneshot::channel();
         let asking = async {
-            // The tasks end after this, unless they were ended with the whole program.
+            // The tasks outlive this call, unless they were ended with the whole program.
             let asked = self.asked.send(Asked { command, answer }).await;
             asked.map_err(|_| Failure::Late)?;
             answered.await.map_err(|_| Failure::Late)?
@@ -88,7 +88,7 @@ async fn send(connection: Shared, waiting: Arc<Mutex<mpsc::Receiver<Asked>>>) {
                 for caller in callers {
                     let answer = answers.next();
                     let answer = answer.unwrap_or(Err(Failure::Strange("all that was asked for")));
-                    // Who gave up meanwhile does not hear it.
+                    // The caller may have given up meanwhile.
                     let _ = caller.send(answer);
                 }
             }
@@ -101,12 +101,12 @@ async fn send(connection: Shared, waiting: Arc<Mutex<mpsc::Receiver<Asked>>>) {
     }
 }
 
-/// Takes what waits, once there is something; `false` once nothing can come any more.
+/// Takes all that waits, once there is something; `false` once nothing can come any more.
 async fn gather(waiting: &mut mpsc::Receiver<Asked>, batch: &mut Vec<Asked>) -> bool {
     if waiting.recv_many(batch, MOST).await == 0 {
         return false;
     }
-    // Those who are about to ask do so now.
+    // Lets tasks that are about to ask join this batch.
     yield_now().await;
     while batch.len() < MOST
         && let Ok(asked) = waiting.try_recv()

@@ -22,10 +22,10 @@ pub struct RedisConfig {
     pub shards: u16,
     /// Whether workers take creations from this server's streams.
     ///
-    /// Where the queue is of another technology they only wait here, and the caller publishes and
+    /// If the queue is of another technology, creations only wait here, and the caller publishes and
     /// confirms them.
     pub enqueues: bool,
-    /// Above what the counter takes no more.
+    /// The limits above which the counter refuses creations.
     pub limits: RedisLimits,
     /// How long a counter, or the mark of a deletion, is kept once nothing needs it; far longer than
     /// any request lives.
@@ -42,9 +42,9 @@ pub struct RedisConfig {
     pub answer_timeout: Duration,
 }
 
-/// Above what the counter takes no more.
+/// The limits above which the counter refuses creations.
 ///
-/// Bytes and keys are those of the whole system: exact where they lie in one shard, and else kept to
+/// Bytes and keys are counted over the whole system: exactly if they lie in one shard, and else to
 /// within what is created in a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RedisLimits {
@@ -52,7 +52,7 @@ pub struct RedisLimits {
     pub pending: u32,
     /// Bytes of payload that may be waiting.
     pub high_bytes: u64,
-    /// Once there were too many, down to how many bytes they have to fall.
+    /// Down to how many bytes they must fall once there were too many.
     pub low_bytes: u64,
     /// Idempotency keys of a day; each takes about 220 bytes of the server's memory.
     pub keys: u32,
@@ -79,7 +79,7 @@ impl RedisConfig {
 }
 
 impl RedisLimits {
-    /// Makes sure that the limits keep what the numbering stands on.
+    /// Makes sure that the limits keep what the numbering relies on.
     pub(crate) fn check(&self) -> Result<(), OpenError> {
         if !(1..=Basis::LEAP).contains(&u64::from(self.pending)) {
             return Err(OpenError::Setting {

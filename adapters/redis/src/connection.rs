@@ -1,4 +1,4 @@
-//! Connections to a server; no wait on one is without end.
+//! Connections to a server; every wait on one has a timeout.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::{error::Failure, info::Info, reply};
 /// How many commands may wait to be written to one connection.
 const PIPELINE: usize = 4_096;
 
-/// How often a lost connection is sought anew before those who wait for it are told.
+/// How often reconnecting is retried before those who wait for the connection are told.
 const RETRIES: usize = 3;
 
-/// How long to wait between two such tries.
+/// The shortest and the longest backoff between two such retries.
 const RETRY_AFTER: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 
 /// How long sent bytes may go unacknowledged before the connection counts as lost.
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Names a connection, which is made once it is asked something, and anew where it is lost.
+    /// Prepares a connection, which is made with the first command, and again whenever it is lost.
     pub(crate) fn try_new(
         client: &Client,
         connect_timeout: Duration,
@@ -82,7 +82,7 @@ pub(crate) enum Syncing {
     Always,
     /// Within a second or two.
     EverySecond,
-    /// When it or the system likes to.
+    /// Whenever it or the operating system chooses to.
     Never,
 }
 
@@ -96,7 +96,7 @@ impl Syncing {
     }
 }
 
-/// A connection of one's own that is never made anew.
+/// A connection of one caller, which never reconnects.
 pub(crate) struct Line {
     connection: MultiplexedConnection,
     clustered: bool,
@@ -110,7 +110,7 @@ impl Line {
         answer_timeout: Duration,
         clustered: bool,
     ) -> Result<Self, Failure> {
-        // The deadline is kept by the caller of each command.
+        // The timeout is kept by each command instead.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(connect_timeout))
             .set_response_timeout(None);
@@ -138,13 +138,13 @@ impl Line {
         Ok(Info::parse(&text))
     }
 
-    /// Has the server begin another file of its log where it has not since it started; `false` where it does not
-    /// let this user.
+    /// Has the server rewrite its log if it has not since it started; `false` if this user may not.
     ///
-    /// A server that was killed may find half a transaction at the end of its log. Redis, and Valkey until August
-    /// 2026, forget that but leave it in the file, and at the next start join it with what they wrote behind it:
-    /// then a creation comes back that was answered to nobody, under a number that was given again
-    /// (<https://github.com/valkey-io/valkey/pull/4342>). A rewrite begins the other file before it answers.
+    /// A server that was killed may find half a transaction at the end of its log. Redis, and Valkey until
+    /// August 2026, ignore that but leave it in the file, and at the next start join it with what was
+    /// written behind it: then a creation comes back that was answered to nobody, under a number that was
+    /// given again (<https://github.com/valkey-io/valkey/pull/4342>). A rewrite begins a new file before it
+    /// answers.
     pub(crate) async fn renew_log(&mut self, info: &Info) -> Result<bool, Failure> {
         if info.has_renewed_log() {
             return Ok(true);
@@ -152,7 +152,7 @@ impl Line {
         let asked = self.ask(&redis::cmd("BGREWRITEAOF")).await;
         let is_refused = match asked {
             Ok(_) => false,
-            // Perhaps since another process was faster.
+            // Perhaps because another process was faster.
             Err(failure) if failure.is("ERR") || failure.is("NOPERM") => true,
             Err(failure) => return Err(failure),
         };
@@ -165,7 +165,7 @@ impl Line {
         ))
     }
 
-    /// Finds out how the server syncs; one that does not tell counts as one that may not.
+    /// Finds out how the server syncs; one that does not tell is taken for `everysec`.
     pub(crate) async fn syncing(&mut self, info: &Info) -> Result<Syncing, Failure> {
         if !info.keeps_a_log() {
             return Ok(Syncing::Never);
@@ -237,7 +237,7 @@ async fn each(
         .collect())
 }
 
-/// Waits for an answer, but not for ever: also a connection that is being made anew has this long.
+/// Waits for an answer, up to a timeout that includes any reconnecting.
 async fn in_time<T>(
     timeout: Duration,
     answer: impl Future<Output = redis::RedisResult<T>>,

@@ -1,4 +1,4 @@
-//! Numbering: one script gives a number and keeps what it was given to.
+//! Numbering: one script gives a number and keeps the creation that got it.
 
 use std::{
     sync::Arc,
@@ -32,21 +32,21 @@ use crate::{
     settling::Settler,
 };
 
-/// When another try may be worth it where too much is waiting.
+/// When to retry if too much is waiting to be stored.
 const STORED_AFTER: Duration = Duration::from_secs(1);
 
-/// When another try may be worth it where there are too many keys, which go by the hour.
+/// When to retry if there are too many idempotency keys, whose count falls by the hour.
 const KEYS_GO_AFTER: Duration = Duration::from_mins(5);
 
-/// How long to wait before what a shard's migration hinders is tried again.
+/// The pause before a retry of what a shard's migration prevented.
 const MIGRATING: Duration = Duration::from_millis(20);
 
-/// What is being done, for errors.
+/// The operation that errors name.
 const NUMBERING: &str = "number a creation";
 
-/// Gives numbers by one script a creation, sent together with those of other callers.
+/// Gives numbers, by one script call a creation that is batched with those of other callers.
 ///
-/// A server that came back gives none until the repository admitted it.
+/// A server that restarted gives none until the repository has admitted it.
 pub struct RedisCounter {
     nodes: Arc<Nodes>,
     keys: Arc<Keys>,
@@ -80,7 +80,7 @@ impl RedisCounter {
         }
     }
 
-    /// The call of the script that numbers, with the one list of arguments that it has.
+    /// The call of the script that numbers; `scripts/create.lua` lists its keys and arguments.
     fn creating(
         &self,
         shard: Shard,
@@ -111,14 +111,14 @@ impl RedisCounter {
             command.arg(submission.digest().as_bytes().as_slice());
             command.arg(draft.created_at.as_micros());
         }
-        // It goes to the server all the same: what a key was used for is answered at any time.
+        // Sent all the same: a key that was used before is answered even under overload.
         if let Some(over) = over {
             command.arg(overload_letter(over));
         }
         command
     }
 
-    /// Reads what the script that numbers said; `None` where the shard's epoch is another one.
+    /// Parses what the script that numbers said; `None` if the shard is in another epoch.
     fn numbering(
         &self,
         shard: Shard,
@@ -174,7 +174,7 @@ impl RedisCounter {
         Ok(Some(numbering))
     }
 
-    /// Numbers in an open shard; `None` where it turns out to be open no more.
+    /// Numbers in an open shard; `None` if it turns out not to be open any more.
     async fn number(
         &self,
         shard: Shard,
@@ -253,7 +253,7 @@ fn overload_letter(over: Overload) -> &'static str {
     }
 }
 
-/// Reads such a name.
+/// Parses such a name.
 fn overloaded(letter: &str) -> Option<Numbering> {
     let (by, retry_after) = match letter {
         "b" => (Overload::Backlog, STORED_AFTER),
@@ -281,7 +281,7 @@ impl Counter for RedisCounter {
                 match self.number(shard, &open, submission, over).await {
                     Ok(Some(numbering)) => return Ok(numbering),
                     Ok(None) => self.admissions.shut(shard, &open),
-                    // The shard is on its way to another node, and nothing was done: that ends soon.
+                    // The shard is migrating, which ends soon, and nothing was done: retry.
                     Err(failure) if failure.is_of_migration() && Instant::now() < give_up => {
                         sleep(MIGRATING).await;
                         continue;

@@ -1,4 +1,4 @@
-//! Entries of a shard's stream, as bytes and as what they stand for.
+//! Entries of a shard's stream: their fields, and the creations that they stand for.
 
 use chat_core::{
     model::{Creation, DecodeError, Draft, Epoch, Number},
@@ -15,7 +15,7 @@ pub(crate) struct Fields {
     epoch: Option<Epoch>,
     payload: Option<Vec<u8>>,
     pub(crate) forced: bool,
-    /// What nobody here knows, name after value.
+    /// The unknown fields, as lines of `name=value`.
     strange: Vec<u8>,
 }
 
@@ -52,7 +52,7 @@ impl Fields {
         })
     }
 
-    /// What a delivery of it holds.
+    /// What to hand to a worker: a creation, or an unreadable entry.
     pub(crate) fn entry(self) -> Entry {
         let (Some(number), Some(epoch), Some(payload)) = (self.number, self.epoch, &self.payload)
         else {

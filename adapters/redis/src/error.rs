@@ -38,22 +38,22 @@ pub enum OpenError {
     },
 }
 
-/// Why a question to the server has no answer.
+/// Why a command to the server failed.
 #[derive(Clone, thiserror::Error)]
 pub(crate) enum Failure {
-    /// None came in time.
+    /// No answer came in time.
     #[error("the server did not answer in time")]
     Late,
-    /// The driver or the server said so.
+    /// The driver or the server reported an error.
     #[error("{}", said(.0))]
     Told(RedisError),
-    /// The answer has another form than the one that was asked for.
+    /// The answer has another form than the command gives.
     #[error("the server answered something else than {0}")]
     Strange(&'static str),
-    /// There is nobody to ask.
+    /// No known node has the shard.
     #[error("no node of the cluster has the shard")]
     Nowhere,
-    /// It has something else to do first.
+    /// The server has something else to do first.
     #[error("the server is {0}")]
     Busy(&'static str),
 }
@@ -64,7 +64,7 @@ impl Failure {
         matches!(self, Self::Told(error) if error.code() == Some(code))
     }
 
-    /// Says whether it may come of a shard's being elsewhere in a cluster, or about to be.
+    /// Says whether a shard that has moved in the cluster, or is about to, may be the cause.
     pub(crate) fn may_be_of_place(&self) -> bool {
         match self {
             Self::Late | Self::Nowhere => true,
@@ -82,17 +82,17 @@ impl Failure {
         }
     }
 
-    /// Says whether a node answered that it has not, or not all of, what was asked for.
+    /// Says whether a node answered that it lacks the keys, or some of them.
     pub(crate) fn is_of_place(&self) -> bool {
         self.is("MOVED") || self.is_of_migration()
     }
 
-    /// Says whether nothing was done because a shard is just being brought from one node to another.
+    /// Says whether nothing was done because a shard is migrating from one node to another.
     pub(crate) fn is_of_migration(&self) -> bool {
         self.is("ASK") || self.is("TRYAGAIN")
     }
 
-    /// The failure as the ports tell it.
+    /// Converts the failure into the ports' error.
     pub(crate) fn of(self, operation: &'static str) -> PortError {
         PortError::new(self.kind(), ADAPTER, operation).caused_by(self)
     }
@@ -107,7 +107,7 @@ impl Failure {
     }
 }
 
-/// The driver's own form repeats what the server said, arguments and all.
+/// Hides the driver's own form, which repeats what the server said, arguments and all.
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Failure({self})")
@@ -116,14 +116,14 @@ impl fmt::Debug for Failure {
 
 impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Self {
-        // Of several commands' errors the first one tells enough.
+        // If several commands failed, the first error tells enough.
         let errors = error.clone().into_server_errors();
         let first = errors.as_deref().and_then(|errors| errors.first());
         Self::Told(first.map_or(error, |(_, first)| first.clone().into()))
     }
 }
 
-/// A failure that has no other cause than what was found.
+/// An error whose only cause is what was found.
 pub(crate) fn port_error(
     kind: PortErrorKind,
     operation: &'static str,
@@ -132,8 +132,8 @@ pub(crate) fn port_error(
     PortError::new(kind, ADAPTER, operation).caused_by(found.into())
 }
 
-/// What passes by itself: too many callers, and of a script's call in a cluster a key that was brought to
-/// another node, or a cluster that does not work.
+/// Parts of messages about temporary failures: too many clients; and for a script in a cluster, a key
+/// that has moved to another node, or a cluster that is down.
 const PASSING: [&str; 3] = [
     "max number of clients",
     "non local key in a cluster node",
@@ -148,7 +148,7 @@ fn kind(error: &RedisError) -> PortErrorKind {
     match error.code() {
         Some("OOM") => PortErrorKind::Full,
         Some("WRONGTYPE") => PortErrorKind::Corrupt,
-        // The server says these with no code of their own.
+        // The server has no codes of their own for these.
         Some("ERR")
             if error
                 .detail()
@@ -159,8 +159,8 @@ fn kind(error: &RedisError) -> PortErrorKind {
         Some("NOAUTH" | "WRONGPASS" | "NOPERM" | "ERR" | "CROSSSLOT") => {
             PortErrorKind::Misconfigured
         }
-        // Among them LOADING, READONLY, MISCONF, NOREPLICAS, BUSY, MASTERDOWN, and of a cluster TRYAGAIN,
-        // CLUSTERDOWN, ASK, and MOVED where it is said twice.
+        // Among them LOADING, READONLY, MISCONF, NOREPLICAS, BUSY, MASTERDOWN, and in a cluster TRYAGAIN,
+        // CLUSTERDOWN, ASK, and a second MOVED in a row.
         Some(_) => PortErrorKind::Unavailable,
         None if is_distrust(error) => PortErrorKind::Misconfigured,
         None => match error.kind() {
@@ -173,9 +173,9 @@ fn kind(error: &RedisError) -> PortErrorKind {
     }
 }
 
-/// Says whether the server cannot prove who it is, or both know no common TLS.
+/// Says whether TLS failed for good: a bad or missing certificate, or nothing that both sides support.
 ///
-/// What TLS says comes as the cause of a failed read or write, as does what passes by itself.
+/// A TLS error comes as the cause of a failed read or write, as temporary failures do.
 fn is_distrust(error: &RedisError) -> bool {
     let cause = error
         .source()
@@ -192,7 +192,7 @@ fn is_distrust(error: &RedisError) -> bool {
     )
 }
 
-/// What the server said, without the arguments that it repeats of a command it does not know.
+/// The server's message, without the arguments that it repeats of an unknown command.
 fn said(error: &RedisError) -> String {
     let text = error.to_string();
     let end = text.find(", with args").unwrap_or(text.len());

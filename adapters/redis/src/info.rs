@@ -1,32 +1,32 @@
-//! What a server says of itself, and whether it may be used.
+//! The answer to `INFO`, and whether the server may be used.
 
 use std::collections::HashMap;
 
-/// The oldest version that has all that the scripts use.
+/// The oldest major version with all that the scripts use.
 const OLDEST: u32 = 7;
 
-/// How many bytes the server has had from another one in this run, while it was a replica.
+/// The field that counts the bytes received from a master in this run, while it was a replica.
 ///
-/// The replication id would not do: it also changes when a master gets its first replica, and when it
-/// has had none for long, and nothing is lost then.
+/// The replication id is no substitute: it also changes when a master gets its first replica, or has
+/// had none for long, and then nothing is lost.
 pub(crate) const COPIED: &str = "total_net_repl_input_bytes";
 
-/// The configuration epoch of a cluster's node, in the answer to `CLUSTER INFO`: another one each time
-/// that it took slots from another node, or another node's place, in this run or across several.
+/// The configuration epoch of a cluster's node, in the answer to `CLUSTER INFO`: it changes each time
+/// that the node takes over slots, or another node's place, in this run or across several.
 pub(crate) const TENURE: &str = "cluster_my_epoch";
 
-/// What the server itself is called by.
+/// What tells a server, and each of its runs, from all others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// Another one after each start.
+    /// The run id, a new one after each start.
     pub(crate) run: String,
-    /// More after each time that it took its data from another server.
+    /// Grows each time that it takes its data from another server.
     pub(crate) copied: String,
-    /// More after each time that it took slots or a place in a cluster; nothing outside of one.
+    /// Grows each time that it takes slots or a place in a cluster; empty outside of one.
     pub(crate) tenure: String,
 }
 
-/// The answer to `INFO`, and of a cluster's node to `CLUSTER INFO` as well.
+/// The answer to `INFO`, and on a cluster's node also to `CLUSTER INFO`.
 pub(crate) struct Info(HashMap<String, String>);
 
 impl Info {
@@ -61,7 +61,7 @@ impl Info {
         self.get("cluster_state") == "ok"
     }
 
-    /// Why it cannot number or carry at this moment, though it may later.
+    /// Why it cannot be used at the moment, though it may be later.
     pub(crate) fn not_now(&self) -> Option<&'static str> {
         if self.get("loading") == "1" {
             Some("it is still loading its data")
@@ -97,12 +97,12 @@ impl Info {
         self.get("maxmemory_policy")
     }
 
-    /// Whether it writes a log of all changes.
+    /// Whether it keeps a log of all changes, the append-only file.
     pub(crate) fn keeps_a_log(&self) -> bool {
         self.get("aof_enabled") == "1"
     }
 
-    /// Whether it has begun another file of that log since it started, or keeps none.
+    /// Whether it has begun a rewrite of that log since it started, or keeps none.
     pub(crate) fn has_renewed_log(&self) -> bool {
         !self.keeps_a_log() || !matches!(self.get("aof_rewrites"), "" | "0")
     }
@@ -112,7 +112,7 @@ impl Info {
         self.get("master_replid2").bytes().any(|byte| byte != b'0')
     }
 
-    /// Whether another server follows it now.
+    /// Whether replicas are connected to it now.
     pub(crate) fn has_replicas(&self) -> bool {
         !matches!(self.get("connected_slaves"), "" | "0")
     }

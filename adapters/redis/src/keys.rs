@@ -1,26 +1,26 @@
-//! What lies where: the names of all keys, and what is told to others of their places.
+//! The names of all keys, and the receipts and places that refer to entries.
 //!
-//! Every name begins with the system's prefix and the shard in braces, which is all that a cluster looks
-//! at: a shard's keys are in one slot. Of a shard there are
+//! Every name begins with the system's prefix and the shard in braces, which is all that a cluster hashes:
+//! a shard's keys are in one slot. A shard has
 //!
 //! | key | type | what it holds |
 //! |---|---|---|
 //! | `e` | string | the epoch, or `?` and a nonce |
-//! | `b` | string | bytes that wait, with `+` behind once there were too many |
+//! | `b` | string | waiting bytes, followed by `+` once there were too many |
 //! | `m` | hash | `f` how writes are synced, `r` once a replica was seen |
-//! | `q` | stream | accepted creations, their payload once and for all: `n` number, `e` epoch, `s` sequence, `d` draft, `f` forced |
-//! | `k` | set | ids of entries that are acknowledged and kept, since they are pending |
-//! | `d` | hash | uid to dead letter |
-//! | `f` | set | ids that the queue is known to have had |
-//! | `n` | hash | idempotency keys by the hour they were made in, and their sum |
+//! | `q` | stream | accepted creations and, only here, their payload: `n` number, `e` epoch, `s` sequence, `d` draft, `f` forced |
+//! | `k` | set | ids of entries that are acknowledged but kept, since their creation is pending |
+//! | `d` | hash | the dead letter of each uid that is set aside |
+//! | `f` | set | ids of confirmed entries, which another technology's queue has had |
+//! | `n` | hash | how many idempotency keys were made in each hour, and their sum |
 //!
-//! and of a sequence, named `7` for the chats of application 7 and `7:3` for the messages of its chat 3,
+//! and a sequence, named `7` for the chats of application 7 and `7:3` for the messages of its chat 3, has
 //!
 //! | key | type | what it holds |
 //! |---|---|---|
 //! | `7:3c` | string | epoch and last number, `2:41`; or `-` for deleted |
 //! | `7:3p` | list | what is pending, by number: number, stream id, size and uid |
-//! | `7:3l` | string | the lease of whoever may seed it |
+//! | `7:3l` | string | the lease on seeding it |
 //! | `7i…` | string | an idempotency key of application 7: digest, number, time |
 
 use chat_core::{
@@ -30,11 +30,12 @@ use chat_core::{
 
 use crate::{RedisConfig, error::OpenError};
 
-/// The most shards that a system may have: a reader that blocks on all streams asks each for at least
-/// one entry, and batches have hundreds.
+/// The most shards that a system may have.
+///
+/// A reader that blocks on all streams asks each for at least one entry, and a batch has some hundreds.
 const MOST_SHARDS: u16 = 256;
 
-/// The group that all workers are in.
+/// The consumer group of all workers.
 pub(crate) const GROUP: &str = "workers";
 
 /// Names keys.
@@ -104,7 +105,7 @@ impl Keys {
         key
     }
 
-    /// A key to try out writing with.
+    /// A key for trying out commands.
     pub(crate) fn probe(&self, shard: Shard, kind: &str) -> String {
         format!("{}probe-{kind}", self.base(shard))
     }
@@ -143,7 +144,7 @@ pub(crate) fn chat_number(sequence: &Sequence) -> String {
     }
 }
 
-/// The chats that a sequence's owner is one of: itself for an application's.
+/// The chats of a sequence's application: the sequence itself, if it is those.
 pub(crate) fn chats_of(sequence: &Sequence) -> Sequence {
     Sequence::Chats(sequence.application())
 }

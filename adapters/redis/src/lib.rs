@@ -1,22 +1,21 @@
 //! Counter and queue on Redis 7, a Redis Cluster, or Valkey: numbers by one script, work on streams.
 //!
 //! Everything of an application lies in one of a fixed number of shards, and all keys of a shard in one
-//! hash slot, so that one script sees them all: it numbers a creation, remembers it as pending, answers
-//! its idempotency key and puts it into the shard's stream, in one step and one round trip.
+//! hash slot, so that one script sees them all: it checks a creation's idempotency key, numbers it,
+//! remembers it as pending and puts it into the shard's stream, in one step and one round trip.
 //!
-//! A server that came back may have lost something. So the script that numbers carries the server's run
-//! and the shard's epoch in its text, and is called by its hash alone: another run does not know it, and
-//! has to be admitted by the repository first.
+//! A server that came back may have lost data. So the script that numbers has the server's run id and the
+//! shard's epoch in its text, and is only called by its hash: a new run does not know it, and has to be
+//! admitted by the repository first.
 //!
-//! On a cluster each node is such a server for the shards whose slots it has. A shard is admitted on its
-//! node alone, and anew when its slot goes to another one, as when a replica is promoted. A node that took
-//! slots, or another node's place, counts as another server from then on: its configuration epoch in the
-//! cluster is part of what it is known by.
+//! In a cluster each node is such a server for the shards whose slots it has. A shard is admitted on its
+//! node alone, and again when its slot moves to another node, as when a replica is promoted. A node that
+//! took over slots, or another node's place, counts as a new server from then on: its configuration epoch
+//! in the cluster is part of its identity.
 //!
-//! The files on the way of a message, in order: [`counter`](RedisCounter) takes it, `admission` knows
-//! the script of its shard, `scripts/create.lua` numbers it, `reader` hands it to a worker, and
-//! `settling` forgets it once it is stored. `keys` tells what lies where, and
-//! `nodes` on which server.
+//! A message passes through these files, in order: [`counter`](RedisCounter) takes it, `admission` knows
+//! the script of its shard, `scripts/create.lua` numbers it, `reader` hands it to a worker, and `settling`
+//! forgets it once it is stored. `keys` documents every key, and `nodes` knows the server of each shard.
 
 mod admission;
 mod batching;
@@ -53,9 +52,9 @@ use scripts::Scripts;
 
 /// Counter and queue over one server or cluster.
 pub struct Redis {
-    /// Numbers creations, and enqueues them where the configuration says so.
+    /// Numbers creations, and enqueues them if the configuration says so.
     pub counter: Arc<RedisCounter>,
-    /// Carries what was numbered to where it is stored.
+    /// Carries numbered creations to the workers that store them.
     pub queue: Arc<RedisQueue>,
 }
 
@@ -64,8 +63,9 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Fails when the settings make no sense, the server does not answer, or it is one that this
-    /// program must not run on: too old, a replica, or set up to drop keys that it still needs.
+    /// Fails when the settings make no sense, the server does not answer, or it is one that this program
+    /// must not run on: too old, a node of a cluster where a single server is named or the reverse, set up
+    /// to drop keys that are still needed, or one that denies this user a permission that is needed.
     pub async fn open(
         config: &RedisConfig,
         clock: Arc<dyn Clock>,
@@ -85,7 +85,7 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// As for [`open`](Self::open), which finds out besides whether the user may do all that is needed.
+    /// As for [`open`](Self::open), which also checks that the user has all permissions that are needed.
     pub async fn reach(config: &RedisConfig) -> Result<(), OpenError> {
         config.limits.check()?;
         let keys = Arc::new(Keys::try_new(config)?);

@@ -1,4 +1,4 @@
-//! Who answers and how much it holds, asked for now and then.
+//! Asks who a server is and how much it holds, and keeps the answer for a moment.
 
 use std::{
     collections::HashMap,
@@ -20,16 +20,16 @@ use crate::{
     watch::Vitals,
 };
 
-/// What has to be asked for to know who answers.
+/// The sections of `INFO` that tell who answers.
 const IDENTITY: [&str; 3] = ["server", "replication", "stats"];
 
-/// For how many hours the count of an hour's idempotency keys stands: they live a day.
+/// For how many hours the idempotency keys made in an hour are counted: each lives for a day.
 const HOURS: u64 = 25;
 
 /// How much the shards hold.
 ///
-/// A script sees its own shard alone. So the limits of the whole are exact for the system whose
-/// work lies in one shard, and else kept to within what is created in the time that vitals stand.
+/// A script sees its own shard alone. So the limits of the whole system are exact if all work lies in
+/// one shard, and else may be exceeded by what is created while vitals are fresh.
 #[derive(Default)]
 struct Totals {
     /// Waiting bytes and idempotency keys of each shard, as last heard.
@@ -40,7 +40,7 @@ struct Totals {
     has_all_keys: bool,
 }
 
-/// Asks each server now and then, once for all callers.
+/// Asks each server once its vitals are stale, once for all callers.
 #[derive(Clone)]
 pub(crate) struct Monitor {
     nodes: Arc<Nodes>,
@@ -63,7 +63,7 @@ impl Monitor {
         }
     }
 
-    /// What is known of a server, asked for anew where it is too old.
+    /// The vitals of a server, asked for again if they are too old.
     pub(crate) async fn vitals(&self, server: &Arc<Server>) -> Result<Arc<Vitals>, PortError> {
         const ASKING: &str = "ask the server who it is";
         let watch = &server.watch;
@@ -79,7 +79,7 @@ impl Monitor {
         match self.ask(server).await {
             Ok(Ok(vitals)) => Ok(vitals),
             Ok(Err(reason)) => {
-                // A replica was a master when it was looked up.
+                // A server that is a replica now was a master when the topology was looked up.
                 self.nodes.has_moved(&Failure::Nowhere).await;
                 Err(port_error(PortErrorKind::Unavailable, ASKING, reason))
             }
@@ -90,7 +90,7 @@ impl Monitor {
         }
     }
 
-    /// Of what there is too much for another creation, with or without a key.
+    /// Which limit of the whole system forbids another creation, with or without a key.
     pub(crate) fn overload(&self, keyed: bool) -> Option<Overload> {
         let totals = self.totals();
         if totals.is_full {
@@ -99,7 +99,7 @@ impl Monitor {
         (keyed && totals.has_all_keys).then_some(Overload::Keys)
     }
 
-    /// Has the other servers asked too, for how much they hold; nobody waits for them.
+    /// Asks the other servers how much they hold, in the background.
     fn ask_others(&self, server: &Arc<Server>) {
         if !self.nodes.is_cluster() {
             return;
@@ -111,14 +111,14 @@ impl Monitor {
             let monitor = self.clone();
             tokio::spawn(async move {
                 if let Ok(_turn) = other.watch.asking.try_lock() {
-                    // Whoever needs that server hears what is wrong with it.
+                    // A failure is reported to the callers that need that server.
                     let _ = monitor.ask(&other).await;
                 }
             });
         }
     }
 
-    /// Asks; what makes the server useless for now is the inner error.
+    /// Asks a server; the inner error is why it cannot be used for now.
     async fn ask(
         &self,
         server: &Arc<Server>,
@@ -149,7 +149,7 @@ impl Monitor {
                 (Some(Ok(waiting)), Some(Ok(counts))) => {
                     held.push((shard, (waiting_bytes(waiting)?, kept_keys(counts, hour)?)));
                 }
-                // A shard that is on its way to another node holds what it held, and stops no other.
+                // A shard that is migrating keeps its last totals, and does not fail the others.
                 (Some(Err(failure)), _) | (_, Some(Err(failure))) if !failure.is_of_place() => {
                     return Err(failure);
                 }
@@ -182,7 +182,7 @@ impl Monitor {
             .of_shard
             .iter()
             .fold((0, 0), |(bytes, keys), of| (bytes + of.0, keys + of.1));
-        // Once there were too many, they have to fall first.
+        // Once there were too many bytes, they must fall to the low limit first.
         totals.is_full = bytes
             > if totals.is_full {
                 low_bytes
@@ -197,7 +197,7 @@ impl Monitor {
     }
 }
 
-/// The bytes that wait in a shard; behind them may stand that there were too many.
+/// The waiting bytes of a shard; a `+` behind them marks that there were too many.
 fn waiting_bytes(value: Value) -> Result<u64, Failure> {
     let text = reply::text(value)?;
     let digits = text.strip_suffix('+').unwrap_or(&text);

@@ -24,14 +24,14 @@ use crate::{
     url::{RedisUrl, address, beside, host},
 };
 
-/// How long it is left at that where things are was looked up, unless a node says that it is not so.
+/// How long to wait before the topology is looked up again, unless a node answers `MOVED`.
 const LOOKED_FOR: Duration = Duration::from_millis(100);
 
 /// Knows which server has which shard.
 ///
-/// Everything is asked of the server of one shard, so the driver's own connection to a cluster has
-/// nothing to do: it would send again by itself what a lost connection left in doubt, and a whole
-/// pipeline where one command of it had moved, and does not tell who answered.
+/// Every command goes to the server of one shard, so the driver's own cluster connection is not used:
+/// it would retry by itself a command whose outcome a lost connection left in doubt, and a whole
+/// pipeline where one command of it had moved, and it does not tell which node answered.
 pub(crate) struct Nodes {
     keys: Arc<Keys>,
     config: RedisConfig,
@@ -45,16 +45,16 @@ pub(crate) struct Nodes {
     looked: Mutex<Option<Instant>>,
 }
 
-/// Who has what, as last looked up.
+/// Which server has which shard, as last looked up.
 #[derive(Default)]
 pub(crate) struct Map {
     of_shard: Vec<Option<Arc<Server>>>,
-    /// All that may be asked where things are, by their address; replicas too.
+    /// All nodes that may be asked for the topology, replicas too, by their address.
     known: BTreeMap<String, Arc<Server>>,
 }
 
 impl Map {
-    /// The servers that have shards, and which.
+    /// The servers that have shards, each with its shards.
     pub(crate) fn servers(&self) -> Vec<(Arc<Server>, Vec<Shard>)> {
         let mut servers: Vec<(Arc<Server>, Vec<Shard>)> = Vec::new();
         for (shard, server) in (0..).map(Shard::new).zip(&self.of_shard) {
@@ -69,7 +69,7 @@ impl Map {
 }
 
 impl Nodes {
-    /// Connects, and makes sure that every server does all that is needed, by having it done once.
+    /// Connects, and makes sure that every server may be used and allows all that is needed.
     pub(crate) async fn connect(
         config: &RedisConfig,
         keys: &Arc<Keys>,
@@ -86,7 +86,7 @@ impl Nodes {
 
     /// Connects, and makes sure that every server is one that may be used, without changing anything.
     pub(crate) async fn reach(config: &RedisConfig, keys: &Arc<Keys>) -> Result<Self, OpenError> {
-        // Whoever embeds this may have chosen another provider before, which then stays.
+        // A program that embeds this may have installed another provider already, which then stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let RedisUrl { clustered, seeds } = RedisUrl::parse(&config.url, &tcp_settings())?;
         let mut nodes = Self {
@@ -149,7 +149,7 @@ impl Nodes {
         }
     }
 
-    /// Does once what the scripts do, so that none of them is stopped half-way for want of a permission.
+    /// Tries all that the scripts do, so that no missing permission stops one of them half-way.
     async fn probe(
         &self,
         server: &Server,
@@ -163,18 +163,18 @@ impl Nodes {
                 address: server.address.clone(),
                 reason: format!("it does not let this user do all that is needed: {failure}"),
             }),
-            // What else is wrong may pass, and is found again when something is created.
+            // Any other failure may be temporary, and shows again when something is created.
             _ => Ok(()),
         }
     }
 
-    /// Where things are, as last looked up.
+    /// The topology, as last looked up.
     pub(crate) fn map(&self) -> Arc<Map> {
         let map = self.map.read().expect("no holder of the lock panics");
         Arc::clone(&map)
     }
 
-    /// Whether it is a cluster, where one server has no more than some of the shards.
+    /// Whether it is a cluster, where each node has only some of the shards.
     pub(crate) fn is_cluster(&self) -> bool {
         self.clustered
     }
@@ -186,7 +186,7 @@ impl Nodes {
         server.cloned().flatten().ok_or(Failure::Nowhere)
     }
 
-    /// Sends one command about a shard, to where it is.
+    /// Sends one command to the server of a shard; once more if the shard has moved.
     pub(crate) async fn ask(&self, shard: Shard, command: &Cmd) -> Result<Value, Failure> {
         let asked = match self.of(shard) {
             Ok(server) => server.shared.ask(command).await,
@@ -200,7 +200,7 @@ impl Nodes {
         }
     }
 
-    /// Runs a script where a shard is, and sends its text where it is not known yet.
+    /// Runs a script on the server of a shard, and sends its text if that server does not know it.
     pub(crate) async fn run(
         &self,
         shard: Shard,
@@ -208,7 +208,7 @@ impl Nodes {
         call: &Call,
     ) -> Result<Value, Failure> {
         match self.ask(shard, &script.by_hash(call)).await {
-            // The server has started since.
+            // The server has restarted, or never ran this script.
             Err(failure) if failure.is("NOSCRIPT") => {
                 self.renew_log(shard).await?;
                 self.ask(shard, &script.command(call)).await
@@ -217,7 +217,7 @@ impl Nodes {
         }
     }
 
-    /// Makes sure that nothing is written behind what a server found at the end of its log; see
+    /// Makes sure that nothing is appended to a log that may end in half a transaction; see
     /// [`Line::renew_log`](crate::connection::Line::renew_log).
     async fn renew_log(&self, shard: Shard) -> Result<(), Failure> {
         let server = self.of(shard)?;
@@ -228,9 +228,9 @@ impl Nodes {
         server.line().await?.renew_log(&info).await.map(drop)
     }
 
-    /// Looks anew where things are after a failure that may come of it.
+    /// Looks up the topology again after a failure that a moved shard may have caused.
     ///
-    /// Answers `true` where nothing was done, because what was asked for is elsewhere.
+    /// Returns `true` if the shard is elsewhere and nothing was done, so that a retry is safe.
     pub(crate) async fn has_moved(&self, failure: &Failure) -> bool {
         if !self.clustered {
             return false;
@@ -250,7 +250,7 @@ impl Nodes {
         looked.is_none_or(|at| at.elapsed() >= LOOKED_FOR)
     }
 
-    /// Looks where things are, once for all who want to know at the same time.
+    /// Looks up the topology, once for all concurrent callers.
     pub(crate) async fn look(&self) {
         if !self.clustered {
             return;
@@ -259,7 +259,7 @@ impl Nodes {
         let _turn = self.looking.lock().await;
         {
             let mut looked = self.looked.lock().expect("no holder of the lock panics");
-            // Somebody began to look after this was wanted.
+            // Another caller has looked since this one asked.
             if looked.is_some_and(|at| at >= wanted) {
                 return;
             }
@@ -268,12 +268,12 @@ impl Nodes {
         let told = self.ask_anyone(false).await;
         let learnt = told.and_then(|(_, topology)| self.learn_map(&topology));
         if let Err(failure) = learnt {
-            // Whoever wanted to know fails by what it asks next.
+            // The callers will fail with their next command.
             tracing::debug!(%failure, "no node of the cluster tells where the shards are");
         }
     }
 
-    /// Asks all nodes where things are, and takes the first answer, of a node that works where there is one.
+    /// Asks all nodes for the topology; the first to see a working cluster wins, else any answer does.
     async fn ask_anyone(&self, with_slots: bool) -> Result<(Vec<u64>, Topology), Failure> {
         let map = self.map();
         let mut asking: FuturesUnordered<_> = map
@@ -293,7 +293,7 @@ impl Nodes {
         second_best
     }
 
-    /// Asks a node where things are, and whether the cluster works as it sees it.
+    /// Asks a node for the topology, and whether it sees a working cluster.
     async fn ask_one(
         &self,
         server: &Server,
@@ -317,7 +317,7 @@ impl Nodes {
         Ok((info.is_cluster_well(), slots, topology))
     }
 
-    /// Takes over what was told; a server that is known already keeps its connections.
+    /// Adopts a topology; a server that is known already keeps its connections.
     fn learn_map(&self, topology: &Topology) -> Result<(), Failure> {
         let before = self.map();
         let seed = self.seeds.first().ok_or(Failure::Nowhere)?;

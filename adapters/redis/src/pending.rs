@@ -31,7 +31,7 @@ pub(crate) struct PendingReader {
     enqueues: bool,
 }
 
-/// What one reading of a range gave.
+/// The result of one read of a range.
 struct Part {
     issued: Option<u64>,
     highest_pending: u64,
@@ -87,7 +87,7 @@ impl PendingReader {
             mut creations,
         } = self.part(sequence, range, limit).await?;
         let mut rest = *range;
-        // What this program cannot read is passed over, and must not look like the end of the range.
+        // Creations that this program cannot read are skipped, and must not look like the end of the range.
         while let Some(number) = last
             && !PendingPage::is_enough(&creations, limit)
         {
@@ -159,7 +159,7 @@ impl PendingReader {
         for shard in (first..self.keys.count()).map(Shard::new) {
             let start = place.as_ref().filter(|place| place.shard == shard);
             let start = start.map(|place| place.position);
-            // One that is away hides no other.
+            // A shard whose server is away must not hide the others.
             let listed = self.since_in(shard, before, start, limit, &mut found);
             failed = failed.or(listed.await.err());
             if found.len() >= limit {
@@ -173,7 +173,7 @@ impl PendingReader {
         }
     }
 
-    /// Adds what of a shard was accepted before a moment, until there is as much as is wanted.
+    /// Adds the pending creations of a shard from before a moment, until there are enough.
     async fn since_in(
         &self,
         shard: Shard,
@@ -192,7 +192,7 @@ impl PendingReader {
             });
             let is_old = |it: &Candidate| it.creation.draft.created_at < before;
             let (old, young): (Vec<_>, Vec<_>) = readable.partition(is_old);
-            // Entries stand in the order that they were accepted in: what comes is younger still.
+            // Entries are in the order of acceptance, so all that follow are younger still.
             let is_young = old.is_empty() && !young.is_empty();
             found.extend(self.still_pending(shard, old).await?);
             if is_last || is_young {
@@ -202,7 +202,7 @@ impl PendingReader {
         Ok(())
     }
 
-    /// The entries of a stream after a position, with what can be read of them.
+    /// The next entries of a stream after a position, each with its creation if that is readable.
     async fn entries(
         &self,
         shard: Shard,
@@ -233,7 +233,7 @@ impl PendingReader {
         }
         let mut call = Call::on(['d', 'f'].map(|kind| self.keys.of_shard(shard, kind)));
         for Candidate { position, creation } in &candidates {
-            // An entry in the wrong shard is nothing that was numbered here.
+            // An entry in the wrong shard was not numbered here; under this key nothing is found.
             let sequence = creation.sequence();
             call.add_key(if self.keys.shard_of(&sequence) == shard {
                 self.keys.of(&sequence, 'p')
@@ -274,7 +274,7 @@ impl PendingReader {
     }
 }
 
-/// The last number that was issued, where the counter is of the shard's epoch.
+/// The last number that was issued, if the counter is of the shard's epoch.
 fn issued(mark: &str, counter: &str) -> Option<u64> {
     let (epoch, last) = counter.split_once(':')?;
     let current: Option<u64> = mark.parse().ok();

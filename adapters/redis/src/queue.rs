@@ -1,4 +1,4 @@
-//! Durable work on streams, one a shard.
+//! Durable work on streams, one for each shard.
 
 use std::{
     collections::HashMap,
@@ -24,15 +24,15 @@ use crate::{
     scripts::{Call, Scripts, millis},
 };
 
-/// Who holds what was given back: nobody.
+/// The consumer that stands for nobody, and holds what was given back.
 pub(crate) const NOBODY: &str = "-";
 
-/// How long nobody is said to have held something, longer than any takeover time.
+/// The idle time set on what nobody holds, longer than any takeover time.
 const LONG_IDLE: Duration = Duration::from_hours(24 * 365);
 
-/// Carries work on a stream a shard, with one group of consumers.
+/// Carries work on one stream per shard, with one consumer group.
 ///
-/// A consumer that died is relieved of what it held after the configured takeover time.
+/// What a dead consumer holds is taken over by others after the configured takeover time.
 pub struct RedisQueue {
     nodes: Arc<Nodes>,
     keys: Arc<Keys>,
@@ -74,7 +74,7 @@ impl RedisQueue {
         reader
     }
 
-    /// Makes the group in every stream; it starts with the first entry that is there.
+    /// Creates the consumer group in every stream, from the first entry that is there.
     async fn make_groups(&self) -> Result<(), Failure> {
         let making = self.keys.shards().map(async |shard| {
             let mut making = redis::cmd("XGROUP");
@@ -85,7 +85,7 @@ impl RedisQueue {
                 _ => Ok(()),
             }
         });
-        // Where the server of some is away, the others have theirs.
+        // If one server is away, the streams of the others still get their group.
         join_all(making).await.into_iter().collect()
     }
 
@@ -132,7 +132,7 @@ impl RedisQueue {
         Ok(())
     }
 
-    /// Receipts by shard; what is no receipt of this queue is left out.
+    /// Stream ids by shard; receipts that are not of this queue are left out.
     fn by_shard(&self, receipts: &[Receipt]) -> Vec<(Shard, Vec<String>)> {
         let mut ids: Vec<Vec<String>> = self.keys.shards().map(|_| Vec::new()).collect();
         for receipt in receipts {
@@ -199,7 +199,7 @@ impl RedisQueue {
                 _ => Ok(()),
             }
         });
-        // Where the server of some is away, the others are given back all the same.
+        // If one server is away, what is held on the others is given back all the same.
         join_all(giving).await.into_iter().collect()
     }
 
@@ -231,7 +231,7 @@ impl RedisQueue {
     }
 }
 
-/// When an entry was accepted, by the clock that creations are told the time by where it can be read.
+/// When an entry was accepted: by its draft if that is readable, else by the server's clock.
 fn accepted_at(position: Position, payload: &[u8]) -> Timestamp {
     let server_time = i64::try_from(position.major.saturating_mul(1_000)).unwrap_or(i64::MAX);
     Draft::decode(payload).map_or(Timestamp::from_micros(server_time), |draft| {
@@ -256,7 +256,7 @@ impl Queue for RedisQueue {
             let mut readers = self.readers.lock().expect("no holder of the lock panics");
             readers.remove(consumer)
         };
-        // A read that is under way may still take something.
+        // A read that is under way may still take something, so it must end first.
         if let Some(reader) = reader {
             drop(reader.lock().await);
         }

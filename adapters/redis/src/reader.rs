@@ -25,35 +25,36 @@ use crate::{
     server::Server,
 };
 
-/// The longest that the server is asked to wait, so that a process can end.
+/// The longest that one read blocks in the server, so that a process can end.
 const LONGEST_BLOCK: Duration = Duration::from_secs(2);
 
-/// How long a reader that wants fewer entries than there are streams waits between two looks.
+/// The pause between two polls of a reader that wants fewer entries than there are streams.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long the nodes of a cluster, which can't wait for all their streams at once, are left alone between
-/// two looks that found nothing: at first, and at last.
+/// The first and the longest pause between two polls of a cluster that found nothing.
+///
+/// Its nodes can't block on streams of several slots.
 const LOOKS: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(50)];
 
-/// How long a node that failed is left alone, so that the others are read without it.
+/// How long a failed node is skipped, so that the others are read without waiting for it.
 const REST: Duration = Duration::from_secs(2);
 
 /// Reads for one consumer, on connections of its own.
 pub(crate) struct Reader {
     nodes: Arc<Nodes>,
     keys: Arc<Keys>,
-    /// What is read together.
+    /// The servers to read from.
     parts: Vec<Part>,
     consumer: String,
     takeover: Duration,
     gather: Duration,
     /// Which shard is asked first; another one each time, so that none is always last.
     turn: usize,
-    /// Why a node was passed over since something was last asked for.
+    /// Why a node was skipped in the current call of `take`.
     passed_over: Option<Failure>,
 }
 
-/// What one server has of the streams.
+/// The streams that one server has.
 struct Part {
     server: Arc<Server>,
     line: ReadingLine,
@@ -89,7 +90,7 @@ impl Reader {
         }
     }
 
-    /// Makes the parts those of the servers that have the shards now.
+    /// Adapts the parts to the servers that have the shards now.
     fn arrange(&mut self) -> Result<(), Failure> {
         let servers = self.nodes.map().servers();
         let is_same = |part: &Part, (server, shards): &(Arc<Server>, Vec<Shard>)| {
@@ -130,7 +131,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Passes over what a node failed in, so that the others are read; a single server's failure stays one.
+    /// Skips a failed node of a cluster, so that the others are read; any other failure is returned.
     async fn pass_over(&mut self, at: usize, failure: Failure) -> Result<(), Failure> {
         if !self.nodes.is_cluster() || failure.is("NOGROUP") || failure.is("MOVED") {
             return Err(failure);
@@ -143,7 +144,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Answers what was taken; where that is nothing, and a node failed, that it did.
+    /// Returns what was taken; if that is nothing and a node was skipped, why it was.
     fn conclude<T>(&mut self, taken: Vec<T>) -> Result<Vec<T>, Failure> {
         match self.passed_over.take() {
             Some(failure) if taken.is_empty() => Err(failure),
@@ -164,7 +165,7 @@ impl Reader {
             let left = most - taken.len();
             if left > 0 {
                 let patience = until.saturating_duration_since(Instant::now());
-                // What is there already is not kept waiting.
+                // Entries that were held already must not wait for new ones.
                 let wait = if taken.is_empty() {
                     patience
                 } else {
@@ -201,7 +202,7 @@ impl Reader {
         Ok(taken)
     }
 
-    /// Reads what was handed to nobody yet, waiting for at most `wait` where there is nothing.
+    /// Reads entries that were never delivered, waiting for at most `wait` if there are none.
     async fn fresh(&mut self, most: usize, wait: Duration) -> Result<Vec<Read>, Failure> {
         let streams = usize::from(self.keys.count());
         if most < streams {
@@ -211,7 +212,7 @@ impl Reader {
             }
             return Ok(read);
         }
-        // A server's count is for each stream; together they must not give too many.
+        // `COUNT` applies to each stream; together they must not give too many.
         let each = most / streams;
         let mut reads = self.read_all(each, Some(wait)).await?;
         let is_full = |read: &Read| read.entries.len() >= each;
@@ -225,7 +226,7 @@ impl Reader {
                 left = most - count(&reads);
             }
         }
-        // Streams that gave all that they were asked for have more.
+        // Streams that gave all that they were asked for may have more.
         let full: Vec<Shard> = reads
             .iter()
             .filter(|it| is_full(it))
@@ -297,7 +298,7 @@ impl Reader {
             let answer = part.line.ask(&asking).await?;
             return part.reads(answer);
         }
-        // A node refuses to wait for several slots at once, or even to read them.
+        // A node refuses any read of streams in several slots, blocking or not.
         let wait = wait.unwrap_or_default().min(LONGEST_BLOCK);
         let until = Instant::now() + wait;
         let [mut pause, longest] = LOOKS;
@@ -418,7 +419,7 @@ impl Part {
         Ok(reads)
     }
 
-    /// Takes apart what was read of these streams.
+    /// Parses the answer to a read of these streams.
     fn reads(&self, answer: Value) -> Result<Vec<Read>, Failure> {
         let streams: Vec<(String, Value)> = match answer {
             Value::Map(_) => reply::pairs(answer)?,
@@ -447,7 +448,7 @@ impl Part {
     }
 }
 
-/// The answer about a stream; nothing where the stream is on its way to another node, which ends soon.
+/// The answer about a stream; nil while its slot migrates to another node, which ends soon.
 fn there(answer: Option<Result<Value, Failure>>) -> Result<Value, Failure> {
     match answer {
         Some(Err(failure)) if failure.is_of_migration() => Ok(Value::Nil),
@@ -456,12 +457,12 @@ fn there(answer: Option<Result<Value, Failure>>) -> Result<Value, Failure> {
     }
 }
 
-/// The question for what is new in streams, for which the server may wait.
+/// The command that reads new entries, for which the server may block.
 fn asking(consumer: &str, each: usize, wait: Option<Duration>, streams: &[String]) -> redis::Cmd {
     let mut asking = redis::cmd("XREADGROUP");
     asking.arg("GROUP").arg(GROUP).arg(consumer);
     asking.arg("COUNT").arg(each);
-    // A block of zero would be one without end.
+    // `BLOCK 0` would block for ever.
     if let Some(block) = wait
         .map(|wait| millis(wait.min(LONGEST_BLOCK)))
         .filter(|it| *it > 0)

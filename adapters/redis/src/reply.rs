@@ -1,10 +1,10 @@
-//! What the server answers, taken apart without guessing.
+//! Strict parsing of the server's replies.
 
 use redis::Value;
 
 use crate::error::Failure;
 
-/// The elements of a list; nothing counts as an empty one.
+/// The elements of a list; nil counts as an empty one.
 pub(crate) fn list(value: Value) -> Result<Vec<Value>, Failure> {
     match value {
         Value::Array(values) | Value::Set(values) => Ok(values),
@@ -13,7 +13,7 @@ pub(crate) fn list(value: Value) -> Result<Vec<Value>, Failure> {
     }
 }
 
-/// The bytes of a string; `None` for nothing.
+/// The bytes of a string; `None` for nil.
 pub(crate) fn bytes(value: Value) -> Result<Option<Vec<u8>>, Failure> {
     match value {
         Value::BulkString(bytes) => Ok(Some(bytes)),
@@ -27,13 +27,13 @@ pub(crate) fn bytes(value: Value) -> Result<Option<Vec<u8>>, Failure> {
     }
 }
 
-/// A string that holds text; empty for nothing.
+/// A string that holds text; empty for nil.
 pub(crate) fn text(value: Value) -> Result<String, Failure> {
     let bytes = bytes(value)?.unwrap_or_default();
     String::from_utf8(bytes).map_err(|_| Failure::Strange("text"))
 }
 
-/// A number, also one that is written as text; 0 for nothing.
+/// A number, also one that is written as text; 0 for nil.
 pub(crate) fn number(value: Value) -> Result<u64, Failure> {
     let wrong = Failure::Strange("a number");
     match value {
@@ -43,7 +43,7 @@ pub(crate) fn number(value: Value) -> Result<u64, Failure> {
     }
 }
 
-/// Names with values, whether they come as a map or one after the other.
+/// Names with values, whether they come as a map or as a flat list.
 pub(crate) fn pairs(value: Value) -> Result<Vec<(String, Value)>, Failure> {
     match value {
         Value::Map(pairs) => pairs

@@ -1,4 +1,4 @@
-//! The scripts that run in the server.
+//! The Lua scripts that run in the server.
 
 use std::time::Duration;
 
@@ -7,22 +7,23 @@ use redis::{Cmd, ToRedisArgs};
 
 use crate::{RedisLimits, info::Identity};
 
-/// A script that may run on any server that is asked.
+/// A script that any server may run, whether it is admitted or not.
 pub(crate) struct Script {
     text: String,
     hash: String,
 }
 
-/// How to find what is pending, for the scripts that need it.
+/// Finds what is pending, for the scripts that need it.
 const FIND: &str = include_str!("scripts/find.lua");
 
-/// Lets a script write while memory is full, which must be its first line.
+/// Lets a script write while memory is full; must be its first line.
 const ALLOW_OOM: &str = "#!lua flags=allow-oom\n";
 
 impl Script {
     fn new(text: impl Into<String>) -> Self {
         let text = text.into();
-        // Of the driver's type only the hash is used: invoking it would load what must not be loaded.
+        // Only the hash of the driver's type is used: its `invoke` would load an unknown script by itself,
+        // and hide that the server has restarted.
         let hash = redis::Script::new(&text).get_hash().to_owned();
         Self { text, hash }
     }
@@ -32,13 +33,13 @@ impl Script {
         call.command("EVALSHA", &self.hash)
     }
 
-    /// The command that brings it along.
+    /// The command that sends its text along, for a server that does not know it.
     pub(crate) fn command(&self, call: &Call) -> Cmd {
         call.command("EVAL", &self.text)
     }
 }
 
-/// The scripts that number nothing.
+/// The scripts that any server may run: all but those that number and seed.
 pub(crate) struct Scripts {
     pub(crate) acknowledge: Script,
     pub(crate) backlog: Script,
@@ -154,7 +155,7 @@ impl Call {
     }
 }
 
-/// A duration as the server takes it.
+/// A duration in milliseconds, as the server takes it.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -20,11 +20,11 @@ use crate::{
 pub(crate) struct Server {
     client: Client,
     pub(crate) shared: Shared,
-    /// Sends what many callers ask.
+    /// Sends the commands of many callers together.
     pub(crate) batcher: Batcher,
-    /// What is known of it for a moment.
+    /// What it last said about itself, while that is fresh.
     pub(crate) watch: Watch,
-    /// Whether it is one of a cluster.
+    /// Whether it is a node of a cluster.
     clustered: bool,
     /// Where it is, without credentials.
     pub(crate) address: String,
@@ -32,7 +32,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Names a server, and connects once it is asked something.
+    /// Prepares a client for a server, which connects with the first command.
     pub(crate) fn try_new(
         place: &ConnectionInfo,
         clustered: bool,
@@ -51,12 +51,12 @@ impl Server {
         })
     }
 
-    /// How it is connected to.
+    /// How to connect to it.
     pub(crate) fn place(&self) -> &ConnectionInfo {
         self.client.get_connection_info()
     }
 
-    /// Asks a fresh connection what the server is like, and tells what an operator should know.
+    /// Checks on a new connection that it may be used, and logs what an operator should know.
     pub(crate) async fn examine(&self) -> Result<(), OpenError> {
         let unreachable = |failure: Failure| OpenError::Unreachable {
             address: self.address.clone(),
@@ -105,7 +105,7 @@ impl Server {
         Ok(())
     }
 
-    /// A new connection, which is to one run of the server for as long as it lasts.
+    /// Opens a connection that never reconnects, and so only ever talks to one run of the server.
     pub(crate) async fn line(&self) -> Result<Line, Failure> {
         let answer_timeout = self.shared.answer_timeout;
         Line::open(
@@ -137,7 +137,7 @@ impl Server {
         }
     }
 
-    /// Asks what the server says of itself.
+    /// Asks the server for its `INFO`.
     pub(crate) async fn info(&self, sections: &[&str]) -> Result<Info, Failure> {
         let mut asking = redis::pipe();
         self.asking_info(&mut asking, sections);
@@ -145,7 +145,7 @@ impl Server {
         self.read_info(&mut answers.into_iter())
     }
 
-    /// Adds to other questions what the server says of itself.
+    /// Adds the commands of [`info`](Self::info) to a pipeline.
     pub(crate) fn asking_info(&self, asking: &mut Pipeline, sections: &[&str]) {
         asking.cmd("INFO").arg(sections);
         if self.clustered {

@@ -1,4 +1,4 @@
-//! Forgetting what is stored.
+//! Settling: forgetting pending creations that are stored.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -17,10 +17,10 @@ use crate::{
     scripts::{Call, Scripts, millis},
 };
 
-/// How many creations are settled in one step, so that nobody waits long for the server.
+/// How many creations one script settles, so that it does not block the server for long.
 const STEP: usize = 500;
 
-/// Takes pending creations and their entries away.
+/// Removes pending creations and their entries.
 pub(crate) struct Settler {
     nodes: Arc<Nodes>,
     keys: Arc<Keys>,
@@ -43,7 +43,7 @@ impl Settler {
         }
     }
 
-    /// Settles each shard by itself; answers those that are behind the epochs.
+    /// Settles each shard by itself; returns those whose own epoch is behind the one given.
     pub(crate) async fn settle(
         &self,
         settlements: &[Settlement],
@@ -60,7 +60,7 @@ impl Settler {
             let steps = settlements.chunks(STEP);
             steps.map(move |step| self.settle_in(*shard, step, epoch))
         });
-        // Where one server is away, the shards of the others are settled all the same.
+        // If one server is away, the shards of the others are settled all the same.
         let settled = join_all(settling).await.into_iter();
         let mut behind = settled.collect::<Result<Vec<_>, Failure>>()?;
         behind.dedup();

@@ -9,13 +9,13 @@ use crate::{error::Failure, reply};
 /// Where a node is: host and port.
 pub(crate) type Endpoint = (String, u16);
 
-/// What a node says of all of them.
+/// The slots of all nodes, as one node reports them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Topology {
     ranges: Vec<Range>,
 }
 
-/// Slots in a row, and who has them: first their master, then its replicas.
+/// A range of slots and its nodes: first the master, then its replicas.
 #[derive(Debug, PartialEq, Eq)]
 struct Range {
     first: u64,
@@ -24,7 +24,7 @@ struct Range {
 }
 
 impl Topology {
-    /// Reads the answer to `CLUSTER SLOTS`; a node that does not say where it is, is where it was asked.
+    /// Reads the answer to `CLUSTER SLOTS`; a node without a host is at the host that was asked.
     pub(crate) fn parse(answer: Value, asked: &str) -> Result<Self, Failure> {
         let ranges = reply::list(answer)?.into_iter();
         let ranges = ranges.map(|range| {
@@ -50,7 +50,7 @@ impl Topology {
         range.nodes.first()
     }
 
-    /// Everybody, masters and replicas.
+    /// All nodes, masters and replicas.
     pub(crate) fn all(&self) -> BTreeSet<&Endpoint> {
         self.ranges.iter().flat_map(|range| &range.nodes).collect()
     }

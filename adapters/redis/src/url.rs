@@ -1,10 +1,10 @@
-//! Where Redis is, as an operator writes it.
+//! The URL of Redis, as an operator writes it.
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, io::tcp::TcpSettings};
 
 use crate::{error::OpenError, topology::Endpoint};
 
-/// What a URL names.
+/// A parsed URL.
 pub(crate) struct RedisUrl {
     /// Whether it is a cluster, of which some nodes are named.
     pub(crate) clustered: bool,
@@ -60,7 +60,7 @@ impl RedisUrl {
     }
 }
 
-/// How to connect to another node, as to the one that is known.
+/// How to connect to another node, with the settings and credentials of a known one.
 pub(crate) fn beside(known: &ConnectionInfo, (host, port): &Endpoint) -> ConnectionInfo {
     let mut address = known.addr().clone();
     match &mut address {
@@ -72,13 +72,13 @@ pub(crate) fn beside(known: &ConnectionInfo, (host, port): &Endpoint) -> Connect
             port: old_port,
             ..
         } => (*old_host, *old_port) = (host.clone(), *port),
-        // No cluster is reached by anything else.
+        // A cluster is only reached over TCP.
         _ => {}
     }
     known.clone().set_addr(address)
 }
 
-/// Where a server is, as it may be shown and remembered.
+/// A server's address without credentials, for messages and as its name.
 pub(crate) fn address(place: &ConnectionAddr) -> String {
     match place {
         ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
@@ -89,7 +89,7 @@ pub(crate) fn address(place: &ConnectionAddr) -> String {
     }
 }
 
-/// The host of it, for what only a host is asked of.
+/// The host of an address; empty where there is none.
 pub(crate) fn host(place: &ConnectionAddr) -> &str {
     match place {
         ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host,

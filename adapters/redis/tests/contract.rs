@@ -22,22 +22,22 @@ use chat_core::{
 };
 use redis::{Value, aio::MultiplexedConnection};
 
-/// What says where the one server is, and by what name it is asked for.
+/// The variable with the URL of the single server, and its name in `CHAT_TEST_REQUIRE`.
 const SERVER: Named = ("CHAT_TEST_REDIS_URL", "redis");
 
-/// The same of a cluster.
+/// The same for a cluster.
 const CLUSTER: Named = ("CHAT_TEST_REDIS_CLUSTER_URL", "rediscluster");
 
-/// A variable that names an address, and what asks that there is one.
+/// A variable with a URL, and the name in `CHAT_TEST_REQUIRE` that requires it.
 type Named = (&'static str, &'static str);
 
-/// Counter and queue on what is named, under names that nobody else uses.
+/// Counter and queue on the named server or cluster, under a prefix that nobody else uses.
 async fn redis(named: Named, enqueues: bool) -> Option<(Ports, Memory)> {
     let (ports, memory, _) = open(named, enqueues).await?;
     Some((ports, memory))
 }
 
-/// The same, with the server's address and what all names begin with.
+/// The same, with the configuration, which has the URL and the prefix.
 async fn open(
     (variable, asked_for): Named,
     enqueues: bool,
@@ -71,7 +71,7 @@ async fn open(
     Some((ports, memory, config))
 }
 
-/// The same, and how its counters are evicted.
+/// The same, with a way to evict its counters.
 async fn forgetful(named: Named) -> Option<(Forgetful, Memory)> {
     let (ports, memory, RedisConfig { url, prefix, .. }) = open(named, true).await?;
     let forget: Forget = Box::new(move |sequence| {

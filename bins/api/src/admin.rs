@@ -21,14 +21,14 @@ use crate::error::Problem;
 /// The scheme's name in the document.
 const SCHEME: &str = "admin_key";
 
-/// What the request brings to prove that it may.
+/// What the request has to prove that it may use them.
 pub struct Credentials {
     authorization: Option<HeaderValue>,
     is_local: bool,
 }
 
 impl Credentials {
-    /// Lets the request pass, or not.
+    /// Decides whether the request may pass.
     ///
     /// # Errors
     ///
@@ -60,13 +60,13 @@ impl Credentials {
     }
 }
 
-/// What a proxy adds to a request.
+/// The headers that proxies add to a request.
 const BY_PROXIES: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
 
-/// Says whether this machine is asked by a name of its own, and not by a proxy.
+/// Says whether the request names loopback as its host, and did not come through a proxy.
 ///
-/// A web page may have its own name lead to loopback (DNS rebinding), and may then send what it likes and read
-/// what comes back, but cannot have the browser name another host than its own.
+/// A web page can make its own host name resolve to loopback (DNS rebinding), and may then send what it likes
+/// and read what comes back, but it cannot make the browser name another host than its own.
 fn is_local(request: &Request) -> bool {
     let named = request.uri().authority().cloned().or_else(|| {
         let host = request.headers().get(HOST)?;
@@ -88,7 +88,7 @@ fn is_name_of_loopback(host: &str) -> bool {
             .is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
 }
 
-/// Compares without telling by its time how much of the two is the same.
+/// Compares without revealing by its timing how much of the two is the same.
 fn same(one: &[u8], other: &[u8]) -> bool {
     let difference = one
         .iter()

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::nullable::Nullable;
 
-/// What most answers need at least, so that a buffer is not grown step by step.
+/// The initial size of an answer's buffer, so that it is not grown step by step.
 const USUAL_BYTES: usize = 256;
 
 /// A view as JSON.
@@ -99,7 +99,7 @@ impl ToJSON for Moment {
     }
 }
 
-/// The document's macros ask for it; no request carries a moment.
+/// The macros of poem-openapi require it, but no request carries a moment.
 impl ParseFromJSON for Moment {
     fn parse_from_json(_: Option<Value>) -> ParseResult<Self> {
         Err(ParseError::custom("a moment is answered, never sent"))

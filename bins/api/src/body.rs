@@ -1,4 +1,4 @@
-//! Bodies of requests: bounded while they are read, and judged with all faults at once.
+//! Bodies of requests: bounded while they are read, and validated with all faults reported at once.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub const MOST_BYTES: usize = 256 * 1024;
 /// How long a body may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(30);
 
-/// A body: its type documents it, its fields are judged one by one.
+/// A request's body: the type documents it, and its fields are validated one by one.
 pub trait Form: Type {
     /// The names of the fields.
     const FIELDS: &'static [&'static str];
@@ -45,11 +45,11 @@ pub trait Form: Type {
     /// What the body says.
     type Content: Send;
 
-    /// Judges the fields; what is wrong is noted in them.
+    /// Validates the fields, noting in `fields` what is wrong.
     fn content(fields: &mut Fields) -> Option<Self::Content>;
 }
 
-/// A body that was read and is right.
+/// A body that was read and is valid.
 pub struct Payload<F: Form>(pub F::Content);
 
 impl<F: Form> Payload<F> {
@@ -101,7 +101,7 @@ impl<F: Form> Payload<F> {
 struct Arriving(BoxBody<Bytes, std::io::Error>);
 
 impl Arriving {
-    /// Reads the whole body once it is clear that it is JSON of a size that is taken.
+    /// Reads the whole body, unless it is not announced as JSON, too large or too slow.
     async fn whole(mut self, headers: &HeaderMap, may_be_empty: bool) -> Result<Bytes, Problem> {
         let is_json = is_json(headers);
         if !is_json && !may_be_empty {
@@ -152,7 +152,7 @@ impl Arriving {
             let frame = frame.map_err(|_| {
                 Problem::malformed_json("the body did not arrive to its end, and is incomplete")
             })?;
-            // What is no data is a trailer, which says nothing here.
+            // A frame without data is a trailer, which is ignored.
             if let Ok(data) = frame.into_data()
                 && !data.is_empty()
             {

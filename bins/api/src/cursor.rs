@@ -16,7 +16,7 @@ pub trait Place: Sized + Send {
     /// Reads a place; `None` where it is something else.
     fn parse(text: &str) -> Option<Self>;
 
-    /// Spells the place, with characters that an address takes as they are.
+    /// Spells the place, with characters that need no escaping in a URL.
     fn spell(&self) -> String;
 }
 
@@ -61,7 +61,7 @@ impl Place for DeadLetterId {
     }
 }
 
-/// The message alone, or behind the rank of the hit.
+/// Spelled as the message alone, or as the hit's rank and then the message.
 impl<At: Place> Place for SearchPlace<At> {
     fn parse(text: &str) -> Option<Self> {
         let Some((rank, at)) = text.split_once('_') else {
@@ -85,7 +85,7 @@ impl<At: Place> Place for SearchPlace<At> {
     }
 }
 
-/// Makes places parameters.
+/// Implements `Parameter` for places.
 macro_rules! place_parameter {
     ($([$($at:ident)?] $place:ty),+) => {
         $(impl<$($at: Place)?> Parameter for $place {

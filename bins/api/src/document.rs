@@ -24,7 +24,7 @@ Every error is `application/problem+json` with a stable `code`. Lists are read p
 /// Where the licence can be read.
 const LICENSE: &str = "https://opensource.org/license/mit";
 
-/// What the document describes; it routes nothing.
+/// The APIs that the document describes, without their routes.
 struct Described;
 
 impl OpenApi for Described {
@@ -55,7 +55,7 @@ fn service() -> OpenApiService<Described, ()> {
         .extra_response_header::<String, _>(request_id)
 }
 
-/// The paths that it describes.
+/// The paths that the document describes.
 pub(crate) fn paths() -> Vec<String> {
     let apis = Described::meta().into_iter();
     let paths = apis.flat_map(|api| api.paths).map(|path| path.path);
@@ -75,13 +75,13 @@ pub fn json() -> String {
     serde_json::to_string_pretty(&document).expect("a document of JSON can be written")
 }
 
-/// Says what the document's maker cannot say.
+/// Adds what poem-openapi cannot express.
 fn complete(document: &mut Value) {
-    // No other field is taken.
+    // Requests with other fields are refused.
     for name in v1::forms() {
         document["components"]["schemas"][&*name]["additionalProperties"] = false.into();
     }
-    // The token in the path is all that is needed, where no key is asked for.
+    // An operation that asks for no admin key needs no credentials but the token in its path.
     let paths = document["paths"].as_object_mut();
     let operations = paths
         .into_iter()
@@ -107,15 +107,15 @@ fn sort_groups(document: &mut Value) {
     }
 }
 
-/// Makes each schema in `value` one that linters and generators of clients take.
+/// Adjusts each schema in `value` to what linters and generators of clients accept.
 fn sharpen(value: &mut Value) {
     match value {
         Value::Object(schema) => {
-            // A description beside a reference is told by the schema around them, too.
+            // Keep the reference alone: the schema around it repeats the description beside it.
             if let Some(Value::Array(parts)) = schema.get_mut("allOf") {
                 parts.retain(|part| part.get("$ref").is_some());
             }
-            // The maker's bounds are floating-point numbers, which do not reach this one.
+            // The bounds of poem-openapi are floating-point numbers, which cannot hold this one exactly.
             let is_bounded = schema.contains_key("minimum") && !schema.contains_key("maximum");
             if is_bounded
                 && schema
@@ -131,7 +131,7 @@ fn sharpen(value: &mut Value) {
     }
 }
 
-/// Serves the document, and the Swagger UI, which brings all that it needs with it.
+/// Serves the document, and the Swagger UI, which loads nothing from elsewhere.
 pub(crate) fn endpoints() -> (BoxEndpoint<'static>, BoxEndpoint<'static>) {
     let json = json();
     let service = service();

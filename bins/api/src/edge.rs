@@ -26,7 +26,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The most characters that a client's id may have.
 const LONGEST_ID: usize = 128;
 
-/// Answers whatever happens inside.
+/// Turns whatever happens in the inner endpoint into an answer.
 pub struct Edge<E> {
     inner: E,
     tokens: Arc<dyn Tokens>,
@@ -45,7 +45,7 @@ impl<E> Edge<E> {
         }
     }
 
-    /// The client's own id where it can be one, or a new one.
+    /// The id that the client sent, if it is valid, or a new one.
     fn request_id(&self, request: &Request) -> HeaderValue {
         let sent = request.headers().get(X_REQUEST_ID).filter(|id| {
             let length = 1..=LONGEST_ID;
@@ -88,26 +88,26 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         };
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, id);
-        // Tokens are in addresses, and what was not there may be there at once.
+        // URLs hold tokens, and what was not there may be created a moment later.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
     }
 }
 
-/// How long what could not be served is counted before the next one is logged.
+/// How long requests that could not be served are only counted before the next one is logged.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Answers failures, and logs them where somebody should know.
+/// Answers failures, and logs those that an operator should know of.
 ///
-/// While a server is away thousands of requests fail in a second, all in one way: one of them is logged, with
-/// how many were not since the one before.
+/// While a server is away thousands of requests fail in a second, all in the same way: one of them is logged,
+/// with how many were left out since the one before.
 #[derive(Default)]
 struct Refusals {
     left_out: Mutex<(Option<Instant>, u64)>,
 }
 
 impl Refusals {
-    /// Answers how many were left out, where it is time to log another one.
+    /// Returns how many were left out if this one is to be logged, else leaves it out.
     fn pass(&self) -> Option<u64> {
         let mut left_out = self.left_out.lock().expect("no holder of the lock panics");
         let (logged, count) = &mut *left_out;

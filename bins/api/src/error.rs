@@ -34,7 +34,7 @@ pub enum Code {
     NotFound,
     /// The route does not take the method.
     MethodNotAllowed,
-    /// The admin key is missing or another one.
+    /// The admin key is missing or wrong.
     Unauthorized,
     /// Admin endpoints are off.
     Forbidden,
@@ -113,7 +113,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Puts `message` to `field`.
+    /// Says what is wrong with `field`.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             field: field.into(),
@@ -166,7 +166,7 @@ impl Problem {
         }
     }
 
-    /// The admin key is missing or another one.
+    /// The admin key is missing or wrong.
     #[must_use]
     pub fn unauthorized() -> Self {
         Self::new(
@@ -217,7 +217,7 @@ impl Problem {
         Self::new(Code::MalformedJson, detail)
     }
 
-    /// The body is JSON, and not the right one as a whole.
+    /// The body is JSON, but not of the right kind as a whole.
     #[must_use]
     pub fn invalid_body(detail: &'static str) -> Self {
         Self::new(Code::Invalid, detail)
@@ -255,7 +255,7 @@ impl Problem {
         self.code
     }
 
-    /// Turns "not found" into a fault of the parameter `cursor`, for lists that it alone addresses.
+    /// Turns "not found" into a fault of `cursor`, for lists in which nothing else can be unknown.
     #[must_use]
     pub fn of_cursor(self) -> Self {
         match self.code {
@@ -264,7 +264,7 @@ impl Problem {
         }
     }
 
-    /// Tells of what is needed for a rebuild of the search index, where something is down.
+    /// Explains "unavailable" for a rebuild of the search index, and leaves other problems alone.
     #[must_use]
     pub fn of_rebuild(self) -> Self {
         match self.code {

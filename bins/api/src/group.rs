@@ -20,7 +20,7 @@ pub(crate) enum Group {
 }
 
 impl Group {
-    /// The names of the groups, as they are read.
+    /// The names of the groups, in the order in which they are shown.
     pub(crate) const ORDER: [&str; 6] = [
         "Applications",
         "Chats",

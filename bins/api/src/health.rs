@@ -1,4 +1,4 @@
-//! Whether the server lives, and whether what it stands on does.
+//! Liveness and readiness of the server.
 
 use chat_runtime::vitals::{Signs, State, Vitals};
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Example};

@@ -42,7 +42,7 @@ async fn ask(address: SocketAddr) -> Result<String> {
     Ok(start.rsplit(' ').next().unwrap_or_default().to_owned())
 }
 
-/// Where a server can be reached that listens on every address.
+/// Replaces the unspecified address, on which a server listens everywhere, by loopback.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

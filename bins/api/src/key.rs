@@ -1,4 +1,4 @@
-//! The header `Idempotency-Key`, read raw: a wrong one is refused, never taken for none.
+//! The header `Idempotency-Key`, read raw: a malformed one is refused, never treated as absent.
 
 use chat_core::model::IdempotencyKey;
 use poem::{Request, RequestBody, Result, http::HeaderMap};

@@ -1,8 +1,10 @@
 //! The HTTP API of the chat backend: from requests to the services of `chat-core` and back.
 //!
-//! A request comes in by the runtime's [`server`](chat_runtime::server), passes the [`edge`] (its id, its failures), finds its resource in
-//! [`routes`] (where an application that asks too often is refused), is read and judged ([`path`], [`query`], [`cursor`], [`window`], [`body`], [`key`], [`admin`]), is served in a
-//! handler of [`v1`], [`health`] or [`metrics`](mod@metrics), and becomes an [`answer`] or a problem ([`error`], [`refusal`]).
+//! A request comes in by the runtime's [`server`](chat_runtime::server), passes the [`edge`] (its id, its
+//! failures), finds its resource in [`routes`] (where an application that asks too often is refused), is parsed
+//! and validated ([`path`], [`query`], [`cursor`], [`window`], [`body`], [`key`], [`admin`]), is served by a
+//! handler of [`v1`], [`health`] or [`metrics`](mod@metrics), and becomes an [`answer`] or a problem
+//! ([`error`], [`refusal`]).
 
 pub mod admin;
 pub mod answer;
@@ -35,17 +37,17 @@ pub use command::run;
 use metrics::Metrics;
 use poem::{Endpoint, Response};
 
-/// What the API stands on.
+/// What the API is built from.
 pub struct Dependencies {
-    /// What the system does.
+    /// The services that it exposes.
     pub services: Services,
-    /// What it is done with, for its state and for ids of requests.
+    /// The ports, for health checks and for ids of requests.
     pub ports: Ports,
     /// Who may use the admin endpoints.
     pub admin: Admin,
     /// How many requests a second of one application are served; `None` for all.
     pub rate_limit: Option<NonZeroU32>,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
 }
 

@@ -34,10 +34,10 @@ use crate::{
     refusal::{Refusal, Scraping},
 };
 
-/// The route of requests that no route takes.
+/// The route's label for requests that match no route.
 const NO_ROUTE: &str = "none";
 
-/// The upper ends of the classes of durations, in seconds.
+/// The upper bounds of the histogram's buckets, in seconds.
 const DURATIONS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
@@ -131,13 +131,13 @@ impl Metrics {
         self.requests.get_or_create(&labels).inc();
     }
 
-    /// Writes everything down, with how `vitals` are now.
+    /// Encodes all metrics, with how `vitals` are now.
     async fn text(&self, vitals: &Vitals) -> Result<String, fmt::Error> {
         metrics::text(&self.registry, &gathered(vitals).await)
     }
 }
 
-/// What is read when it is asked for; what cannot be read is left out.
+/// Gathers what is measured at each scrape; what cannot be read is left out.
 async fn gathered(vitals: &Vitals) -> Registry {
     let mut registry = Registry::with_prefix(PREFIX);
     let (signs, backlog, outbox) = tokio::join!(vitals.look(), vitals.backlog(), vitals.outbox());
@@ -171,7 +171,7 @@ async fn gathered(vitals: &Vitals) -> Registry {
     registry
 }
 
-/// The name of a method; made-up ones are one, so that nobody can make the server count without end.
+/// A method's label; unknown methods share one, so that clients cannot add labels without end.
 fn name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

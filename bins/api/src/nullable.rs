@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// A value, or null.
 ///
-/// (The document takes an `Option` for a field that may be left out.)
+/// (An `Option` is documented as a field that may be left out.)
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Nullable<T>(Option<T>);

@@ -11,12 +11,12 @@ use crate::error::Problem;
 
 /// A part of the path; absent where it cannot name anything.
 ///
-/// Reading it never fails, because a wrong body is answered before a wrong path.
-/// (Its name is what tells poem-openapi that it is part of the path.)
+/// Reading it never fails, because a wrong body must be reported before a wrong path.
+/// (The name `Path` tells poem-openapi that it is part of the path.)
 pub struct Path<T>(Option<T>);
 
 impl<T> Path<T> {
-    /// The part, or the same answer that an unknown thing gets.
+    /// The part, or the same problem as for something unknown.
     ///
     /// # Errors
     ///
@@ -27,7 +27,7 @@ impl<T> Path<T> {
 }
 
 impl Path<ChatNumber> {
-    /// The chat, or one that nobody has: an idempotency key is judged before it is looked for.
+    /// The chat, or a number that no chat has, since an idempotency key is checked before the chat is.
     #[must_use]
     pub fn or_nobodys(self) -> ChatNumber {
         self.0.unwrap_or(ChatNumber::LAST)

@@ -1,4 +1,4 @@
-//! Parameters of the query: read when the request comes, judged together.
+//! Parameters of the query: extracted one by one, validated together.
 
 use std::marker::PhantomData;
 
@@ -26,7 +26,7 @@ pub struct Query<T> {
 enum Given {
     Nothing,
     Once(String),
-    /// What it stands for is not UTF-8.
+    /// Its decoded value is not UTF-8.
     Garbled,
     Repeatedly,
 }
@@ -62,7 +62,7 @@ impl<T: Parameter> Query<T> {
         Ok(value)
     }
 
-    /// The parameter's value, or nothing while its fault is added to `faults`.
+    /// The parameter's value, if it was given; a fault is added to `faults`.
     pub(crate) fn judge(self, faults: &mut Faults) -> Option<T> {
         let blame = match self.given {
             Given::Nothing => return None,
@@ -87,7 +87,7 @@ impl Faults {
         self.0.push(fault);
     }
 
-    /// Lets a request pass whose parameters are all right.
+    /// Fails with all faults, if there are any.
     pub(crate) fn none_or_refuse(self) -> Result<(), Problem> {
         if self.0.is_empty() {
             Ok(())
@@ -246,9 +246,9 @@ pub(crate) fn whole_number(text: &str) -> Option<u64> {
         .flatten()
 }
 
-/// What a part of the query stands for; `None` where that is not UTF-8.
+/// Decodes a part of the query; `None` where that is not UTF-8.
 ///
-/// (Ready-made parsers of forms put something else in its place.)
+/// (Ready-made parsers of forms would replace the bytes at fault.)
 fn decoded(part: &str) -> Option<String> {
     let spaced = part.replace('+', " ");
     let text = percent_decode_str(&spaced).decode_utf8().ok()?;

@@ -12,14 +12,14 @@ use governor::{
 
 use crate::error::Problem;
 
-/// How many applications are remembered before those are forgotten that could ask as often as any, which is
-/// whoever has not asked for a second.
+/// How many applications are remembered before those are forgotten that have not asked for a second, and
+/// so have their full allowance again.
 const MOST: usize = 100_000;
 
-/// Serves each application so many requests a second: as many may come at once, and further ones at that pace.
+/// Limits each application to a rate of requests a second, in bursts of up to one second's worth.
 ///
-/// It is the generic cell rate algorithm, a leaky bucket of a number for each application. Tokens that nobody
-/// has count as those that somebody has, since to know which is which would be what is limited here.
+/// It is the generic cell rate algorithm, a leaky bucket that keeps one number for each application. Unknown
+/// tokens are limited as known ones are, since telling them apart is part of the work that is to be limited.
 pub(crate) struct RateLimit<C: Clock = DefaultClock>(Limiter<C>);
 
 type Limiter<C> = RateLimiter<
@@ -30,7 +30,7 @@ type Limiter<C> = RateLimiter<
 >;
 
 impl RateLimit {
-    /// Serves so many requests a second.
+    /// Allows so many requests a second.
     pub(crate) fn per_second(requests: NonZeroU32) -> Self {
         Self::by(requests, DefaultClock::default())
     }

@@ -46,7 +46,7 @@ pub(crate) fn routes(dependencies: Dependencies) -> Route {
         })
 }
 
-/// The paths of the document by those of the table, whose parameters have lost their names.
+/// Maps the table's paths, in which parameters have lost their names, to those of the document.
 fn names() -> HashMap<String, String> {
     let paths = document::paths();
     paths
@@ -81,7 +81,7 @@ struct Resource {
     name: PathPattern,
     methods: Vec<(Method, BoxEndpoint<'static>)>,
     allow: HeaderValue,
-    /// How often each application may ask, where it is of one.
+    /// How often each application may ask, where the path belongs to one.
     limit: Option<Arc<RateLimit>>,
 }
 
@@ -108,7 +108,7 @@ impl Resource {
         }
     }
 
-    /// Lets a request pass that is none too many of its application.
+    /// Lets a request pass unless its application asks too often.
     fn admit(&self, request: &Request) -> Result<(), Problem> {
         let Some(limit) = &self.limit else {
             return Ok(());
@@ -148,7 +148,7 @@ impl Resource {
 impl Endpoint for Resource {
     type Output = Response;
 
-    /// Answers, and tells by which route.
+    /// Answers, and attaches the route for the log and the metrics.
     async fn call(&self, request: Request) -> Result<Response> {
         let mut answer = self.answer(request).await;
         match &mut answer {

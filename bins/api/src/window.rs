@@ -1,4 +1,4 @@
-//! The parts of lists and searches that a page is cut from, and the addresses of the next ones.
+//! The parts of lists and searches that a page is cut from, and the addresses of next pages.
 
 use std::fmt;
 
@@ -128,7 +128,7 @@ impl<At: Place> SearchWindow<SearchPlace<At>> {
         let text = query.judge(&mut faults).unwrap_or_default();
         let cursor = cursor.judge(&mut faults);
         let HitLimit(limit) = limit.judge(&mut faults).unwrap_or_default();
-        // All messages are read by number, hits by rank; a cursor of the one is none of the other.
+        // A blank search pages by number, any other by rank; a cursor of one kind does not fit the other.
         if cursor
             .as_ref()
             .is_some_and(|it| it.rank.is_some() == text.is_blank())

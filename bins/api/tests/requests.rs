@@ -42,7 +42,7 @@ fn api() -> impl Endpoint<Output = Response> {
     api_over(Memory::new().ports())
 }
 
-/// Ports of which every use of the repository ends as `outcome` does.
+/// Ports whose repository fails with `outcome`.
 fn broken(outcome: impl Fn() -> PortError + Clone + Send + 'static) -> Ports {
     let mut repository = MockRepository::new();
     let failing = outcome.clone();
@@ -179,7 +179,7 @@ async fn a_dependency_that_is_down_is_told_without_the_drivers_words() {
 async fn only_what_is_of_the_application_counts_against_its_limit() {
     let api = api_with(Memory::new().ports(), NonZeroU32::new(1));
     let mut answers = Vec::new();
-    // A second may pass between two of them, but not between all.
+    // A second, which brings a new allowance, may pass between two of them, but not between all.
     for _ in 0..20 {
         answers.push(send(&api, get(&some_path())).await);
     }
@@ -222,7 +222,7 @@ async fn a_fault_of_the_program_is_internal_and_says_no_more() {
 
 #[tokio::test]
 async fn nothing_is_asked_of_the_ports_for_a_request_that_is_refused() {
-    // Mocks that expect nothing.
+    // Mocks that expect nothing panic when they are called.
     let ports = Ports {
         counter: Arc::new(MockCounter::new()),
         queue: Arc::new(MockQueue::new()),

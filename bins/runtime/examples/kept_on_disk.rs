@@ -4,8 +4,8 @@
 //! cargo run -p chat-runtime --example kept_on_disk -- FOLDER
 //! ```
 //!
-//! It needs the adapters and `chat-core`, and nothing of the crate that it lies in: of your program, these
-//! would be the dependencies. Each run adds to what the folder has; without one it leaves nothing behind.
+//! It uses the adapters and `chat-core` alone, which would be your program's dependencies, and nothing of the
+//! crate that it lies in. Each run adds to what the folder has; without a folder it leaves nothing behind.
 
 use std::{env, error::Error, io::Write as _, sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What this program is called in what it takes to do; one that is alone needs no more.
+/// The name under which this program claims jobs; a process that is alone needs only one.
 const HOLDER: &str = "my program";
 
 /// How often changes are carried into the search index.
@@ -62,7 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for duty in duties {
         duty.await?;
     }
-    // Whoever still has a part of it keeps it open.
+    // Any part that is still in use would keep the set open.
     drop((services, ports));
     embedded.close().await;
     Ok(())
@@ -96,7 +96,7 @@ async fn write_and_find(services: &Services) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Carries changes into the search index, and makes that anew where it is lost.
+/// Carries changes into the search index, and rebuilds it where it was lost.
 fn begin_to_index(services: Services, end: CancellationToken) -> JoinHandle<()> {
     tokio::spawn(async move {
         while !end.is_cancelled() {

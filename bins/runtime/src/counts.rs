@@ -1,4 +1,4 @@
-//! What the duties of a process count, each for itself.
+//! The metrics of a process's duties, one struct for each.
 
 use chat_core::service::{Indexed, Persisted, Reconciled};
 use prometheus_client::{metrics::counter::Counter, registry::Registry};

@@ -28,20 +28,20 @@ use crate::{
     status::StatusServer,
 };
 
-/// How long a round of storing waits for something to store; the end waits as long at most.
+/// How long a round of storing waits for something to store, and so can delay a shutdown.
 const WAIT: Duration = Duration::from_secs(1);
 
 /// How long indexing rests where nothing has changed.
 const INDEX_LOOK: Duration = Duration::from_millis(100);
 
-/// How long it rests after a round, so that more is carried over together; with the round itself it
+/// How long it rests after a round, so that changes come in larger batches; with the round itself it
 /// bounds how soon a message is found.
 const INDEX_REST: Duration = Duration::from_millis(500);
 
-/// How often it is looked for what was accepted and is in no queue.
+/// How often to look for creations that were accepted and are in no queue.
 const RESCUE_LOOK: Duration = Duration::from_secs(10);
 
-/// How often it is looked whether the search index is to be rebuilt.
+/// How often to check whether the search index is to be rebuilt.
 const REBUILD_LOOK: Duration = Duration::from_secs(1);
 
 /// The pause after the first failure, doubled with each further one.
@@ -50,19 +50,19 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// After how long a failure that goes on is logged once more.
+/// How often a failure that goes on is logged again.
 const LOGGED_FOR: Duration = Duration::from_mins(1);
 
-/// The longest pause after failures to store: one entry that cannot be stored may be all that fails, and
-/// what comes in beside it waits no longer.
+/// The longest pause after failures to store: a single bad entry may be all that fails, and must not
+/// hold up the others for longer.
 const LONGEST_PAUSE_OF_STORING: Duration = Duration::from_secs(1);
 
-/// Begins duties of a process, each as a task that ends once the program is asked to, and counts what
-/// they do; what a process does not do is not served as if it were nothing.
+/// Begins the duties of a process as tasks that end at its shutdown, and registers the metrics of these
+/// alone, so that work which other processes do is not reported as 0 here.
 pub struct Duties<'a> {
     services: &'a Services,
-    /// Tells this process from others that do the same work: one that starts again under its name finds
-    /// what it held.
+    /// Tells this process from others that do the same work; one that starts again under the same name
+    /// gets back what it held.
     name: &'a str,
     shutdown: &'a Shutdown,
     registry: &'a mut Registry,
@@ -97,7 +97,8 @@ impl<'a> Duties<'a> {
         self.begin(|end| rebuild(rebuilder, holder, end));
     }
 
-    /// Begins to audit, every `interval`, and more often what a queue of its own may never have had.
+    /// Begins to audit every `interval`; where the queue is apart from the counter, creations that it may
+    /// never have received are looked for more often.
     pub fn audit(&mut self, interval: Duration) {
         let (reconciler, holder) = (self.services.reconciler.clone(), self.name.to_owned());
         let counts = Auditing::register(self.registry);
@@ -121,7 +122,7 @@ impl<'a> Duties<'a> {
 ///
 /// # Errors
 ///
-/// Fails when the adapters cannot be opened, or nobody can listen where the metrics are to be served.
+/// Fails when the adapters cannot be opened, or the address of the metrics cannot be listened on.
 pub async fn go_on(
     settings: &Settings,
     kind: &str,
@@ -160,7 +161,7 @@ async fn persist(
             counts.round(round);
         }
         let pause = match round {
-            // What stays pending comes again at once, until somebody's create has the counter admitted.
+            // What could not be settled is redelivered at once, until some create has the counter admitted.
             Ok(stored) if stored.is_behind => failures.over().max(WAIT),
             Ok(_) => failures.over(),
             Err(error) => failures.another(&error),
@@ -277,7 +278,7 @@ enum Trouble {
 }
 
 impl Trouble {
-    /// What tells one trouble from another.
+    /// The kind of the failure; `None` for a panic.
     fn kind(&self) -> Option<PortErrorKind> {
         match self {
             Self::Failed(error) => Some(error.kind),
@@ -286,7 +287,7 @@ impl Trouble {
     }
 }
 
-/// Runs a round; one that panics is a failure as any other, and leaves the duty at work.
+/// Runs a round, and turns a panic into a failure like any other, so that the duty goes on.
 async fn sound<T>(round: impl Future<Output = Result<T, PortError>>) -> Result<T, Trouble> {
     match AssertUnwindSafe(round).catch_unwind().await {
         Ok(outcome) => Ok(outcome?),
@@ -294,9 +295,9 @@ async fn sound<T>(round: impl Future<Output = Result<T, PortError>>) -> Result<T
     }
 }
 
-/// A run of failures, each of which makes the pause longer.
+/// A run of consecutive failures, with exponential backoff.
 ///
-/// Logged are the first one, each that is of another kind than the one before, and one a minute.
+/// It logs the first one, each that is of another kind than the one logged last, and one a minute.
 struct Failures {
     what: &'static str,
     count: u32,

@@ -10,16 +10,16 @@ use crate::{program::print, settings::Settings, wiring};
 /// How long all answers together may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Says so where database, counter and queue can be used; it waits for none of them and changes nothing.
+/// Reports that database, counter and queue can be used; waits for none of them, and changes nothing.
 ///
 /// # Errors
 ///
-/// Fails with the first that cannot, or when that is not known in 5 s.
+/// Fails with the first that cannot be used, or when not all have answered within 5 s.
 pub async fn run(settings: &Settings) -> Result<()> {
     let asked = timeout(DEADLINE, wiring::check(settings)).await;
     match asked {
         Ok(Ok(())) => print("healthy: the database, the counter and the queue answer"),
-        // A wrong setting is no other kind of ill health, so that the code to end with is one.
+        // Drop the error's type, so that the exit code is 1 for a wrong setting as well.
         Ok(Err(error)) => Err(anyhow!("{error:#}")),
         Err(_) => Err(anyhow!(
             "the servers did not all answer in {} s",

@@ -1,9 +1,9 @@
 //! What every program of the chat backend does around its work.
 //!
-//! In the order of a program's life: [`program`] reads the command line, [`settings`] what it is told,
+//! In the order of a program's life: [`program`] reads the command line, [`settings`] the settings,
 //! [`telemetry`] starts its log, [`wiring`] joins the adapters to the ports, [`running`] holds them while
 //! [`duties`] works in the background, which [`metrics`](mod@metrics) counts, [`server`] accepts
-//! connections, [`vitals`] asks what the program stands on, and [`lifecycle`] brings it to its end.
+//! connections, [`vitals`] checks the health of the ports, and [`lifecycle`] shuts the program down.
 
 mod counts;
 pub mod duties;

@@ -1,23 +1,23 @@
-//! The end of a program: first it is asked to, then it is made to.
+//! The shutdown of a program: graceful at first, then forced.
 
 use std::{future::Future, io, time::Duration};
 
 use anyhow::{Context as _, Result};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Tells the parts of a program that it ends.
+/// Tells the parts of a program that it is shutting down.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     /// Cancelled when the program is asked to end: begin nothing new, finish what has begun.
     pub soft: CancellationToken,
     /// Cancelled when it is asked again, or the time is up: let go of everything.
     pub hard: CancellationToken,
-    /// Knows every task that the end waits for.
+    /// Tracks every task that the shutdown waits for.
     pub tasks: TaskTracker,
 }
 
 impl Shutdown {
-    /// Begins to watch for SIGTERM and SIGINT; from the first on, `patience` is what is left.
+    /// Begins to watch for SIGTERM and SIGINT; from the first one on, the program has `patience` to end.
     ///
     /// # Errors
     ///
@@ -42,13 +42,13 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// Waits until every task has ended, or must be let go of.
+    /// Waits until every task has ended, or the shutdown is forced.
     pub async fn finish(&self) {
         self.tasks.close();
         self.unless_hard(self.tasks.wait()).await;
     }
 
-    /// Runs a future to its end, unless everything must be let go of before; then answers `None`.
+    /// Runs a future to its end, or returns `None` if the shutdown is forced before.
     pub async fn unless_hard<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         self.hard.run_until_cancelled(future).await
     }

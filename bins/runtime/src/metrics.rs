@@ -1,4 +1,4 @@
-//! What a program counts, and how that is written down for Prometheus.
+//! A program's metrics, and how they are written for Prometheus.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ use prometheus_client::{
 
 use crate::vitals::Signs;
 
-/// The prefix of every name.
+/// The prefix of every metric's name.
 pub const PREFIX: &str = "chat";
 
 /// The content type of the format of `OpenMetrics`.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Makes the list of what a program counts, which tells its version and nothing else so far.
+/// Makes a registry that has the program's version and nothing else yet.
 #[must_use]
 pub fn registry() -> Registry {
     let mut registry = Registry::with_prefix(PREFIX);
@@ -30,7 +30,7 @@ struct DependencyLabels {
     dependency: &'static str,
 }
 
-/// Adds how the things are that the program stands on.
+/// Adds the health of each dependency as a gauge.
 pub fn register_signs(registry: &mut Registry, signs: &Signs) {
     let up = Family::<DependencyLabels, Gauge>::default();
     for (dependency, sign) in signs.named() {
@@ -40,7 +40,7 @@ pub fn register_signs(registry: &mut Registry, signs: &Signs) {
     registry.register("dependency_up", "Whether a dependency works", up);
 }
 
-/// Writes everything down: what was counted, and what was just gathered.
+/// Encodes both registries: what was counted, and what was gathered for this scrape.
 ///
 /// # Errors
 ///
@@ -53,7 +53,7 @@ pub fn text(counted: &Registry, gathered: &Registry) -> Result<String, fmt::Erro
     Ok(whole)
 }
 
-/// Makes a counter part of what is served.
+/// Makes a counter and registers it.
 pub(crate) fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
     let counter = Counter::default();
     registry.register(name, help, counter.clone());

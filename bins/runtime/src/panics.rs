@@ -1,8 +1,8 @@
-//! What a caught panic says.
+//! The message of a caught panic.
 
 use std::any::Any;
 
-/// The text of a panic; nothing where it has none.
+/// The message of a panic; empty where it has none.
 #[must_use]
 pub fn text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&'static str>().copied();

@@ -11,7 +11,7 @@ use clap::{ArgMatches, Args};
 
 use crate::settings::{Arguments, Given, Settings, SettingsError};
 
-/// The code of a program that was told something wrong.
+/// The exit code for a wrong setting.
 const WRONG_SETTING: u8 = 2;
 
 /// What the command line says.
@@ -36,7 +36,7 @@ impl<Own: Args> CommandLine<Own> {
     /// Adds the settings and the program's own arguments to its description.
     fn described(command: clap::Command) -> clap::Command {
         let about = command.get_about().cloned().unwrap_or_default();
-        // What the lists of arguments say about themselves is not what the program is about.
+        // Augmenting replaces the description by the doc comment of the arguments' struct.
         Own::augment_args(Arguments::augment_args(command)).about(about)
     }
 
@@ -46,7 +46,7 @@ impl<Own: Args> CommandLine<Own> {
     ///
     /// Fails with one sentence about the first that is wrong.
     pub fn settings(&self) -> Result<Settings, SettingsError> {
-        // What stands behind a subcommand counts too, and is known to its matches alone.
+        // Settings may stand after a subcommand as well, and only the subcommand's own matches have those.
         let mut matches = &self.matches;
         while let Some((_, behind)) = matches.subcommand() {
             matches = behind;
@@ -59,7 +59,7 @@ impl<Own: Args> CommandLine<Own> {
 ///
 /// # Errors
 ///
-/// Fails when nobody reads it.
+/// Fails when it cannot be written, as to a closed pipe.
 pub fn print(document: &str) -> Result<()> {
     let mut output = io::stdout().lock();
     writeln!(output, "{}", document.trim_end()).context("writing to standard output")
@@ -81,7 +81,7 @@ pub fn block_on(future: impl Future<Output = Result<()>>) -> Result<()> {
     outcome
 }
 
-/// Says what went wrong, once, and answers the code to end with: 2 for a wrong setting, else 1.
+/// Says what went wrong, once, and returns the exit code: 2 for a wrong setting, else 1.
 #[must_use]
 pub fn conclude(outcome: Result<()>) -> ExitCode {
     let Err(error) = outcome else {

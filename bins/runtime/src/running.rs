@@ -1,4 +1,4 @@
-//! A program at work: how it opens what it stands on, and how it leaves that in good order.
+//! A running program: how it opens its adapters, and how it closes them in good order.
 
 use anyhow::Result;
 
@@ -8,9 +8,9 @@ use crate::{lifecycle::Shutdown, settings::Settings, wiring::Wiring};
 pub struct Running {
     /// The adapters, and the services over them.
     pub wiring: Wiring,
-    /// Tells when it is to end.
+    /// Tells it when to end.
     pub shutdown: Shutdown,
-    /// What it calls itself, different from all others that are at work.
+    /// Its name, which no other process at work has.
     pub name: String,
 }
 
@@ -35,7 +35,7 @@ impl Running {
         }))
     }
 
-    /// Waits for what has begun, and closes the adapters, for as long as the end may take.
+    /// Waits for the running tasks and closes the adapters, unless the shutdown is forced before.
     pub async fn close(self) {
         self.shutdown.finish().await;
         let closing = self.wiring.close();
@@ -45,7 +45,7 @@ impl Running {
     }
 }
 
-/// A name that no other process has: by its host and its id, which containers can share, and by chance.
+/// Makes a unique name of host, process id and a random part, since containers can share the first two.
 fn own_name(kind: &str, chance: &str) -> String {
     let host = gethostname::gethostname();
     let chance = chance.get(..8).unwrap_or(chance);

@@ -1,5 +1,5 @@
-//! What a program that serves no API tells of itself over HTTP: that it lives, how the things are that
-//! it stands on, and what it counts.
+//! The status of a program that serves no API, over HTTP: that it lives, the health of what it depends
+//! on, and its metrics.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -50,7 +50,7 @@ impl StatusServer {
     }
 }
 
-/// Answers what a program tells of itself.
+/// Makes the endpoint that answers health checks and scrapes.
 fn status(registry: Registry, vitals: Vitals) -> impl Endpoint<Output = Response> + 'static {
     let registry = Arc::new(registry);
     let looking = vitals.clone();
@@ -70,7 +70,7 @@ fn status(registry: Registry, vitals: Vitals) -> impl Endpoint<Output = Response
         .map_to_response()
 }
 
-/// The same as `api` answers.
+/// Answers readiness in the same form as `api` does.
 fn readiness(signs: &Signs) -> Response {
     let state = signs.state();
     let status = match state {

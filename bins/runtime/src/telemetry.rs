@@ -7,8 +7,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogForm, Settings};
 
-/// Libraries that log as errors what their callers are told and log themselves; who wants to hear them
-/// names them in the setting.
+/// Silences libraries that log as errors what they also return to their callers, which log it
+/// themselves; the setting can name them to hear them after all.
 const QUIET: &str = "lapin=off";
 
 /// Starts the log.
@@ -20,8 +20,8 @@ pub fn start(settings: &Settings) -> Result<()> {
     let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.log))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        // A line that cannot be written, as to a full disk, would be told by one more line there, and
-        // failing to write that one ends the task that logs.
+        // Otherwise a line that cannot be written (to a full disk, say) is reported by one more line there,
+        // and failing to write that one panics, which ends the task that logs.
         .log_internal_errors(false)
         .with_writer(io::stderr);
     let is_terminal = io::stderr().is_terminal();

@@ -1,4 +1,4 @@
-//! Whether what a program stands on works.
+//! Health checks of what a program depends on.
 
 use std::{
     future::Future,
@@ -15,10 +15,10 @@ use tokio::{sync::Mutex, time::timeout};
 /// How long a sign of life may take.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// For how long an answer is told to whoever asks next, so that many who ask cost no more than a few.
+/// How long an answer is cached, so that many who ask cost no more than a few.
 const TOLD_FOR: Duration = Duration::from_millis(250);
 
-/// What a program stands on.
+/// Checks the health of the ports that a program depends on.
 #[derive(Clone)]
 pub struct Vitals {
     repository: Arc<dyn Repository>,
@@ -28,7 +28,7 @@ pub struct Vitals {
     latest: Arc<Latest>,
 }
 
-/// What was told last.
+/// The cached answers.
 #[derive(Default)]
 struct Latest {
     signs: Told<Signs>,
@@ -36,7 +36,7 @@ struct Latest {
     outbox: Told<Result<OutboxBacklog, String>>,
 }
 
-/// How each of them is: in order, or what is wrong.
+/// The health of each port: in order, or what is wrong with it.
 #[derive(Clone)]
 pub struct Signs {
     /// What keeps everything.
@@ -45,25 +45,25 @@ pub struct Signs {
     pub counter: Result<(), String>,
     /// What carries creations to where they are stored.
     pub queue: Result<(), String>,
-    /// Whether creations are accepted also while the queue is away, because the counter keeps them.
+    /// Whether creations are accepted even while the queue is away, because the counter keeps them.
     pub queue_may_be_away: bool,
     /// What finds messages.
     pub search: Result<(), String>,
 }
 
-/// What the signs mean for the whole.
+/// The state of the program as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// Everything works.
     Ready,
-    /// Everything works but search, or but the way of what was accepted to where it is stored.
+    /// Everything works except search, or except a queue that creations can do without for a while.
     Degraded,
     /// Something is down that is always needed.
     Down,
 }
 
 impl State {
-    /// What it is called.
+    /// The state's name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -75,7 +75,7 @@ impl State {
 }
 
 impl Signs {
-    /// Each by its name.
+    /// Each sign with the name of its port.
     pub fn named(&self) -> [(&'static str, &Result<(), String>); 4] {
         [
             ("repository", &self.repository),
@@ -85,7 +85,7 @@ impl Signs {
         ]
     }
 
-    /// What they mean for the whole.
+    /// Sums them up into the state of the whole.
     #[must_use]
     pub fn state(&self) -> State {
         let can_queue = self.queue.is_ok();
@@ -117,7 +117,7 @@ impl Vitals {
         }
     }
 
-    /// Asks each for a sign of life, for a while; for a moment others are told the same.
+    /// Asks each port for a sign of life, with a timeout; the answer is cached for a moment.
     pub async fn look(&self) -> Signs {
         self.latest.signs.or_ask(self.ask()).await
     }
@@ -169,7 +169,7 @@ impl<T> Default for Told<T> {
 }
 
 impl<T: Clone> Told<T> {
-    /// The answer that came last, where that is not long ago; whoever else wants it meanwhile waits for a new one.
+    /// Answers from the cache while that is fresh, else asks; concurrent callers share the one question.
     async fn or_ask(&self, asking: impl Future<Output = T>) -> T {
         let mut latest = self.0.lock().await;
         if let Some((at, told)) = &*latest
@@ -183,11 +183,11 @@ impl<T: Clone> Told<T> {
     }
 }
 
-/// Waits for a while.
+/// Awaits an answer with a timeout, and puts a failure into words.
 async fn in_time<T>(asked: impl Future<Output = Result<T, PortError>>) -> Result<T, String> {
     match timeout(DEADLINE, asked).await {
         Ok(answer) => {
-            // Without the error's source, which is the driver's own.
+            // Leave out the error's source, which is in the driver's own words.
             answer.map_err(|error| error.to_string())
         }
         Err(_) => Err("no answer in time".to_owned()),

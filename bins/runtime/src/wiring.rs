@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// The adapters of one process, in their ports.
 pub struct Wiring {
-    /// What the services stand on.
+    /// The ports under the services.
     pub ports: Ports,
     /// The services.
     pub services: Services,
@@ -35,7 +35,7 @@ enum Set {
     Embedded(Embedded),
     Live {
         redis: Redis,
-        /// Where it carries the work, and not Redis.
+        /// The queue, unless Redis carries the work itself.
         rabbitmq: Option<Arc<RabbitMqQueue>>,
         repository: Arc<MySqlRepository>,
         search: Arc<ElasticsearchSearchIndex>,
@@ -115,8 +115,8 @@ pub fn is_in_use(error: &anyhow::Error) -> bool {
 
 /// Asks the servers that a program cannot do without for a sign of life.
 ///
-/// It asks them as they are, without waiting for one that is not there, and without making or changing anything.
-/// Search is none of them, and the embedded set has none.
+/// It does not wait for one that is away, and creates and changes nothing. Search is not among them, and the
+/// embedded set has no servers.
 ///
 /// # Errors
 ///
@@ -208,7 +208,7 @@ async fn live(
         let config = mysql(settings, servers);
         let open = async || MySqlRepository::open(&config).await;
         let repository = until_there(DATABASE, give_up, open, MySqlError::is_retryable).await?;
-        // It may be away again.
+        // Retry this as well: the database may be away again.
         let ask = async || repository.fix_shards(settings.shards).await;
         let fixed = until_there(DATABASE, give_up, ask, PortError::is_retryable).await?;
         if fixed != settings.shards {
@@ -236,7 +236,7 @@ async fn live(
         let opened = until_there(RABBITMQ, give_up, open, RabbitMqError::is_retryable).await?;
         Ok(Some(Arc::new(opened)))
     };
-    // At once, so that a wrong setting of one is told before another is waited for.
+    // Open all concurrently, so that a wrong setting of one is reported without waiting for another.
     let (repository, redis, rabbitmq, search) = tokio::try_join!(
         Box::pin(opening_database),
         Box::pin(opening_redis),
@@ -251,7 +251,7 @@ async fn live(
     })
 }
 
-/// Takes a server to search on; one that is away keeps nothing else from starting.
+/// Prepares the client of the search server; one that is away does not keep the program from starting.
 async fn search_index(settings: &Settings, url: &Secret) -> Result<Arc<ElasticsearchSearchIndex>> {
     let api_key = settings.search_api_key.as_ref();
     let config = ElasticsearchConfig {
@@ -283,7 +283,7 @@ async fn search_index(settings: &Settings, url: &Secret) -> Result<Arc<Elasticse
     Ok(Arc::new(index))
 }
 
-/// A server, as it is called, and the setting that says where it is.
+/// What a server is called, and the setting that says where it is.
 type Place = (&'static str, &'static str);
 
 const DATABASE: Place = ("the database", "CHAT_REPOSITORY_URL");
@@ -291,7 +291,7 @@ const REDIS: Place = ("Redis", "CHAT_COUNTER_URL");
 const RABBITMQ: Place = ("RabbitMQ", "CHAT_QUEUE_URL");
 const SEARCH: Place = ("Elasticsearch", "CHAT_SEARCH_URL");
 
-/// Tries to open something until its server is there, what is wrong cannot pass, or the time is up.
+/// Retries opening something until it succeeds, fails for good, or the time is up.
 async fn until_there<T, E: Error + Send + Sync + 'static>(
     (what, setting): Place,
     give_up: Instant,

@@ -21,7 +21,7 @@ use tokio::{
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
 
-/// One whose answer takes a while.
+/// A request whose answer takes a while.
 const SLOW_REQUEST: &[u8] = b"GET /slow HTTP/1.1\r\nhost: test\r\n\r\n";
 
 /// Long enough for everything that is to happen.
@@ -101,7 +101,7 @@ async fn clients_that_send_nothing_more_do_not_hold_the_end_up() {
     );
 }
 
-/// What has begun, such as a deletion, is carried out, and who still listens is answered.
+/// What has begun, such as a deletion, is carried out, and a client that still listens gets its answer.
 #[tokio::test]
 async fn a_request_is_served_although_its_client_sends_no_more() {
     let (address, _shutdown, _server) = started(10).await;

@@ -1,4 +1,4 @@
-//! Settings: which source goes before which, and how wrong ones are refused.
+//! Settings: what they stand for, and how wrong ones are refused.
 
 use std::{path::PathBuf, time::Duration};
 

@@ -1,4 +1,4 @@
-//! One round of audits, for whoever wants it now.
+//! One round of audits, on demand.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use chat_core::service::Reconciled;

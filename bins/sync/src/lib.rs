@@ -1,7 +1,7 @@
 //! Auditing, repairing and rebuilding, in a process of its own.
 //!
-//! On the embedded set, which belongs to one process, `api` does this itself; what is done once can be
-//! done here while no `api` runs.
+//! On the embedded set, which belongs to one process, `api` does this itself; a single audit or rebuild
+//! can be run here while no `api` runs.
 
 use anyhow::Result;
 use chat_runtime::{

@@ -1,4 +1,4 @@
-//! Filling the search index anew, with somebody watching.
+//! Rebuilding the search index, with its progress shown.
 
 use std::{
     convert::Infallible,
@@ -15,7 +15,7 @@ use chat_runtime::{program::print, running::Running, settings::Settings, wiring:
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, interval, sleep};
 
-/// How often it is looked how far the rebuild is.
+/// How often the progress of the rebuild is read.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// How often a line is logged where there is no terminal to draw a bar on.
@@ -52,7 +52,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     print(&format!("messages indexed: {done}, in {took:.1?}"))
 }
 
-/// Asks for a rebuild and sees to it that somebody does it: this process, or one that was faster.
+/// Asks for a rebuild and waits until it is done, by this process or by one that was faster.
 async fn until_done(rebuilder: &Rebuilder, holder: &str) -> Result<JobProgress> {
     rebuilder.request().await.context("asking for a rebuild")?;
     loop {

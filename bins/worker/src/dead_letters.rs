@@ -1,4 +1,4 @@
-//! Dead letters on the command line: what an operator is told of what was set aside, and can do.
+//! Dead letters on the command line: an operator lists, replays and drops what was set aside.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use chat_core::{
@@ -9,7 +9,7 @@ use chat_runtime::{program::print, running::Running, settings::Settings};
 
 use crate::shown::{line, paragraph};
 
-/// Where dead letters of the embedded set are seen to.
+/// Says where dead letters of the embedded set are handled.
 pub(crate) const ELSEWHERE: &str = "on the embedded set the data folder belongs to `api`, and so do its \
      dead letters: ask it by GET /api/v1/admin/dead-letters, POST \
      /api/v1/admin/dead-letters/{id}/replay or DELETE /api/v1/admin/dead-letters/{id}";
@@ -46,7 +46,7 @@ pub(crate) enum Action {
     },
 }
 
-/// Opens the servers that the settings name, and does it.
+/// Opens the servers that the settings name, and carries out `action`.
 pub(crate) async fn run(settings: &Settings, action: Action) -> Result<()> {
     let Some(running) = Running::open("worker", settings).await? else {
         bail!("it was stopped before it began");
@@ -107,7 +107,7 @@ async fn list(letters: &DeadLetters, json: bool) -> Result<()> {
     print(&format!("dead letters: {count}"))
 }
 
-/// Puts each letter back to work that is there; one that fails again meanwhile is not met again.
+/// Replays each letter once; one that fails again meanwhile is not replayed again.
 async fn replay_all(letters: &DeadLetters, force: bool) -> Result<()> {
     let limit = Limit::try_new(PAGE).context("a page has a size")?;
     let mut tally = Tally::of("replayed");
@@ -118,7 +118,7 @@ async fn replay_all(letters: &DeadLetters, force: bool) -> Result<()> {
         for opened in page.items {
             let id = opened.letter.id;
             match letters.replay(&id, force).await {
-                // Somebody else has seen to it.
+                // Somebody else has replayed or dropped it meanwhile.
                 Err(ReplayError::Service(ServiceError::NotFound)) => {}
                 outcome => tally.count(&id, outcome)?,
             }
@@ -130,7 +130,7 @@ async fn replay_all(letters: &DeadLetters, force: bool) -> Result<()> {
     }
 }
 
-/// How often something was done, and how often it could not be.
+/// How many letters an action was done to, and how many it was refused for.
 struct Tally {
     what: &'static str,
     done: u64,
@@ -146,7 +146,7 @@ impl Tally {
         }
     }
 
-    /// Counts one letter, and says what to do where it was refused; a server that fails ends it all.
+    /// Counts one letter, and logs what to do where it was refused; any other failure ends the action.
     fn count(&mut self, id: &DeadLetterId, outcome: Result<(), ReplayError>) -> Result<()> {
         let id = id.as_str();
         let advice = match outcome {

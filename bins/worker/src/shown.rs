@@ -17,7 +17,7 @@ struct Line<'a> {
     id: &'a str,
     reason: &'a str,
     detail: &'a str,
-    /// What the program that failed said, which the admin API leaves to the log.
+    /// The failure in its own words, which the admin API leaves to the log.
     failure: &'a str,
     kind: Option<&'a str>,
     application_token: Option<&'a str>,
@@ -122,7 +122,7 @@ pub(crate) fn paragraph(opened: &OpenedLetter) -> String {
     text
 }
 
-/// A text's beginning, in one line that does nothing to a terminal.
+/// The start of a text, on one line and with everything escaped that could affect a terminal.
 fn quoted(text: &str) -> String {
     let mut characters = text.chars();
     let shown: String = characters.by_ref().take(SHOWN).collect();
@@ -132,7 +132,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// Bytes of somebody else: JSON as it is, text in quotes, and all else in base64.
+/// Bytes that are no entry of this system: JSON as it is, text in quotes, and all else in base64.
 fn raw(payload: &[u8]) -> String {
     if let Ok(json) = serde_json::from_slice::<serde_json::Value>(payload) {
         return json.to_string();
@@ -211,7 +211,7 @@ mod tests {
         });
         assert_eq!(read(&foreign(b"\xff")), wanted);
 
-        // No row is named where only its key is known, or a newer version is.
+        // Row ids never leave the system, even where the letter has only a key or is of a newer version.
         let key = MessageKey {
             application: chat_core::model::ApplicationId::new(77),
             chat: Number::FIRST.into(),

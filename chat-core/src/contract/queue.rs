@@ -37,7 +37,7 @@ macro_rules! __queue_contract {
     };
 }
 
-/// What was published comes with its number, epoch, content and force.
+/// An entry arrives with the number, epoch, content and `forced` it was given.
 pub async fn published_is_received(ports: Ports) {
     let scene = Scene::new(ports);
     let sent = [
@@ -101,7 +101,7 @@ pub async fn acknowledged_is_gone(ports: Ports) {
         .acknowledge(&[received[1].1.receipt.clone()])
         .await
         .unwrap();
-    // Acknowledging twice is harmless, and what is nobody's receipt is nobody's business.
+    // Acknowledging twice is harmless, and so is a receipt that was never given out.
     let nobodys = Receipt("nobody".to_owned());
     scene
         .queue()
@@ -114,7 +114,7 @@ pub async fn acknowledged_is_gone(ports: Ports) {
     assert!(take(&scene, "two", 9, Duration::ZERO).await.is_empty());
 }
 
-/// An entry that was given back comes to somebody, with a higher attempt.
+/// An entry that was given back is delivered again, to any consumer, with a higher attempt.
 pub async fn given_back_comes_again(ports: Ports) {
     let scene = Scene::new(ports);
     publish(&scene, 1..=1).await;
@@ -149,7 +149,7 @@ pub async fn unacknowledged_comes_again(ports: Ports) {
     assert_eq!(numbers(&again), numbers(&held));
 }
 
-/// What a consumer held that left comes to another at once.
+/// What a consumer held when it left comes to another at once.
 pub async fn leaving_hands_over(ports: Ports) {
     let scene = Scene::new(ports);
     publish(&scene, 1..=3).await;
@@ -195,7 +195,7 @@ pub async fn backlog_counts_bytes(ports: Ports) {
     assert_eq!((done.entries, done.bytes), (0, 0));
 }
 
-/// With nothing to do, `receive` answers nothing within its wait.
+/// With nothing to deliver, `receive` answers an empty batch after its wait.
 pub async fn receive_ends_in_time(ports: Ports) {
     let scene = Scene::new(ports);
     let began = Instant::now();
@@ -211,7 +211,7 @@ pub async fn receive_ends_in_time(ports: Ports) {
     );
 }
 
-/// A consumer of a long name, in any script, receives as any other does.
+/// A consumer with a long name, in any script, receives as any other does.
 pub async fn consumers_have_any_name(ports: Ports) {
     let scene = Scene::new(ports);
     let names = [

@@ -1,4 +1,4 @@
-//! What laws are played with: applications, chats and messages that are easy to make.
+//! The fixture of the laws: applications, chats and messages that are easy to make.
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
@@ -14,14 +14,14 @@ use crate::{
     service::{Numberer, ServiceError},
 };
 
-/// How many calls come to their end before no more are [cut off](Scene::cut_off): they wait now more often,
-/// now less.
+/// How many calls must finish before no more are [cut off](Scene::cut_off): more than one, since the number
+/// of waits varies.
 const ENDED: u32 = 3;
 
-/// How often a call waits at most.
+/// How many waits a call may have before it counts as endless.
 const MOST_WAITS: usize = 300;
 
-/// A system that a law is played on.
+/// A system that a law runs against.
 #[derive(Clone)]
 pub struct Scene {
     /// The ports under test, among others.
@@ -55,7 +55,7 @@ impl Scene {
         &*self.ports.repository
     }
 
-    /// The moment.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.ports.clock.now()
@@ -76,13 +76,13 @@ impl Scene {
         }
     }
 
-    /// Creates a chat of a new application, by the counter.
+    /// Creates a chat of a new application through the counter.
     pub async fn chat(&self) -> ChatKey {
         let application = self.application().await.id;
         self.chat_of(application).await
     }
 
-    /// Creates a chat of an application, by the counter.
+    /// Creates a chat of an application through the counter.
     pub async fn chat_of(&self, application: ApplicationId) -> ChatKey {
         let creation = self.create(chat(application)).await;
         ChatKey {
@@ -91,12 +91,12 @@ impl Scene {
         }
     }
 
-    /// Creates something by the counter, seeding as services do.
+    /// Creates something through the counter, seeding as services do.
     pub async fn create(&self, content: Content) -> Creation {
         self.numberer.create(content, None).await.unwrap().item
     }
 
-    /// Creates something under a key; answers also whether it had been created before.
+    /// Creates something under a key; tells also whether it had been created before.
     ///
     /// # Errors
     ///
@@ -110,12 +110,12 @@ impl Scene {
         Ok((created.item, created.replayed))
     }
 
-    /// Has a shard's server admitted, and opens the shard, as services do.
+    /// Gets a shard's server admitted, and opens the shard, as services do.
     pub async fn open(&self, shard: Shard) {
         self.numberer.opener.open(shard).await.unwrap();
     }
 
-    /// Has a sighted server admitted that nothing has overtaken.
+    /// Gets a sighted server admitted, provided that no other run has overtaken it.
     pub async fn admit(&self, sighting: &Sighting) -> Admission {
         let read = self.repository().shard(sighting.shard).await.unwrap();
         let admission = self.repository().admit(sighting, read).await.unwrap();
@@ -132,7 +132,7 @@ impl Scene {
         }
     }
 
-    /// Hands a content to the counter once, with no help.
+    /// Hands a content to the counter once, without opening shards or seeding.
     pub async fn submit(&self, content: Content) -> Numbering {
         let submission = Submission {
             draft: self.draft(content),
@@ -196,9 +196,8 @@ impl Scene {
         chat.map_or(0, |chat| chat.messages_count)
     }
 
-    /// Makes a call over and over and lets go of it, as callers do whose time is up: of the first where it
-    /// first waits, and of each where it waits once more than the one before, until several came to their
-    /// end.
+    /// Makes a call over and over and drops it, as a timeout does: the first one where it first waits, each
+    /// later one a wait further on, until several finish.
     pub async fn cut_off(&self, mut call: impl AsyncFnMut()) {
         let mut ended = 0;
         for waits in 1..=MOST_WAITS {

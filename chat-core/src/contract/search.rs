@@ -189,7 +189,7 @@ pub async fn generations_are_apart(index: Index) {
     assert!(found(&index, chat(1, 1), "old").await.is_empty());
 }
 
-/// A write to a generation that is gone fails, it is never made anew by guessing.
+/// A write to a generation that is gone fails and never creates it implicitly.
 pub async fn missing_generation_is_an_error(index: Index) {
     serving(&index).await;
     let gone = Generation {

@@ -11,7 +11,7 @@ use crate::{model::Timestamp, ports::Clock};
 
 /// Tells the time that a test has set.
 ///
-/// Sleeping moves it, so that nothing waits in earnest.
+/// Sleeping moves it on, so that nothing really waits.
 #[derive(Debug)]
 pub struct ManualClock {
     micros: AtomicI64,

@@ -31,7 +31,7 @@ use crate::{
 /// How long an idempotency key is kept.
 const KEY_LIFE: Duration = Duration::from_hours(24);
 
-/// Above what the counter takes no more.
+/// The limits above which the counter accepts no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CounterLimits {
     /// Pending creations of one sequence.
@@ -90,7 +90,7 @@ impl MemoryCounter {
         }
     }
 
-    /// Forgets a sequence as expiry does: only with nothing pending that needs it.
+    /// Forgets a sequence as expiry does: only if nothing pending needs it.
     pub fn expire(&self, sequence: &Sequence) {
         let mut state = self.lock();
         if !state.is_needed(sequence) {
@@ -260,7 +260,7 @@ impl MemoryCounter {
         }
     }
 
-    /// Says which limit a creation of `bytes` is above; keys that are over make room.
+    /// Says which limit a creation of `bytes` would exceed, having made room by dropping expired keys.
     fn overload(
         &self,
         state: &mut State,

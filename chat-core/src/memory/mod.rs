@@ -1,9 +1,9 @@
 //! Every port in memory: for tests, prototypes and simulation.
 //!
-//! They keep all laws and lose everything when the process ends. Their clock stands still until it is told to
-//! go on, and their tokens are the same in each run: a program takes both from somewhere else.
-//! [`Memory::paced`] lets every call give way once before and once after its effect, so that a test
-//! which polls by hand can interleave callers, and drop one at any point as a crash would.
+//! They obey all laws, but lose everything when the process ends. The clock stands still until it is
+//! moved, and the tokens are the same in each run, so a real program must take both from elsewhere.
+//! [`Memory::paced`] makes every call yield once before and once after its effect, so that a test that
+//! polls by hand can interleave callers, and drop one at any point as a crash would.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ pub struct Memory {
     pub search: Arc<MemorySearchIndex>,
     /// Stands still until it is moved.
     pub clock: Arc<ManualClock>,
-    /// Repeats itself in every system that is made the same way.
+    /// Makes the same tokens in every system that is made the same way.
     pub tokens: Arc<SeededTokens>,
 }
 
@@ -55,7 +55,7 @@ impl Memory {
         Self::build(Pace::Straight, CounterLimits::default(), true)
     }
 
-    /// Makes an empty system whose calls give way before and after their effect.
+    /// Makes an empty system whose calls yield before and after their effect.
     #[must_use]
     pub fn paced(limits: CounterLimits) -> Self {
         Self::build(Pace::GivesWay, limits, true)

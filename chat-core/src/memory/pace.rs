@@ -1,16 +1,16 @@
-//! Giving way around an effect, so that callers can be interleaved and dropped.
+//! Yielding around an effect, so that callers can be interleaved and dropped.
 
-/// Whether calls give way.
+/// Whether calls yield to other tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// A call has its effect when it is first polled, and is done.
+    /// A call takes effect and completes when it is first polled.
     Straight,
-    /// A call gives way once before and once after its effect.
+    /// A call yields once before and once after its effect.
     GivesWay,
 }
 
 impl Pace {
-    /// Runs one atomic effect.
+    /// Runs one atomic effect at this pace.
     pub(super) async fn around<T>(self, effect: impl FnOnce() -> T) -> T {
         self.give_way().await;
         let answer = effect();

@@ -1,4 +1,4 @@
-//! Durable work, as long as the process lasts.
+//! The queue in memory: durable work, as long as the process lasts.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use crate::{
 /// How long a consumer may hold an entry before another one takes it over.
 const TAKEOVER: Duration = Duration::from_secs(30);
 
-/// Carries work in memory; a consumer that holds an entry for 30 s is taken for dead.
+/// Carries work in memory; a consumer that holds an entry for 30 s is presumed dead.
 #[derive(Debug)]
 pub struct MemoryQueue {
     pace: Pace,
@@ -32,7 +32,7 @@ struct State {
     work: Work,
 }
 
-/// The entries, as a counter of the same technology loses and restores them.
+/// The entries, which a counter of the same technology loses and restores with its own state.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Work {
     entries: BTreeMap<u64, Held>,
@@ -73,13 +73,13 @@ impl MemoryQueue {
         }
     }
 
-    /// The entries that are not acknowledged.
+    /// How many entries are not acknowledged yet.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().work.entries.len()
     }
 
-    /// Says whether nothing is waiting.
+    /// Says whether every entry is acknowledged.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -157,7 +157,7 @@ impl MemoryQueue {
                 Some(_) | None => open.push((true, *id)),
             }
         }
-        // The consumer's own come first.
+        // The consumer's own entries come first.
         open.sort_unstable();
         open.truncate(most);
         let deliver = |(_, id): (bool, u64)| {
@@ -227,7 +227,7 @@ impl Queue for MemoryQueue {
     ) -> Result<Vec<Delivery>, PortError> {
         let taken = self.pace.around(|| self.take(consumer, most)).await;
         if taken.is_empty() {
-            // Whoever asks again and again leaves the others room to publish.
+            // A consumer that polls in a loop must let other tasks run, and publish.
             yield_now().await;
         }
         Ok(taken)

@@ -1,4 +1,4 @@
-//! The truth, as long as the process lasts.
+//! The repository in memory: the truth, as long as the process lasts.
 
 use std::sync::{Mutex, MutexGuard};
 

@@ -11,7 +11,7 @@ use crate::{
     ports::{AddApplication, Deletion, Indexable, Lookup, OutboxChange, Parent, Slice},
 };
 
-/// The rows of a slice: those of `rows` in the range's order.
+/// The first `limit` of `rows`, in the range's order.
 fn cut<T>(rows: impl DoubleEndedIterator<Item = T>, range: &NumberRange, limit: usize) -> Vec<T> {
     match range.order() {
         Order::Ascending => rows.take(limit).collect(),
@@ -217,7 +217,7 @@ impl Tables {
         Deletion::Deleted
     }
 
-    /// A message with its version, if it and all above it live.
+    /// A message with its version, if neither it nor its chat or application is deleted.
     pub(super) fn indexable(&self, key: MessageKey) -> Indexable {
         let message = self.message(key).found();
         let version = self.messages.get(&key).map(|row| row.version);
@@ -243,7 +243,7 @@ impl Tables {
         live.map(|(_, row)| row.chat.messages_count).sum()
     }
 
-    /// Keeps a letter; one that is known keeps its first failure.
+    /// Keeps a letter; a known one keeps the time of its first failure.
     pub(super) fn add_letter(&mut self, letter: &DeadLetter) {
         let mut letter = letter.clone();
         if let Some(known) = self.letters.get(&letter.id) {

@@ -1,4 +1,4 @@
-//! A search index in memory: it looks at every document.
+//! A search index in memory that scans every document.
 
 use std::{
     cmp::Reverse,
@@ -52,7 +52,7 @@ fn missing(operation: &'static str) -> PortError {
         .caused_by("there is no such generation")
 }
 
-/// A hit's place among the others: the better and newer one comes first.
+/// The sort key of a hit: better ones come first, then newer ones.
 fn place(hit: &SearchHit) -> impl Ord + use<> {
     Reverse((hit.score, hit.created_at, hit.key))
 }

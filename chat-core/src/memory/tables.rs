@@ -23,7 +23,7 @@ pub(super) struct Tables {
     pub(super) generations: BTreeMap<u64, Generation>,
     pub(super) jobs: BTreeMap<JobName, Job>,
     pub(super) letters: BTreeMap<DeadLetterId, DeadLetter>,
-    /// Ids of applications, outbox rows and generations are taken from it.
+    /// Ids of outbox rows and generations are taken from it.
     pub(super) last_id: u64,
 }
 
@@ -232,7 +232,7 @@ impl Tables {
         }
     }
 
-    /// Proves a sequence's numbers; in a new epoch only after a leap.
+    /// Proves up to which number a sequence may have numbered, after a leap in a new epoch.
     pub(super) fn basis(
         &mut self,
         sequence: &Sequence,
@@ -275,7 +275,7 @@ impl Tables {
             }
         };
         if *row_epoch < epoch {
-            // A sequence of no epoch was never seeded, so nothing can have been given and lost.
+            // A sequence without an epoch was never seeded, so no number can have been given and lost.
             if *row_epoch != Epoch::NONE {
                 *last_number = Basis::leap(*last_number);
             }

@@ -1,4 +1,4 @@
-//! Randomness that repeats itself.
+//! Deterministic randomness, for tests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,7 +7,7 @@ use crate::{
     ports::Tokens,
 };
 
-/// Makes the same tokens and uids from the same seed; never use it where guessing matters.
+/// Makes the same tokens and uids from the same seed; never use it where tokens must be unguessable.
 #[derive(Debug)]
 pub struct SeededTokens {
     state: AtomicU64,

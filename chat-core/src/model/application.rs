@@ -61,7 +61,7 @@ pub struct NewApplication {
 /// An application as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Application {
-    /// The inner id.
+    /// The system's own id of it.
     pub id: ApplicationId,
     /// How devices address it.
     pub token: ApplicationToken,

@@ -10,7 +10,7 @@ use super::{
 /// What a client wants created, before it has a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
-    /// Tells this creation from every other that might claim its number.
+    /// Distinguishes this creation from any other that might claim its number.
     pub uid: Uid,
     /// When it was accepted.
     pub created_at: Timestamp,
@@ -39,7 +39,7 @@ pub enum Content {
     },
 }
 
-/// A draft with its number: kept for good once its caller was told.
+/// A draft with its number, kept for good once the caller has been told the number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Creation {
     /// Its number within [`Draft::sequence`].
@@ -93,7 +93,7 @@ impl Draft {
         }
     }
 
-    /// The draft as bytes, for counters and queues that keep it elsewhere.
+    /// Encodes the draft, for counters and queues that keep it outside the process.
     ///
     /// # Panics
     ///
@@ -123,7 +123,7 @@ impl Draft {
         serde_json::to_vec(&wire).expect("a struct of texts and numbers is always JSON")
     }
 
-    /// Reads what [`encode`](Self::encode) wrote, also in an older program.
+    /// Decodes what [`encode`](Self::encode) wrote, in this or an older version of the program.
     ///
     /// # Errors
     ///
@@ -160,7 +160,7 @@ impl Draft {
     }
 }
 
-/// The form of a draft outside the process; fields are added, never changed.
+/// The wire format of a draft; fields may be added, never changed.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     #[serde(rename = "v")]

@@ -17,20 +17,20 @@ impl DeadLetterId {
 
     /// The id of the letter that holds the message `key`, which the index refuses.
     ///
-    /// It is a digest, since the key has a row's id in it.
+    /// It is a digest, so as not to show the application's internal id in the key.
     fn of_key(key: &[u8]) -> Self {
         let digest = Sha256::digest(key);
         let half = digest.first_chunk().copied().unwrap_or_default();
         Self(format!("{:032x}", u128::from_be_bytes(half)))
     }
 
-    /// The id of the letter that holds an entry of a queue that cannot be read, the same wherever it turns up.
+    /// The id of the letter that holds an unreadable queue entry, the same wherever the entry turns up.
     #[must_use]
     pub fn of_entry(payload: &[u8]) -> Self {
         Self(format!("entry-{}", Self::of_key(payload).0))
     }
 
-    /// Wraps an id that a user gave; anything may be asked for, little exists.
+    /// Wraps an id that a user gave; a letter of that id need not exist.
     #[must_use]
     pub fn new(id: impl Into<String>) -> Self {
         Self(id.into())
@@ -43,7 +43,7 @@ impl DeadLetterId {
     }
 }
 
-/// Work that was set aside, with all that its operator needs to decide about it.
+/// Work that was set aside, with all that an operator needs to decide about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Its name.
@@ -56,7 +56,9 @@ pub struct DeadLetter {
     pub number: Option<Number>,
     /// The epoch that gave the number.
     pub epoch: Epoch,
-    /// The entry as it came; of one that cannot be read [`MOST_PAYLOAD`](Self::MOST_PAYLOAD) bytes at most.
+    /// The queue entry as it came, or the key of a message that the search index refuses, as JSON.
+    ///
+    /// An unreadable entry is cut to [`MOST_PAYLOAD`](Self::MOST_PAYLOAD) bytes.
     pub payload: Vec<u8>,
     /// When it failed first.
     pub first_failed_at: Timestamp,
@@ -65,10 +67,10 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    /// How many bytes of an entry that cannot be read are kept, since what is no creation may be of any size: 1 MiB.
+    /// How many bytes of an unreadable entry are kept, as it may be of any size: 1 MiB.
     pub const MOST_PAYLOAD: usize = 1 << 20;
 
-    /// Notes that the search index refuses a message.
+    /// Makes the letter for a message that the search index refuses.
     ///
     /// # Panics
     ///
@@ -113,19 +115,19 @@ impl DeadLetter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum DeadLetterReason {
-    /// The repository refuses it, also alone.
+    /// The repository refuses it, even when it is tried alone.
     Refused,
     /// Its number belongs to another creation: a number was repeated.
     NumberTaken,
-    /// Its application has no row: the database lost it, or is another one.
+    /// Its application has no row: the database lost it, or is a different database.
     NoApplication,
-    /// It is so old that what deleted it may have been purged.
+    /// It is so old that a tombstone of it may have been purged already.
     TooOld,
     /// It is not an entry of this system.
     Undecodable,
     /// A newer program wrote it.
     NewerFormat,
-    /// The search index refuses it, also alone.
+    /// The search index refuses it, even when it is tried alone.
     NotIndexable,
 }
 

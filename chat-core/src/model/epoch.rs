@@ -1,4 +1,4 @@
-//! Epochs: how a counter that may have lost something is kept from repeating a number.
+//! Epochs: how a counter that may have lost data is kept from repeating a number.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::ApplicationId;
 pub struct Shard(u16);
 
 impl Shard {
-    /// The only shard of a counter that is not cut.
+    /// The only shard of a counter that is not sharded.
     pub const ONLY: Self = Self(0);
 
     /// Wraps a shard's index.
@@ -20,7 +20,7 @@ impl Shard {
         Self(index)
     }
 
-    /// The shard of `count` that an application lies in, for good.
+    /// The shard, out of `count`, that an application lies in for good.
     ///
     /// # Panics
     ///
@@ -46,7 +46,7 @@ impl fmt::Display for Shard {
 
 /// A span of a shard's life in which its counter is known to have lost nothing.
 ///
-/// The next epoch begins when that is no longer sure. A number carries the epoch that gave it, and a
+/// The next epoch begins when that is no longer certain. A number carries the epoch that gave it, and a
 /// sequence that was seeded in an earlier epoch is unknown in the next.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
@@ -55,7 +55,7 @@ impl fmt::Display for Shard {
 pub struct Epoch(u64);
 
 impl Epoch {
-    /// The epoch of rows that no counter has numbered in yet.
+    /// The epoch of a row whose sequence was never seeded.
     pub const NONE: Self = Self(0);
     /// The epoch that a shard starts with.
     pub const FIRST: Self = Self(1);
@@ -85,12 +85,12 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// One run of the counter's server: another one after each restart, and after each time that it took
-/// its data from another server.
+/// One run of the counter's server: a new one begins whenever the server restarts, or takes its data
+/// from another server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incarnation(pub String);
 
-/// How far a shard's record of work has come; it never goes back while nothing is lost.
+/// How far a shard's log of work has come; it never goes back unless something was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Position {
     /// The leading part, for Redis Streams the milliseconds.
@@ -99,12 +99,12 @@ pub struct Position {
     pub minor: u64,
 }
 
-/// What stands where the counter keeps a shard's epoch.
+/// What an observer found where the counter keeps a shard's epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EpochMark {
-    /// An epoch that was installed before.
+    /// An epoch that was installed earlier.
     Installed(Epoch),
-    /// None, so the observer left this number there, to be compared when it installs one.
+    /// No epoch: the observer left this nonce there, to be compared when an epoch is installed.
     Missing {
         /// A number that nobody used before.
         nonce: u64,
@@ -120,12 +120,12 @@ pub struct Sighting {
     pub address: String,
     /// Which run of it answered.
     pub incarnation: Incarnation,
-    /// What stands for its epoch.
+    /// What stands where its epoch is kept.
     pub mark: EpochMark,
     /// Whether it came back from its own disk with everything: never promoted, each write synced,
     /// and not behind what this process has seen of it.
     pub complete: bool,
-    /// How far its record of work has come.
+    /// How far its log of work has come.
     pub position: Position,
 }
 
@@ -138,10 +138,10 @@ pub struct ShardRecord {
     pub incarnation: Incarnation,
     /// The shard's epoch.
     pub epoch: Epoch,
-    /// What stood for its epoch when it was admitted, so that the same sighting is admitted into the
-    /// same epoch however many processes bring it.
+    /// What stood where its epoch is kept when it was admitted, so that the same sighting is admitted
+    /// into the same epoch however many processes report it.
     pub mark: EpochMark,
-    /// The furthest work that was stored from it; how far it was when it was admitted first, until then.
+    /// The furthest position of work stored from it; until there is any, its position when first admitted.
     pub position: Position,
 }
 
@@ -151,10 +151,9 @@ impl ShardRecord {
     /// The repository calls it under the lock of the shard's row and writes what comes back.
     /// Only a server that is known to have kept everything stays in its epoch.
     ///
-    /// `read` is the record as it was read before the server was sighted. Where the sighting calls for
-    /// another run, place or epoch than the record has, and somebody has changed these since, it is
-    /// overtaken, and `None` comes back: it may be of a run that is over, and what was stored after it would
-    /// look like a loss.
+    /// `read` is the record as it was read before the server was sighted. If the sighting would change
+    /// the record's run, address or epoch, but somebody has changed these since, it is overtaken, and this
+    /// returns `None`: it may be of a run that is over, and work stored since would look like a loss.
     #[must_use]
     pub fn admit(record: Option<&Self>, read: Option<&Self>, sighting: &Sighting) -> Option<Self> {
         let seen = match sighting.mark {
@@ -185,8 +184,8 @@ impl ShardRecord {
                 }
             }
         };
-        // The number that stood where its epoch stands now. A process that sighted it is still to come,
-        // perhaps, and sighted no loss; after a loss another number would stand there.
+        // Keep the nonce that this epoch replaced: a process that sighted it may still ask for admission,
+        // and saw no loss. After a loss another nonce would stand there.
         let replaced = record.filter(|record| {
             record.incarnation == sighting.incarnation
                 && seen == Some(record.epoch)
@@ -205,7 +204,7 @@ impl ShardRecord {
         (!is_overtaken).then_some(admitted)
     }
 
-    /// Whether both let the same run at the same place number in the same epoch.
+    /// Whether both admit the same run at the same address into the same epoch.
     fn admits_as(&self, other: &Self) -> bool {
         self.address == other.address
             && self.incarnation == other.incarnation
@@ -257,7 +256,7 @@ mod tests {
         admit(&record(), sighting).epoch.get()
     }
 
-    /// What becomes of a record that was read before the sighting.
+    /// Admits a sighting over a record that has not changed since it was read.
     fn admit(record: &ShardRecord, sighting: &Sighting) -> ShardRecord {
         ShardRecord::admit(Some(record), Some(record), sighting).unwrap()
     }
@@ -338,7 +337,7 @@ mod tests {
         };
         for read in [None, Some(&before)] {
             assert_eq!(ShardRecord::admit(Some(&now), read, &late), None);
-            // What changes nothing needs no proof.
+            // A sighting that changes nothing is never overtaken.
             let same = sighting("three", EpochMark::Installed(Epoch::new(4)));
             let admitted = ShardRecord::admit(Some(&now), read, &same).unwrap();
             assert_eq!(admitted.epoch, Epoch::new(4));

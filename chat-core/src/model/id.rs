@@ -8,20 +8,21 @@ use super::Timestamp;
 
 /// The system's own id of an application.
 ///
-/// It never leaves the system: outside, an application is its token.
-/// It never changes, and ids rise with creation as clocks do, so ordering by it is ordering by age.
-/// None is made twice, also where the database was set back to before one was: what others still know of
-/// that one, such as a counter, must not become another's.
+/// It never leaves the system: outside, an application is known by its token.
+/// It never changes, and ids rise with the clock, so ordering by id is ordering by age.
+/// No id is made twice, even if the database is restored to a time before it was made: what other stores
+/// still hold under that id, such as a counter, must not pass to another application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ApplicationId(u64);
 
 impl ApplicationId {
-    /// How many bits of an id are chance; those above are the microseconds since 1970, until the year 2112.
+    /// How many low bits of an id are random; above them are the microseconds since 1970, until 2112.
     const CHANCE: u32 = 11;
 
-    /// Makes the id of a new application from the time of its creation, and from chance among those of one
-    /// microsecond; it is below 2^63, so that every store can hold it in a signed 64-bit column.
+    /// Makes the id of a new application from its creation time, in microseconds, and random bits.
+    ///
+    /// It is below 2^63, so that every store can hold it in a signed 64-bit column.
     #[must_use]
     pub fn make(created_at: Timestamp, chance: Uid) -> Self {
         let micros =
@@ -191,10 +192,10 @@ kind_of_number! {
     MessageNumber
 }
 
-/// Tells two creations apart that claim the same number.
+/// Distinguishes two creations that claim the same number.
 ///
-/// It is made when a creation is accepted and stays with it for good: a second delivery carries the
-/// same uid and is harmless, another uid under the same number is a repeat and raises the alarm.
+/// It is made when a creation is accepted and stays with it for good: a redelivery carries the same
+/// uid and is harmless; another uid means that the number was given twice, which raises an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uid(u128);
 

@@ -42,12 +42,12 @@ impl IdempotencyKey {
     }
 }
 
-/// A fingerprint of what a create asked for: where, and with which checked values.
+/// A fingerprint of what a create asked for: where, and with which validated values.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// Fingerprints a creation's content: SHA-256 over its fields, each with its length before it.
+    /// Fingerprints a creation's content: SHA-256 over its fields, each prefixed with its length.
     #[must_use]
     pub fn of(content: &Content) -> Self {
         let mut hash = Sha256::new();

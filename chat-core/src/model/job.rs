@@ -1,4 +1,4 @@
-//! What must be done by one process of many, and how far it has come.
+//! Jobs that one process of many has to do, and how far they have come.
 
 use super::Timestamp;
 
@@ -50,12 +50,12 @@ pub struct JobProgress {
     pub started_at: Timestamp,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
-    /// What went wrong, or what it is at.
+    /// What went wrong, or what it is doing now.
     pub detail: Option<String>,
 }
 
 impl JobProgress {
-    /// A job that begins.
+    /// The progress of a job that begins now.
     #[must_use]
     pub fn begun(started_at: Timestamp) -> Self {
         Self {
@@ -72,9 +72,9 @@ impl JobProgress {
 /// Whether a job runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobState {
-    /// Somebody does it.
+    /// It is under way.
     Running,
-    /// It came to its end.
+    /// It was completed.
     Done,
     /// It was given up.
     Failed,
@@ -100,7 +100,7 @@ impl JobState {
     }
 }
 
-/// One whole copy of the search index; a rebuild fills the next while one serves.
+/// A complete copy of the search index; a rebuild fills the next one while this one serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation {
     /// Its number, rising.

@@ -1,4 +1,4 @@
-//! The values that the system is about; a value that exists is valid.
+//! The values of the domain, valid by construction.
 
 mod application;
 mod chat;

@@ -2,7 +2,7 @@
 
 use super::{ApplicationToken, ChatNumber, MessageNumber, Number};
 
-/// How many items a page may have: 1 to 1,000, 50 unless said otherwise.
+/// How many items a page may have: 1 to 1,000, by default 50.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit(u16);
 
@@ -71,7 +71,7 @@ impl NumberRange {
         Self::new(None, None, Order::Ascending)
     }
 
-    /// An empty range has one form only, so that every bound fits a signed 64-bit column.
+    /// Gives all empty ranges the same bounds, so that every bound fits a signed 64-bit column.
     fn normal(self) -> Self {
         if self.first > self.last {
             Self {
@@ -124,7 +124,7 @@ impl NumberRange {
         .normal()
     }
 
-    /// The part that is still to be read once `number` was.
+    /// The part that is still to be read after `number`.
     #[must_use]
     pub fn beyond(self, number: Number) -> Self {
         match self.order {
@@ -140,7 +140,7 @@ impl NumberRange {
         .normal()
     }
 
-    /// The part that is read no later than `number`.
+    /// The part that is read up to and including `number`.
     #[must_use]
     pub fn through(self, number: Number) -> Self {
         match self.order {
@@ -167,7 +167,7 @@ pub struct Page<Item, Next> {
 }
 
 impl<Item, Next> Page<Item, Next> {
-    /// Cuts a page off items of which one more than `limit` was asked for.
+    /// Makes a page of items that were fetched up to one beyond `limit`, to see whether more follow.
     #[must_use]
     pub fn cut(mut items: Vec<Item>, limit: Limit, next: impl FnOnce(&Item) -> Next) -> Self {
         let more = items.len() > limit.get();
@@ -177,9 +177,9 @@ impl<Item, Next> Page<Item, Next> {
     }
 }
 
-/// A place in a list across the system: what came last.
+/// A position in a list across the whole system: the last item read (keyset pagination).
 ///
-/// It names the application by its token, so a cursor tells its reader nothing new.
+/// It names the application by its token, so a cursor reveals nothing that the list does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     /// The application of the last item.

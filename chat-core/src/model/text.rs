@@ -1,4 +1,4 @@
-//! The rules that every text of a user obeys, and the macro that makes a type of each.
+//! The rules for all texts from users, and the macro that makes a type for each kind of them.
 
 /// Why a text is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum TextError {
     Nul,
 }
 
-/// Refuses what is blank or holds U+0000; lengths are judged by the types.
+/// Refuses what is blank or holds U+0000; each type checks its own length.
 pub(super) fn check(text: &str) -> Result<(), TextError> {
     if text.trim().is_empty() {
         return Err(TextError::Blank);

@@ -44,7 +44,7 @@ impl Timestamp {
         Self(self.0.saturating_sub(micros(duration)))
     }
 
-    /// The time from `earlier` to this moment, zero if it is not earlier.
+    /// The time from `earlier` to this moment, zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

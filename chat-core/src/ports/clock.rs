@@ -17,7 +17,7 @@ use crate::model::Timestamp;
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Clock: Send + Sync {
-    /// Tells the moment.
+    /// Tells the current time.
     fn now(&self) -> Timestamp;
 
     /// Waits for `duration`.

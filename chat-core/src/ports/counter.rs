@@ -15,63 +15,64 @@ use crate::{
 
 /// Gives a creation its number, and keeps it readable until it is stored.
 ///
-/// Users see the numbers in addresses, so two callers must never receive the same one, even when
-/// they ask in the same millisecond from different processes.
-/// One atomic step numbers a creation, remembers it as pending (accepted, and perhaps not stored
-/// yet), and answers its idempotency key; where the queue is of the same technology it enqueues it
-/// too.
+/// Users see the numbers in URLs, so two callers must never receive the same one, even when they
+/// ask in the same millisecond from different processes.
+/// One atomic step checks the idempotency key, numbers the creation and remembers it as pending
+/// (accepted, and perhaps not stored yet); where the queue is of the same technology, the step
+/// enqueues it too.
 ///
 /// A counter may forget a sequence at any time: it is then *unknown* and never starts by itself.
-/// Whoever finds it unknown seeds it with what the pending creations and the repository prove to
-/// have been given, in this order.
+/// Whoever finds it unknown reads first the pending creations and then the repository, and seeds the
+/// sequence with the highest number that they prove to have been given.
 ///
 /// # Contract
 ///
 /// Every adapter passes `chat_core::contract::counter`, one test per law. Laws of pending creations
 /// hold trivially for an adapter that stores at once.
 ///
-/// 1. `never_starts_by_itself`: a sequence that nobody seeded is unknown or gone, and gives nothing.
+/// 1. `never_starts_by_itself`: a sequence that nobody seeded is unknown or gone, and gives no number.
 /// 2. `never_repeats`: concurrent callers of one sequence receive 1, 2, 3, … each once.
-/// 3. `sequences_are_independent`: drawing from one leaves every other alone, also the chat 1 of
+/// 3. `sequences_are_independent`: drawing from one leaves every other alone, even that of chat 1 of
 ///    another application.
 /// 4. `seed_never_lowers`: a seed of a sequence that is known changes nothing.
 /// 5. `seed_needs_its_lease`: a seed with another lease than the one given out is refused.
-/// 6. `new_chat_starts_at_one`: right after a chat was numbered its messages are, from 1.
+/// 6. `new_chat_starts_at_one`: once a chat has its number, its messages are numbered from 1, without
+///    seeding.
 /// 7. `deleted_stays_deleted`: once marked, a sequence numbers nothing and cannot be seeded.
 /// 8. `same_key_same_answer`: a repeated key answers the first number and time and numbers nothing,
 ///    also when the repetitions are concurrent.
 /// 9. `key_of_another_request_is_refused`: the same key with another content numbers nothing.
 /// 10. `keys_belong_to_an_application`: another application may use the same key.
 /// 11. `refused_create_keeps_its_key_free`: a create that was not accepted leaves no key behind.
-/// 12. `key_outlives_its_chat`: a key answers also after what it created lies below a deleted chat.
+/// 12. `key_outlives_its_chat`: a key still answers for a message whose chat was deleted since.
 /// 13. `deleted_application_answers_no_key`: below a deleted application no key answers anything.
 /// 14. `accepted_is_pending_until_settled`: what was accepted is read by number and by range, in
 ///     both orders, until it is settled.
 /// 15. `settling_twice_is_harmless`: settling what is settled, or was never there, changes nothing.
-/// 16. `settling_spares_another_uid`: settling one uid leaves another creation of that number.
-/// 17. `pending_page_tells_what_was_issued`: a page carries the last issued number of its moment.
+/// 16. `settling_spares_another_uid`: settling one uid leaves another creation with the same number.
+/// 17. `pending_page_tells_what_was_issued`: a page carries the last number issued when it was read.
 /// 18. `older_epoch_does_not_settle`: a counter whose epoch is behind the one given keeps everything
 ///     pending, and says so.
 /// 19. `set_aside_stays_pending`: a creation with a dead letter can be read, and is listed with its letter,
 ///     so that the audit leaves it alone.
 /// 20. `unconfirmed_are_listed`: what was accepted and not confirmed is listed once it is old enough.
 /// 21. `lease_given_back_is_handed_out_at_once`: the next caller need not wait for a seeder that gave up;
-///     nobody gives back what another one holds.
+///     nobody can give back a lease that another caller holds.
 /// 22. `acknowledged_stays_pending`: a creation whose delivery is acknowledged is read and listed until
 ///     it is settled.
-/// 23. `pending_page_is_bounded_in_bytes`: a page of large texts ends early, and the rest is behind it.
-/// 24. `cut_off_create_leaves_no_gap`: of a create whose caller goes away all is done, or nothing: each
-///     number that was given has a creation, and is on its way to be stored where the counter sees to that.
+/// 23. `pending_page_is_bounded_in_bytes`: a page of large texts ends early, and later pages have the rest.
+/// 24. `cut_off_create_leaves_no_gap`: a create whose caller goes away is done as a whole or not at all: each
+///     number that was given has a creation, which is enqueued where the counter does that.
 ///
 /// An adapter whose counters can be made to forget from outside passes these too, by
 /// `counter_forgetting_contract`:
 ///
-/// 25. `forgotten_sequence_goes_on`: a sequence that was evicted, with some of its creations stored and
-///     some pending, goes on without a gap and without a repeat, also for callers who race.
-/// 26. `lease_ends_once_known`: a lease ends with whatever makes its sequence known or gone, so it seeds
-///     nothing where the sequence is forgotten again.
-/// 27. `lease_tells_what_is_pending`: a lease tells the highest number that was pending when it was given,
-///     also where that was settled since.
+/// 25. `forgotten_sequence_goes_on`: an evicted sequence, with some of its creations stored and some
+///     pending, goes on without gaps or repeats, even if callers race.
+/// 26. `lease_ends_once_known`: a lease ends as soon as its sequence is known or gone, so it cannot seed a
+///     sequence that is forgotten again.
+/// 27. `lease_tells_what_is_pending`: a lease comes with the highest number that was pending when it was
+///     granted, even if that is settled before the seed.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Counter: Send + Sync {
@@ -93,7 +94,7 @@ pub trait Counter: Send + Sync {
     async fn confirm(&self, sequence: &Sequence, number: Number, uid: Uid)
     -> Result<(), PortError>;
 
-    /// Makes an unknown sequence known, unless the lease was handed on or it is known by now.
+    /// Makes an unknown sequence known, unless it is known by now or the lease has ended.
     ///
     /// It continues above `seed.last` and above every number that is pending at that moment.
     ///
@@ -104,8 +105,8 @@ pub trait Counter: Send + Sync {
 
     /// Gives up the lease on seeding a sequence, so that the next caller is handed one at once.
     ///
-    /// Called where the sequence turns out to belong to nothing; a lease that has ended, or is another
-    /// caller's, is left alone.
+    /// Called when the sequence cannot be seeded, such as when it belongs to nothing. A lease that has
+    /// ended, or is another caller's, is left alone.
     ///
     /// # Errors
     ///
@@ -114,36 +115,36 @@ pub trait Counter: Send + Sync {
 
     /// Observes the server of a shard that is not open for its present run.
     ///
-    /// Called after the repository's record of the shard was read, so that it can be told whether another
-    /// run was admitted meanwhile.
+    /// Called after the repository's record of the shard was read, so that the repository can tell whether
+    /// another run was admitted meanwhile.
     ///
     /// # Errors
     ///
-    /// Fails when the backend does, and where it is no server that may number.
+    /// Fails when the backend does, or when its server must not number.
     async fn sight(&self, shard: Shard) -> Result<Sighting, PortError>;
 
-    /// Installs an admitted epoch where what was sighted still holds.
+    /// Installs an admitted epoch, provided that its sighting still holds.
     ///
-    /// Gives `false` where it does not; the next create then brings a new sighting.
+    /// Answers `false` if it does not; the next create then leads to a new sighting.
     ///
     /// # Errors
     ///
     /// Fails when the backend does.
     async fn open(&self, admission: &Admission) -> Result<bool, PortError>;
 
-    /// Forgets, in this process, that a shard is open for an epoch which the repository has left.
+    /// Forgets, in this process, that a shard is open for an epoch that the repository has left.
     ///
-    /// This process' next create there then has the server sighted anew; other processes notice by themselves,
-    /// or run into the limit of what may be pending.
+    /// The next create of this process in the shard then sights the server anew. Other processes notice by
+    /// themselves, or hit the limit of pending creations.
     ///
     /// # Errors
     ///
     /// Fails when the backend does.
     async fn close(&self, shard: Shard, epoch: Epoch) -> Result<(), PortError>;
 
-    /// Marks a sequence so that it numbers nothing any more.
+    /// Marks a sequence as deleted, so that it gives no more numbers.
     ///
-    /// Called after the deletion stands in the repository and before it is answered.
+    /// Called after the repository has stored the deletion, and before the client is answered.
     ///
     /// # Errors
     ///
@@ -179,7 +180,7 @@ pub trait Counter: Send + Sync {
     /// Forgets pending creations that are stored.
     ///
     /// `epochs` are the repository's epochs of the shards concerned: a counter that is behind them
-    /// may have been replaced, and keeps everything, so that it runs into its limit and stops
+    /// may have been replaced, so it keeps everything pending, until it hits its limit and stops
     /// numbering.
     /// It answers the shards that are behind, with the epochs that they are open for; the caller
     /// [closes](Self::close) them.
@@ -193,7 +194,7 @@ pub trait Counter: Send + Sync {
         epochs: &[(Shard, Epoch)],
     ) -> Result<Vec<(Shard, Epoch)>, PortError>;
 
-    /// Points a pending creation to its dead letter, or, with `None`, no longer.
+    /// Links a pending creation to its dead letter, or removes the link with `None`.
     ///
     /// # Errors
     ///
@@ -206,7 +207,7 @@ pub trait Counter: Send + Sync {
         letter: Option<DeadLetterId>,
     ) -> Result<(), PortError>;
 
-    /// Lists creations that are pending since before `before`, for the audit.
+    /// Lists creations that have been pending since before `before`, for the audit.
     ///
     /// `after` is the place of the last one that the caller has seen; the order is the backend's own.
     ///
@@ -220,11 +221,11 @@ pub trait Counter: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Pending>, PortError>;
 
-    /// Says whether [`settle`](Self::settle) acknowledges the receipts that it is given; else its caller does.
+    /// Says whether [`settle`](Self::settle) acknowledges the receipts it is given; if not, its caller must.
     fn settle_acknowledges(&self) -> bool;
 
-    /// Says whether [`create`](Self::create) may answer [`Placement::Remembered`], so that a creation may be
-    /// accepted and in no queue.
+    /// Says whether [`create`](Self::create) may answer [`Placement::Remembered`], so that an accepted creation
+    /// may be in no queue.
     fn leaves_publishing(&self) -> bool;
 
     /// Asks the backend for a sign of life.
@@ -256,7 +257,7 @@ pub enum Numbering {
     },
     /// Its key was used by another request.
     KeyReused,
-    /// Its application or chat is deleted, or the counter is sure that it never was.
+    /// Its application or chat is deleted, or the counter is sure that it never existed.
     Gone,
     /// A sequence that it needs is unknown here; seed it and submit again.
     Unknown(UnknownSequence),
@@ -265,28 +266,28 @@ pub enum Numbering {
     Closed(Shard),
     /// A limit is reached; nothing was numbered.
     Overloaded {
-        /// Of what there is too much.
+        /// Which limit it is.
         by: Overload,
-        /// When it may be worth trying again.
+        /// How long to wait before trying again.
         retry_after: Duration,
     },
 }
 
-/// Of what a counter holds as much as it may.
+/// Which limit of a counter is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overload {
     /// Creations of the whole system that wait to be stored.
     Backlog,
-    /// Creations of one sequence that wait to be stored, or its numbers.
+    /// Creations of one sequence that wait to be stored, or its numbers, which end at [`Number::MAX`].
     Sequence,
-    /// Idempotency keys, each of which is kept for a day; creates without one are taken.
+    /// Idempotency keys, each of which is kept for a day; creates without one are still accepted.
     Keys,
 }
 
 /// Where an accepted creation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placement {
-    /// Pending only: the caller publishes it and confirms that.
+    /// Pending only: the caller publishes it, then [confirms](Counter::confirm) that.
     Remembered,
     /// Pending and in the queue.
     Enqueued,
@@ -303,20 +304,19 @@ pub struct UnknownSequence {
     pub shard: Shard,
     /// The epoch that it will be known in.
     pub epoch: Epoch,
-    /// The lease; `None` while another caller has one that has not run out, so wait for it.
+    /// The lease; `None` while another caller's lease has not run out: wait for that caller.
     pub lease: Option<Lease>,
-    /// The highest number that is pending in it, 0 for none, as the server that gave the lease had it in the same
-    /// step.
+    /// The highest number that is pending in it, 0 for none, read in the same step that gave the lease.
     ///
-    /// What leaves it from then on is in the repository by then. Another server that takes this one's place for
-    /// a moment may lack what this one gave.
+    /// What is settled from then on is in the repository by then. A later read could reach another server,
+    /// one that takes this one's place for a moment and lacks what this one gave.
     pub highest_pending: u64,
 }
 
 /// The permission to seed one sequence, opaque to the caller.
 ///
 /// It ends when the sequence becomes known or gone, or when it has run out and another caller was given
-/// one: so a caller that stalled cannot seed what it read long ago.
+/// one: so a caller that stalled cannot seed with what it read long ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease(pub u64);
 
@@ -356,12 +356,12 @@ pub struct PendingPage {
 }
 
 impl PendingPage {
-    /// How many bytes of text a page has before it ends, the last creation aside: 1 MiB.
+    /// A page ends with the creation that brings its texts to this many bytes: 1 MiB.
     ///
     /// Counted by [`Draft::text_bytes`](crate::model::Draft::text_bytes).
     pub const BYTES: usize = 1 << 20;
 
-    /// Takes a page's creations from the first ones of its range.
+    /// Takes creations from the start of a range until the page is full.
     #[must_use]
     pub fn take(creations: impl IntoIterator<Item = Creation>, limit: usize) -> Vec<Creation> {
         let mut bytes = 0;
@@ -376,13 +376,13 @@ impl PendingPage {
         page
     }
 
-    /// Says whether a page of up to `limit` creations ended before its range may have.
+    /// Says whether a page of up to `limit` creations is full, so that its range may have more.
     #[must_use]
     pub fn is_full(&self, limit: usize) -> bool {
         Self::is_enough(&self.creations, limit)
     }
 
-    /// Says whether these creations make a page of up to `limit`.
+    /// Says whether these creations fill a page of up to `limit`.
     #[must_use]
     pub fn is_enough(creations: &[Creation], limit: usize) -> bool {
         let bytes = creations.iter().map(|it| it.draft.text_bytes());
@@ -401,13 +401,13 @@ pub struct Pending {
     pub place: PendingPlace,
     /// The creation.
     pub creation: Creation,
-    /// Whether the queue is known to have had it.
+    /// Whether it is known to have reached the queue.
     pub confirmed: bool,
     /// Its dead letter, if it was set aside.
     pub dead_letter: Option<DeadLetterId>,
 }
 
-/// A creation that is done: stored, or found to be dropped.
+/// A creation that need not be pending any more: it is stored, or was dropped on purpose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
     /// Its sequence.

@@ -1,6 +1,6 @@
-//! What the system needs of the world, one port a file, each with its laws.
+//! What the system needs of the world, one port per file, each with its laws.
 //!
-//! A port is a trait that an adapter fills with one technology.
+//! A port is a trait that an adapter implements with one technology.
 //! Only values of [`model`](crate::model) cross it, absence is `Ok(None)` or a named outcome, and
 //! [`PortError`](crate::PortError) means that the backend failed.
 
@@ -33,7 +33,7 @@ pub use self::{
     search::MockSearchIndex, tokens::MockTokens,
 };
 
-/// One adapter for each port: all that the services stand on.
+/// One adapter for each port: all that the services depend on.
 #[derive(Clone)]
 pub struct Ports {
     /// Gives creations their numbers.
@@ -46,6 +46,6 @@ pub struct Ports {
     pub search: Arc<dyn SearchIndex>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// Makes what nobody can guess.
+    /// Makes tokens and uids.
     pub tokens: Arc<dyn Tokens>,
 }

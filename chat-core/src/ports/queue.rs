@@ -18,17 +18,18 @@ use crate::{
 ///
 /// Every adapter passes `chat_core::contract::queue`, one test per law:
 ///
-/// 1. `published_is_received`: what was published comes with its number, epoch, content and force.
+/// 1. `published_is_received`: an entry arrives with the number, epoch, content and `forced` it was given.
 /// 2. `one_consumer_at_a_time`: concurrent consumers receive different entries.
 /// 3. `acknowledged_is_gone`: an acknowledged entry never comes again.
-/// 4. `given_back_comes_again`: an entry that was given back comes to somebody, with a higher attempt.
+/// 4. `given_back_comes_again`: an entry that was given back is delivered again, to any consumer, with a
+///    higher attempt.
 /// 5. `unacknowledged_comes_again`: a consumer that starts again under its name receives what it
 ///    held, before anything new.
-/// 6. `leaving_hands_over`: what a consumer held that left comes to another at once. One that dies is
-///    relieved as its backend notices; each adapter says when.
+/// 6. `leaving_hands_over`: what a consumer held when it left comes to another at once. What one held that
+///    died comes once the backend notices; each adapter says when.
 /// 7. `backlog_counts_bytes`: the backlog tells entries and bytes, and is empty once all is done.
-/// 8. `receive_ends_in_time`: with nothing to do, `receive` answers nothing within its wait.
-/// 9. `consumers_have_any_name`: a consumer of a long name, in any script, receives as any other does.
+/// 8. `receive_ends_in_time`: with nothing to deliver, `receive` answers an empty batch after its wait.
+/// 9. `consumers_have_any_name`: a consumer with a long name, in any script, receives as any other does.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Queue: Send + Sync {
@@ -41,11 +42,11 @@ pub trait Queue: Send + Sync {
     /// Fails when the backend does; the creation may have been added.
     async fn publish(&self, creation: &Creation, forced: bool) -> Result<(), PortError>;
 
-    /// Says that a consumer will not come again, so that others need not wait for what it holds.
+    /// Says that a consumer will not come back, so that others need not wait for what it holds.
     ///
     /// # Errors
     ///
-    /// Fails when the backend does; its entries then come after a while.
+    /// Fails when the backend does; others then get its entries after a while.
     async fn leave(&self, consumer: &Consumer) -> Result<(), PortError>;
 
     /// Takes up to `most` entries, the consumer's own unacknowledged ones first.
@@ -102,13 +103,13 @@ pub struct Receipt(pub String);
 /// An entry handed to a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// What to end the delivery with.
+    /// What to acknowledge the delivery with, or to give it back with.
     pub receipt: Receipt,
     /// How often it was handed out, this time included, as far as the backend knows.
     pub attempt: u32,
     /// Whether an operator wants it stored although it is old.
     pub forced: bool,
-    /// How far its shard's work has come with it, where the queue is the counter's own.
+    /// Its position in its shard's work, where the queue is the counter's own.
     pub position: Option<(Shard, Position)>,
     /// What it holds.
     pub entry: Entry,
@@ -137,10 +138,10 @@ pub enum Entry {
 /// How much is waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backlog {
-    /// Entries that are not acknowledged; a backend that cannot tell leaves out those in hand.
+    /// Entries that are not acknowledged; a backend that cannot tell leaves out those in delivery.
     pub entries: u64,
     /// Their size, as far as the backend tells.
     pub bytes: u64,
-    /// How long the oldest of them is waiting; `None` where the backend cannot tell.
+    /// How long the oldest of them has been waiting; `None` where the backend cannot tell.
     pub oldest: Option<Duration>,
 }

@@ -29,24 +29,24 @@ use crate::{
 ///    found, and no other is touched.
 /// 7. `hits_are_paged`: paging through many hits shows each once.
 /// 8. `generations_are_apart`: what one generation holds is not found until it serves.
-/// 9. `missing_generation_is_an_error`: a write to a generation that is gone fails, it is never made
-///    anew by guessing.
+/// 9. `missing_generation_is_an_error`: a write to a generation that is gone fails and never creates it
+///    implicitly.
 /// 10. `generations_are_listed`: the index tells which generations it has.
 ///
 /// What is found:
 ///
 /// 11. `words_are_found_by_their_parts`: by the whole word, its beginning, and inner parts of three
 ///     characters and more.
-/// 12. `typos_are_forgiven`: one edit of each kind, two in long words, the first letter right.
+/// 12. `typos_are_forgiven`: one edit of any kind, two in long words, if the first letter is right.
 /// 13. `spelling_does_not_matter`: case, accents, width, and the forms of Arabic letters.
 /// 14. `every_script_is_searched`: scripts without spaces, emoji, digits.
 /// 15. `addresses_and_code_are_found`: by their parts.
-/// 16. `no_text_is_an_operator`: whatever is asked for is words; what has none is not asked for.
+/// 16. `no_text_is_an_operator`: a query is taken as words, never as syntax; one without words is not asked.
 ///
 /// How it is ordered:
 ///
-/// 17. `better_matches_come_first`: by the rank of the core, scored by it, then the newest.
-/// 18. `pages_are_stable`: what comes meanwhile neither repeats nor hides what was there.
+/// 17. `better_matches_come_first`: by the core's rank, with its score; of equals the newest comes first.
+/// 18. `pages_are_stable`: messages that come between two pages neither repeat nor hide earlier ones.
 /// 19. `whole_system_is_searched`: without a chat, everything is found.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
@@ -62,7 +62,7 @@ pub trait SearchIndex: Send + Sync {
         changes: &[IndexChange],
     ) -> Result<Vec<Applied>, PortError>;
 
-    /// Finds up to `limit` messages after a place in the hits, best first.
+    /// Finds up to `query.limit` messages after the hit `query.after`, best first.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ pub trait SearchIndex: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Fails when the backend does, or may not tell; what is lost is left out, and no error.
+    /// Fails when the backend does, or denies the access; a lost generation is left out and is no error.
     async fn generations(&self) -> Result<Vec<u64>, PortError>;
 
     /// Asks the backend for a sign of life.
@@ -116,13 +116,13 @@ pub trait SearchIndex: Send + Sync {
 /// One change of the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IndexChange {
-    /// The message is now so.
+    /// The message's present state.
     Put(IndexDocument),
     /// The message is gone.
     Delete {
         /// Which message.
         key: MessageKey,
-        /// The version that it is gone with.
+        /// The version of its deletion.
         version: u64,
     },
     /// A chat is gone for good, with every message in it.
@@ -132,7 +132,7 @@ pub enum IndexChange {
 }
 
 impl IndexChange {
-    /// The version that nothing comes after.
+    /// The highest version, for a deletion that no change can follow.
     pub const LAST_VERSION: u64 = i64::MAX as u64;
 }
 
@@ -141,7 +141,7 @@ impl IndexChange {
 pub struct IndexDocument {
     /// Which message.
     pub key: MessageKey,
-    /// Its version; of two versions the higher one holds.
+    /// Its version; of two versions the higher one wins.
     pub version: u64,
     /// What it says.
     pub body: MessageBody,
@@ -154,7 +154,7 @@ pub struct IndexDocument {
 pub enum Applied {
     /// The index is at this version or a later one.
     Done,
-    /// There was time for a part of it only: try again at once.
+    /// There was time for only a part of it: try again at once.
     Unfinished,
     /// Try again later.
     Retry {
@@ -168,7 +168,7 @@ pub enum Applied {
     },
 }
 
-/// What to find, where.
+/// What to find, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchQuery {
     /// The one chat to look in; `None` looks across the system.
@@ -181,12 +181,12 @@ pub struct SearchQuery {
     pub after: Option<SearchHit>,
 }
 
-/// A message that was found, before it is read.
+/// A message that the index found, before it is read from the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchHit {
     /// Which message.
     pub key: MessageKey,
-    /// Its [score](crate::text::Rank::score): all but its age, as one number above 0.
+    /// Its [score](crate::text::Rank::score): how well it matches, regardless of age, above 0.
     pub score: u64,
     /// When it was created.
     pub created_at: Timestamp,

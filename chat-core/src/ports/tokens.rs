@@ -2,7 +2,7 @@
 
 use crate::model::{ApplicationToken, Uid};
 
-/// Makes what nobody can guess and nothing else has.
+/// Makes tokens and uids, which nobody can guess and which are never made twice.
 ///
 /// # Contract
 ///

@@ -12,7 +12,7 @@ use crate::{
     ports::{AddApplication, Clock, Counter, Deletion, Ports, Repository, Tokens},
 };
 
-/// How many tokens and ids are tried before something is wrong with their making.
+/// How many tokens and ids are tried before their source counts as broken.
 const TRIES: usize = 3;
 
 /// Serves applications.
@@ -38,7 +38,7 @@ impl Applications {
         }
     }
 
-    /// Makes an id, above all that were made here, also within a microsecond.
+    /// Makes an id that is above all that were made here, even within one microsecond.
     fn make_id(&self, created_at: Timestamp) -> ApplicationId {
         let mut last = self.last_id.lock().expect("no holder of the lock panics");
         let next = ApplicationId::new(last.get() + 1);

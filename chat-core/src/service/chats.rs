@@ -44,7 +44,7 @@ impl Chats {
     ///
     /// # Errors
     ///
-    /// Fails with any [`ServiceError`]; after one of a backend the chat may exist, and a retry with
+    /// Fails with any [`ServiceError`]; after a backend's failure the chat may exist, and a retry with
     /// the same key finds it.
     ///
     /// # Panics
@@ -112,8 +112,8 @@ impl Chats {
     ///
     /// # Errors
     ///
-    /// Fails with [`ServiceError::NotFound`] on a cursor that names no application, or when a backend
-    /// does.
+    /// Fails with [`ServiceError::NotFound`] on a cursor that names no chat of a known application, or
+    /// when a backend does.
     pub async fn list_all(
         &self,
         after: Option<Cursor>,

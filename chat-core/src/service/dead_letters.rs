@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// A dead letter with what can be told of it.
+/// A dead letter with what can be told about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenedLetter {
     /// The letter.
@@ -60,7 +60,7 @@ impl OpenedLetter {
     }
 }
 
-/// What a dead letter holds, without what stays in the process.
+/// What a dead letter holds, without the row ids, which must not leave the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Held {
     /// A chat that is not stored.
@@ -88,9 +88,9 @@ pub enum Held {
         /// Its number.
         number: MessageNumber,
     },
-    /// What is none of this system's.
+    /// Bytes that are no entry of this system.
     Foreign(Vec<u8>),
-    /// What a newer version wrote, which is for that version to show: it may name rows.
+    /// An entry of a newer version, which only that version can show: it may contain row ids.
     Newer,
 }
 
@@ -175,8 +175,8 @@ impl DeadLetters {
             if letter.reason == DeadLetterReason::TooOld && !force {
                 return Err(ReplayError::NeedsForce);
             }
-            // In this order a crash in between leaves the letter, and perhaps an entry more, which is
-            // harmless; and a worker that is faster and sets it aside again has the last word.
+            // In this order a crash in between leaves the letter and perhaps a duplicate entry, which is
+            // harmless; and if a worker sets it aside again before the removal, its newer letter stays.
             let (sequence, uid) = (creation.sequence(), creation.draft.uid);
             self.counter
                 .point_to_letter(&sequence, creation.number, uid, None)
@@ -189,7 +189,7 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// Gives a dead letter up: what it would have created counts as deleted.
+    /// Drops a dead letter for good: what it would have created counts as deleted.
     ///
     /// # Errors
     ///
@@ -202,8 +202,8 @@ impl DeadLetters {
             .await?
             .ok_or(ServiceError::NotFound)?;
         if let Some(creation) = letter.creation() {
-            // The number of a repeat belongs to somebody else, whose row and chat stay as they are;
-            // and nothing can be buried where no application is.
+            // The number of a repeat belongs to another creation, whose row and chat stay as they are;
+            // and without an application there is nowhere to put a tombstone.
             let has_grave = !matches!(
                 letter.reason,
                 DeadLetterReason::NumberTaken | DeadLetterReason::NoApplication
@@ -217,9 +217,9 @@ impl DeadLetters {
         removed.await?.map(drop).ok_or(ServiceError::NotFound)
     }
 
-    /// Forgets what is pending, unless the counter is behind and must not have the room.
+    /// Settles the creation, unless the counter is behind and must not be given room to number on.
     async fn settle(&self, creation: &Creation) -> Result<(), PortError> {
-        // The epochs of a moment after the burial; who leaps later finds that number as well.
+        // An empty batch reads the epochs as of after the burial; a later leap is above that number, too.
         let nothing = StoreBatch {
             creations: Vec::new(),
             not_before: self.clock.now(),
@@ -231,7 +231,7 @@ impl DeadLetters {
         for (shard, epoch) in &behind {
             self.counter.close(*shard, *epoch).await?;
         }
-        // One that has lost its epoch holds nothing, and numbers nothing before it is admitted.
+        // A counter without an epoch holds nothing, and numbers nothing before it is admitted.
         if behind.iter().all(|(_, epoch)| *epoch == Epoch::NONE) {
             Ok(())
         } else {
@@ -240,7 +240,7 @@ impl DeadLetters {
         }
     }
 
-    /// Leaves a tombstone where the creation would have stood; once more is harmless.
+    /// Leaves a tombstone where the creation would have stood; repeating it is harmless.
     async fn bury(&self, creation: &Creation) -> Result<(), PortError> {
         let now = self.clock.now();
         let pending = Some(creation.clone());

@@ -1,4 +1,4 @@
-//! The outcomes of a service that its caller can hear about.
+//! The errors that services return.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ pub enum ServiceError {
     /// The counter holds as much as it may; nothing was numbered.
     #[error("the counter holds as much as it may")]
     Overloaded {
-        /// Of what there is too much.
+        /// Which limit it is.
         by: Overload,
-        /// When it may be worth trying again.
+        /// How long to wait before trying again.
         retry_after: Duration,
     },
     /// A backend failed; the request may have been accepted.
@@ -32,13 +32,13 @@ pub enum ServiceError {
 /// Why a dead letter was not put back to work.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// It is so old that it is put back to work by force alone.
+    /// It is so old that only `force` puts it back to work.
     #[error("it is so old that it is put back to work by force alone")]
     NeedsForce,
     /// This program cannot read what it holds.
     #[error("this version cannot read it")]
     Unreadable,
-    /// There is none of that id, or a backend failed.
+    /// There is no letter with that id, or a backend failed.
     #[error(transparent)]
     Service(#[from] ServiceError),
 }

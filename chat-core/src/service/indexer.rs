@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// How long taken rows are left to their holder; what the index asks to be spared comes again then.
+/// How long claimed rows are left to their holder; what the index did not take yet is retried after that.
 const LEASE: Duration = Duration::from_secs(20);
 
 /// How many messages are read at once.
@@ -30,7 +30,7 @@ const HELD_BYTES: usize = 4 << 20;
 /// An outbox row says what changed, not how: the present state is read and applied, so that order and
 /// repetition do not matter.
 /// It is completed once every generation of the index has it.
-/// A row that was held for long is left to whoever takes it next, since what was read may be stale.
+/// A row that was held for too long is left to whoever takes it next, since what was read may be stale.
 pub struct Indexer {
     repository: Arc<dyn Repository>,
     index: Arc<dyn SearchIndex>,
@@ -50,7 +50,7 @@ pub struct Indexed {
 }
 
 impl Indexer {
-    /// How many outbox rows are taken together; a round that took as many leaves more to do.
+    /// How many outbox rows are taken together; a round that took as many may leave more to do.
     pub const ROWS: usize = 200;
 
     pub(super) fn new(ports: &Ports, policy: &Policy) -> Self {
@@ -64,7 +64,7 @@ impl Indexer {
 
     /// Takes outbox rows and carries out what they say, a bounded part at a time.
     ///
-    /// Each part is completed by itself, so that an index that is slow gets on, too.
+    /// Each part is completed by itself, so that even a slow index makes progress.
     /// What there was no time for is given back.
     ///
     /// # Errors
@@ -75,7 +75,7 @@ impl Indexer {
         let (mut indexed, mut left) = (Indexed::default(), Vec::new());
         let outcome = loop {
             let taken = self.take_up(&claim, &mut indexed, &mut left).await;
-            // What is not finished yet is held while there is more, so that it does not stand before that.
+            // Unfinished rows are held while there are more, so that they do not come before those again.
             let is_all = !matches!(taken, Ok(Self::ROWS..));
             if is_all || left.is_empty() || self.clock.now() >= claim.until {
                 break taken;
@@ -105,7 +105,7 @@ impl Indexer {
             return Ok(0);
         }
         indexed.rows += rows.len();
-        // Messages wait for nothing; what lies below a chat or an application may take long to delete.
+        // Messages go first, since what lies below a chat or an application may take long to delete.
         rows.sort_by_key(ends_parent);
         let mut rest = rows.as_slice();
         let outcome = self.carry_out(claim, &mut rest, indexed, left).await;
@@ -113,7 +113,7 @@ impl Indexer {
         outcome.map(|()| rows.len())
     }
 
-    /// Carries out what the rows in `rest` say while there is time, leaves there those that it did not come to,
+    /// Carries out what the rows in `rest` say while there is time, keeps there those that it did not get to,
     /// and adds to `left` those that are not finished.
     async fn carry_out(
         &self,
@@ -122,7 +122,8 @@ impl Indexer {
         indexed: &mut Indexed,
         left: &mut Vec<u64>,
     ) -> Result<(), PortError> {
-        // After the claim: a generation that is added later scans what these rows speak of.
+        // This is read after the claim: a generation that is added later is filled by a scan, which sees
+        // what these rows are about.
         let generations = self.repository.generations().await?;
         while !rest.is_empty() && self.clock.now() < claim.until {
             let (part, later) = rest.split_at(self.part(rest));
@@ -159,7 +160,7 @@ impl Indexer {
         Ok(())
     }
 
-    /// How many of the first rows are carried out together: as many as make up a batch, and all of a kind.
+    /// How many of the first rows are carried out together: as many as make up a batch, all of one kind.
     fn part(&self, rows: &[OutboxRow]) -> usize {
         let kind = rows.first().map(ends_parent);
         let alike = rows.iter().take_while(|row| Some(ends_parent(row)) == kind);
@@ -168,7 +169,7 @@ impl Indexer {
         so_far.take_while(|before| *before < self.batch).count()
     }
 
-    /// Keeps what the index will never take where an operator finds it.
+    /// Sets aside messages that the index will never take, as dead letters for an operator.
     async fn set_aside(&self, refused: &[(MessageKey, String)]) -> Result<(), PortError> {
         for (key, detail) in refused {
             let letter = DeadLetter::of_message(*key, detail.clone(), self.clock.now());
@@ -243,11 +244,11 @@ impl Indexer {
         self.repository.note_changes(&left).await
     }
 
-    /// What has to be taken back of changes that were applied: messages that went meanwhile with their chat or
-    /// application, of which no trace is left in the index.
+    /// Finds what must be undone of applied changes: messages whose chat or application was deleted meanwhile,
+    /// which leaves nothing in the index that would stop a late write.
     ///
-    /// One message of each chat tells whether that lives. What ends later is carried out later, and finds
-    /// what was written.
+    /// One message of each chat tells whether the chat lives. A deletion after this is carried out later, and
+    /// finds what was written.
     async fn gone_meanwhile(&self, changes: &[IndexChange]) -> Result<Vec<IndexChange>, PortError> {
         let written = || {
             changes.iter().filter_map(|change| match change {
@@ -270,7 +271,7 @@ impl Indexer {
         Ok(absent.into_iter().map(change).collect())
     }
 
-    /// Those of some messages that are not there any more.
+    /// Picks the messages that are not there any more.
     async fn absent(&self, keys: &[MessageKey]) -> Result<Vec<Indexable>, PortError> {
         let mut absent = Vec::new();
         for keys in keys.chunks(READ) {
@@ -281,7 +282,7 @@ impl Indexer {
     }
 }
 
-/// Says whether a row speaks of a chat or an application that has ended.
+/// Says whether a row is about a chat or an application that was deleted.
 fn ends_parent(row: &OutboxRow) -> bool {
     let is_of_message = |change: &OutboxChange| matches!(change, OutboxChange::Message(_));
     !row.changes.iter().all(is_of_message)
@@ -307,7 +308,7 @@ impl Report {
         self.refused.extend(refused);
     }
 
-    /// What the index is still to be brought to.
+    /// What still has to be applied to the index.
     fn left(self) -> BTreeSet<OutboxChange> {
         let mut left = self.again;
         left.extend(self.unfinished);

@@ -45,7 +45,7 @@ impl Messages {
     ///
     /// # Errors
     ///
-    /// Fails with any [`ServiceError`]; after one of a backend the message may exist, and a retry
+    /// Fails with any [`ServiceError`]; after a backend's failure the message may exist, and a retry
     /// with the same key finds it.
     ///
     /// # Panics
@@ -121,8 +121,8 @@ impl Messages {
     ///
     /// # Errors
     ///
-    /// Fails with [`ServiceError::NotFound`] on a cursor that names no application, or when a backend
-    /// does.
+    /// Fails with [`ServiceError::NotFound`] on a cursor that names no message of a known application, or
+    /// when a backend does.
     pub async fn list_all(
         &self,
         after: Option<Cursor>,

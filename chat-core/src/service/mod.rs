@@ -41,9 +41,9 @@ pub use search::{Hit, Search, SearchPlace};
 /// What an operator may set about the services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// How long tombstones stay; a create older than half of it is not stored where no row is.
+    /// How long tombstones stay; a create older than half of it is not stored if it has no row.
     pub retention: Duration,
-    /// How many applications' ids are remembered in the process, so that creates need no read.
+    /// How many applications' ids are cached in the process, so that creates need no database read.
     pub remembered_applications: usize,
     /// How many creations are stored together at most.
     pub batch: usize,

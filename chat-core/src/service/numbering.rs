@@ -43,20 +43,20 @@ impl<T> Created<T> {
     }
 }
 
-/// How often a create is submitted before it is given up: each try ends in a number, or has mended
-/// what was in its way, or lost a race for mending it.
+/// How often a create is submitted before it is given up: each try ends in a number, or removes what
+/// was in its way, or loses a race to do so.
 const TRIES: u32 = 12;
 
-/// For how long a create is submitted again; each try has the deadlines of its backends besides.
+/// For how long a create is submitted again; each try has the timeouts of its backends besides.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long to leave another process that is seeding the same sequence, doubled each time.
+/// The first pause while another process is seeding the same sequence, doubled each time.
 const OTHER_SEEDER: Duration = Duration::from_millis(5);
 
 /// The longest such pause.
 const LONGEST_OTHER: Duration = Duration::from_millis(160);
 
-/// Numbers drafts, and mends what a counter has forgotten.
+/// Numbers drafts, and restores what a counter has forgotten.
 pub(crate) struct Numberer {
     counter: Arc<dyn Counter>,
     queue: Arc<dyn Queue>,
@@ -65,7 +65,7 @@ pub(crate) struct Numberer {
     tokens: Arc<dyn Tokens>,
     pub(crate) opener: Opener,
     seeding: UnderWay<Sequence, Seeded>,
-    /// Whether the last publish failed, so that a queue that is away is told once.
+    /// Whether the last publish failed, so that an outage of the queue is warned of once.
     fails_to_publish: AtomicBool,
 }
 
@@ -131,7 +131,7 @@ impl Numberer {
                         None => self.seeding.join(&unknown.sequence),
                     };
                     let Some(seeding) = seeding else {
-                        // Another process' lease ends in time, so waiting for it is no try.
+                        // Another process' lease runs out by itself, so waiting for it does not count as a try.
                         self.clock.sleep(pause_for_other).await;
                         pause_for_other = LONGEST_OTHER.min(pause_for_other * 2);
                         continue;
@@ -143,7 +143,7 @@ impl Numberer {
                 }
                 Numbering::Closed(shard) => self.opener.open(shard).await?,
             }
-            // The first tries mend; later ones lost a race, and give the winner time.
+            // The first tries remove obstacles; later ones lost a race, and give the winner time.
             if tries >= 3 {
                 let pause = Duration::from_millis(5 << tries.min(6));
                 self.clock.sleep(pause).await;
@@ -155,8 +155,8 @@ impl Numberer {
 
     /// Puts an accepted creation into the queue.
     ///
-    /// A failure is no failure of the create: the creation is pending, and the audit looks after what
-    /// is not confirmed.
+    /// A failure does not fail the create: the creation is pending, and the audit looks after what is
+    /// not confirmed.
     async fn publish(&self, creation: &Creation) {
         let published = match self.queue.publish(creation, false).await {
             Ok(()) => {
@@ -188,7 +188,7 @@ impl Numberer {
         }
     }
 
-    /// Begins to make a sequence known, for all here who wait for it.
+    /// Begins to seed a sequence, for all in this process who wait for it.
     fn seed(&self, unknown: UnknownSequence, lease: Lease) -> Work<Seeded> {
         let (counter, repository) = (Arc::clone(&self.counter), Arc::clone(&self.repository));
         self.seeding.begin(unknown.sequence, async move {
@@ -197,7 +197,7 @@ impl Numberer {
     }
 }
 
-/// What came of making a sequence known.
+/// The outcome of seeding a sequence.
 #[derive(Debug, Clone, Copy)]
 enum Seeded {
     /// It is known, or somebody else was faster, or its epoch is over: submit again.
@@ -206,9 +206,9 @@ enum Seeded {
     Nowhere,
 }
 
-/// Makes a sequence known, with all that pending creations and the repository prove.
+/// Seeds a sequence with what its pending creations and the repository prove.
 ///
-/// Pending was read first, with the lease: what left it in between is in the repository by then.
+/// Pending was read first, with the lease: what was settled since is in the repository by then.
 async fn seed(
     counter: &dyn Counter,
     repository: &dyn Repository,
@@ -242,7 +242,7 @@ async fn seed(
         }
         Ok(Basis::Absent | Basis::StaleEpoch) | Err(_) => {}
     }
-    // Others need not wait for the lease to end, and are told what is wrong.
+    // This way others need not wait for the lease to end, and are told what is wrong.
     if let Err(error) = counter.release_lease(&sequence, lease).await {
         tracing::debug!(%sequence, error = %Chain(&error), "a lease has to run out by itself");
     }
@@ -255,7 +255,7 @@ async fn seed(
     }
 }
 
-/// The epoch of the pending creation of the chat that a sequence belongs to, if it is pending.
+/// The epoch of the creation of the chat that a sequence belongs to, if that is still pending.
 async fn pending_owner(
     counter: &dyn Counter,
     sequence: &Sequence,
@@ -268,8 +268,8 @@ async fn pending_owner(
     Ok(creation.map(|creation| creation.epoch))
 }
 
-/// The creation that the same request made before: the request tells all that is shown of it but number
-/// and time. Its uid and its epoch are not the stored one's.
+/// Rebuilds the creation that the same request made before: the request has all that is shown of it but
+/// number and time. Its uid and its epoch are not the stored one's.
 fn replayed(draft: Draft, number: Number, created_at: Timestamp) -> Created<Creation> {
     let draft = Draft {
         created_at,

@@ -1,4 +1,4 @@
-//! Work that is done once for all who want it done at the same time.
+//! Work that is done once for all who ask for it at the same time (single flight).
 
 use std::{
     collections::HashMap,
@@ -13,18 +13,18 @@ use futures_util::{
 
 use crate::{Chain, PortError};
 
-/// How it went, for each who waited.
+/// The outcome, for each who waited.
 type Outcome<T> = Result<T, Arc<PortError>>;
 
 /// Work under way, which several may wait for.
 pub(super) type Work<T> = Shared<BoxFuture<'static, Outcome<T>>>;
 
-/// Work that somebody may still wait for.
+/// Work by key, held weakly: it ends when nobody waits for it any more.
 type ByKey<K, T> = HashMap<K, WeakShared<BoxFuture<'static, Outcome<T>>>>;
 
-/// What is under way, by what it is about.
+/// Work under way, by key.
 ///
-/// Whoever joins it has the same outcome, and any of them carries it on where the one who began it goes away.
+/// All who join a piece of work share its outcome, and any of them drives it on if whoever began it goes away.
 pub(super) struct UnderWay<K, T> {
     by_key: Mutex<ByKey<K, T>>,
 }
@@ -38,15 +38,15 @@ impl<K, T> Default for UnderWay<K, T> {
 }
 
 impl<K: Eq + Hash, T: Clone + Send + Sync + 'static> UnderWay<K, T> {
-    /// How many that have ended are kept in mind at least, before they are looked for.
+    /// How many entries there must be before those of ended work are looked for and removed.
     const ENDED: usize = 64;
 
-    /// The work about `key`, where somebody is at it.
+    /// Joins the work on `key`, if any is under way.
     pub(super) fn join(&self, key: &K) -> Option<Work<T>> {
         self.lock().get(key).and_then(WeakShared::upgrade)
     }
 
-    /// Begins work about `key`, which others join from now on.
+    /// Begins work on `key`, which others join from now on.
     pub(super) fn begin(
         &self,
         key: K,
@@ -55,7 +55,7 @@ impl<K: Eq + Hash, T: Clone + Send + Sync + 'static> UnderWay<K, T> {
         Self::begin_in(&mut self.lock(), key, work)
     }
 
-    /// The work about `key`, which is begun where nobody is at it.
+    /// Joins the work on `key`, or begins it if none is under way.
     pub(super) fn join_or_begin<W>(&self, key: K, work: impl FnOnce() -> W) -> Work<T>
     where
         W: Future<Output = Result<T, PortError>> + Send + 'static,
@@ -86,7 +86,7 @@ impl<K: Eq + Hash, T: Clone + Send + Sync + 'static> UnderWay<K, T> {
     }
 }
 
-/// The failure of what was done for several, as one of them hands it on.
+/// Copies the failure of shared work, for one of those who waited to return.
 pub(super) fn told_again(error: &PortError) -> PortError {
     let again = PortError::new(error.kind, error.adapter, error.operation);
     match &error.source {

@@ -1,4 +1,4 @@
-//! Having a counter's server admitted, once for all who wait for it.
+//! Getting a counter's server admitted, once for all who wait for it.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::{
 
 /// Opens shards for the runs of their servers.
 ///
-/// Whoever finds a shard closed while somebody has it opened waits for the same outcome, so a server that
-/// came back is looked at once, and a database that is away is asked once.
+/// All who find a shard closed share one attempt to open it, so a server that came back is sighted once,
+/// and a database that is down is asked once.
 pub(crate) struct Opener {
     counter: Arc<dyn Counter>,
     repository: Arc<dyn Repository>,
@@ -28,7 +28,7 @@ impl Opener {
         }
     }
 
-    /// Has the present run of a shard's server admitted, and opens the shard for it.
+    /// Gets the present run of a shard's server admitted, and opens the shard for it.
     ///
     /// # Errors
     ///
@@ -42,8 +42,10 @@ impl Opener {
     }
 }
 
-/// The record is read first: who changes it later has overtaken this sighting, and the next try sights anew,
-/// as it does where the server is another one when the shard is opened.
+/// Opens a shard for the run that answers now, unless this attempt is overtaken.
+///
+/// The record is read first: whoever changes it later has overtaken this sighting, and the next try sights
+/// anew. The same holds if another run answers by the time that the shard is opened.
 async fn open(
     counter: Arc<dyn Counter>,
     repository: Arc<dyn Repository>,

@@ -11,17 +11,17 @@ use crate::{
     ports::{Counter, Parent, Slice},
 };
 
-/// How many bytes of text a page has at most, one item aside, so that a page of the largest texts
-/// cannot fill the memory: 1 MiB.
+/// How many bytes of text a page has at most, unless it is a single item, so that a page of the
+/// largest texts cannot fill the memory: 1 MiB.
 const PAGE_BYTES: usize = 1 << 20;
 
-/// How many items are read at first, before it is known how large they are; of the largest texts 2 MiB.
+/// How many items are read at first, before it is known how large they are: 2 MiB of the largest texts.
 const FIRST: usize = 64;
 
-/// How many items are read at once at most; of the largest texts 8 MiB.
+/// How many items are read at once at most: 8 MiB of the largest texts.
 const MOST: usize = 256;
 
-/// How many items to read next for a page of which so many are read, with so many bytes of text: as few as are
+/// Estimates how many items to read next for a page that has `count` items of `bytes` in all: as few as are
 /// likely to fill it, since many callers read at once.
 fn step(count: usize, bytes: usize, wanted: usize) -> usize {
     let likely = match count {
@@ -31,14 +31,14 @@ fn step(count: usize, bytes: usize, wanted: usize) -> usize {
     likely.min(MOST).min(wanted.saturating_sub(count))
 }
 
-/// Says whether texts of so many bytes are more than a page holds.
+/// Says whether this many bytes of text are more than a page holds.
 fn fills(bytes: usize) -> bool {
     bytes > PAGE_BYTES
 }
 
 /// Reads one item more than a page may have, unless their texts fill it before.
 ///
-/// `read` answers so many items that stand behind a place, fewer at the end.
+/// `read` answers as many items after a place as it is asked for, and fewer only at the end.
 pub(super) async fn gather<Item, Place, Reading>(
     mut after: Option<Place>,
     limit: Limit,
@@ -68,7 +68,7 @@ where
 /// The stored side of a list.
 #[async_trait]
 pub(super) trait Stored: Send + Sync {
-    /// What the list is of.
+    /// What the list holds.
     type Item: Clone + Send;
 
     /// The sequence that numbers the list.
@@ -83,7 +83,7 @@ pub(super) trait Stored: Send + Sync {
     /// A pending creation as an item.
     fn pending(creation: &Creation) -> Option<Self::Item>;
 
-    /// Reads a part of the list, and what is stored of the numbers `also`.
+    /// Reads a part of the list, and what is stored of the numbers in `also`.
     async fn slice(
         &self,
         range: &NumberRange,
@@ -91,7 +91,7 @@ pub(super) trait Stored: Send + Sync {
         also: &[Number],
     ) -> Result<Slice<Self::Item>, PortError>;
 
-    /// The highest number of a row that lives.
+    /// The highest number of a live row.
     async fn last_stored(&self) -> Result<u64, PortError> {
         let last = NumberRange::new(None, None, Order::Descending);
         let slice = self.slice(&last, 1, &[]).await?;
@@ -107,11 +107,11 @@ pub(super) trait Stored: Send + Sync {
 
 /// Reads a page.
 ///
-/// Each round reads the pending creations of the range first and the rows after it, and the rows win:
-/// what leaves pending in between is a row by then.
-/// Rows above the last number that was issued before the pending were read wait for the next page,
-/// since a lower number could still be on its way.
-/// A source that gave all that it was asked for ends the round at its own last number.
+/// Each round reads first the pending creations of the range and then its rows, and the rows win:
+/// what is settled in between is a row by then.
+/// Rows above the last number that had been issued when the pending creations were first read wait for
+/// the next page, since a lower number could still be on its way.
+/// A source that gave as many as it was asked for may have more, so it ends the round at its last number.
 /// A page of large texts is shorter than its limit, and says that there is more.
 pub(super) async fn page<S: Stored>(
     counter: &Arc<dyn Counter>,
@@ -141,7 +141,7 @@ pub(super) async fn page<S: Stored>(
     }))
 }
 
-/// Cuts a page off items of which one more than `limit` was asked for; one item it has at least.
+/// Cuts a page of at least one item off items of which one more than `limit` was asked for.
 pub(super) fn cut<Item, Next>(
     items: Vec<Item>,
     limit: Limit,
@@ -177,8 +177,8 @@ async fn round<S: Stored>(
         (Some(bound), _) => bound,
         (None, Some(issued)) => issued,
         (None, None) => {
-            // The counter has forgotten the sequence: what it had issued by now is either pending or
-            // stored by now, and pending has to be read again after the bound is known.
+            // The counter has forgotten the sequence: all that it issued is either pending or stored by
+            // now, which gives the bound, and pending has to be read again after the bound is known.
             let last = stored.last_stored().await?.max(pending.highest_pending);
             pending = counter.pending_page(&sequence, &range, wanted).await?;
             last
@@ -217,7 +217,7 @@ async fn round<S: Stored>(
     Ok(Round { items, end })
 }
 
-/// Reads the rows, once it is clear that their owner lives.
+/// Reads the rows, and makes sure that their owner lives.
 async fn live_slice<S: Stored>(
     counter: &dyn Counter,
     stored: &S,

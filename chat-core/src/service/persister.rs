@@ -18,22 +18,22 @@ use crate::{
     },
 };
 
-/// An entry that was handed out more often than this is suspected of being why.
+/// An entry that was delivered more often than this is suspected to be the cause of the failures.
 const ATTEMPTS_UNSUSPECTED: u32 = 3;
 
-/// How long suspects are tried, once one of them has failed: where each takes long to fail the backend is away,
-/// and where it does not one of them may be at fault.
+/// How long suspects are tried once something has failed: slow failures mean that the backend is down, quick
+/// ones that an entry may be at fault.
 const PATIENCE_WITH_SUSPECTS: Duration = Duration::from_millis(500);
 
 /// Stores what was accepted, hundreds of creations in one transaction.
 ///
 /// The order is: commit, settle, acknowledge; so a crash anywhere leaves work that comes again and is
 /// found done.
-/// A batch that the repository refuses as input is split until the entry that is at fault is alone;
-/// only that one is set aside, and stays readable under its number. Every other failure speaks of a
-/// backend, and all is given back; what keeps coming back so is tried behind all others, the first of it alone,
-/// more at once while all goes well and less where it does not, so that an entry that is at fault holds up
-/// itself, and a thousand that are not are stored in a few transactions.
+/// A batch that the repository rejects is split until the entry at fault is alone; only that one is set
+/// aside, and stays readable under its number. Every other failure is the backend's, and all is given back.
+/// Entries that keep coming back (suspects) are tried after all others: the first alone, then twice as many
+/// after each success and half as many after each failure, so that an entry at fault delays only itself, and
+/// a thousand sound ones take only a few transactions.
 pub struct Persister {
     counter: Arc<dyn Counter>,
     queue: Arc<dyn Queue>,
@@ -52,8 +52,8 @@ pub struct Persisted {
     pub done: usize,
     /// Entries that were set aside as dead letters.
     pub set_aside: usize,
-    /// Whether the counter is behind in a shard, so that creations of `done` stay pending and come again; the
-    /// caller should wait a moment.
+    /// Whether the counter is behind in a shard, so that some creations of `done` stay pending and come again;
+    /// the caller should wait a moment.
     pub is_behind: bool,
 }
 
@@ -66,7 +66,8 @@ struct Item {
     position: Option<(Shard, Position)>,
 }
 
-/// Why not all of a batch was stored, and what was not begun with; the rest is held, and comes again first.
+/// Why not all of a batch was stored, and the items to give back; the consumer holds the others, and
+/// receives them first.
 struct Unfinished {
     error: PortError,
     items: Vec<Item>,
@@ -129,7 +130,7 @@ impl Persister {
             }
         };
         for (receipt, letter) in unreadable {
-            // One that is refused holds up itself; where more is wrong they come again.
+            // A letter that is rejected delays only itself; after any other failure all of them come again.
             if failed
                 .as_ref()
                 .is_some_and(|error| error.kind != PortErrorKind::Rejected)
@@ -152,8 +153,8 @@ impl Persister {
         }
     }
 
-    /// Stores what was handed out often, as far as there is time once something has `failed`; what is not stored
-    /// is added to `left`.
+    /// Stores what was delivered often, for a limited time once something has `failed`; what is not stored is
+    /// added to `left`.
     async fn store_suspects(
         &self,
         suspects: Vec<Item>,
@@ -187,7 +188,7 @@ impl Persister {
         left.extend(rest);
     }
 
-    /// Leaves what the consumer still holds to others; for the end of a process.
+    /// Leaves what the consumer still holds to others, at the end of a process.
     ///
     /// # Errors
     ///
@@ -196,7 +197,7 @@ impl Persister {
         self.queue.leave(consumer).await
     }
 
-    /// Gives back what was not stored; the caller has a first failure to tell of, so another is logged.
+    /// Gives back what was not stored; a failure is only logged, since the caller returns an earlier one.
     async fn give_back(&self, items: &[Item]) {
         if let Err(error) = self.queue.give_back(&receipts(items)).await {
             tracing::warn!(
@@ -289,7 +290,7 @@ impl Persister {
         }
     }
 
-    /// Does what the outcomes of a stored batch ask for.
+    /// Acts on the outcomes of a stored batch.
     async fn conclude(
         &self,
         items: &[Item],
@@ -313,7 +314,7 @@ impl Persister {
                 StoreOutcome::ApplicationAbsent => orphaned.push(item.clone()),
             }
         }
-        // First what makes room: a counter that is full takes nothing else.
+        // Settling comes first, since it makes room: a full counter takes nothing else.
         report.is_behind |= !self.settle(&done, &stored.epochs).await?;
         for sequence in &gone {
             self.counter.mark_deleted(sequence).await?;
@@ -382,7 +383,7 @@ impl Persister {
                 first_failed_at: now,
                 last_failed_at: now,
             };
-            // Each step may be done twice after a crash; none may be missing once it is acknowledged.
+            // A crash may repeat a step, but none may be missing once the delivery is acknowledged.
             self.repository.add_dead_letter(&letter).await?;
             let (sequence, number) = (creation.sequence(), creation.number);
             self.counter

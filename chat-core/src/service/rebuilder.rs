@@ -9,30 +9,30 @@ use crate::{
     ports::{Claim, Clock, Indexable, JobClaim, Ports, Repository, SearchIndex},
 };
 
-/// How long the job is left to its holder without a word of it: longer than counting all messages may take, or
-/// a step on servers that are slow.
+/// How long the job is left to a holder that does not report: longer than counting all messages may take, or
+/// a step on slow servers.
 const LEASE: Duration = Duration::from_mins(3);
 
-/// For how long a rebuild waits for a backend that fails, rather than begin again.
+/// For how long a rebuild retries a failing backend, rather than fail and begin again.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// The pause before it tries again.
+/// The pause before each retry.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How many messages are read at once.
 const READ: usize = 500;
 
-/// How many messages are read before those that live are applied, unless their bodies reach [`STEP_BYTES`] before.
+/// How many messages are read before the live ones are applied, unless their bodies reach [`STEP_BYTES`] first.
 const STEP: usize = 5_000;
 
-/// How many bytes of bodies are applied at once: 4 MiB.
+/// How many bytes of bodies are applied at once, give or take one read: 4 MiB.
 const STEP_BYTES: usize = 4 << 20;
 
 /// Rebuilds the search index from the repository; one process of many does it at a time.
 ///
-/// A rebuild is asked for by leaving its job without a holder; whoever finds it so does it, also after
-/// its holder died.
-/// It is asked for by itself where no generation serves, or the one that should is lost.
+/// A rebuild is requested by starting its job without a lease; whoever finds the job running and its
+/// lease over does it, also after a holder died.
+/// It is requested automatically if no generation serves, or the one that should is lost.
 pub struct Rebuilder {
     repository: Arc<dyn Repository>,
     index: Arc<dyn SearchIndex>,
@@ -60,11 +60,11 @@ impl Rebuilder {
         }
     }
 
-    /// Asks for a rebuild, unless one is asked for or goes on, and tells how far it is.
+    /// Requests a rebuild, unless one is requested or running, and tells how far it is.
     ///
     /// # Errors
     ///
-    /// Fails when the repository does, or where there is no index to rebuild, and then asks for nothing.
+    /// Fails when the repository or the search index does, and then requests nothing.
     pub async fn request(&self) -> Result<JobProgress, PortError> {
         if let Some(progress) = self.progress().await?
             && progress.state == JobState::Running
@@ -72,7 +72,7 @@ impl Rebuilder {
             return Ok(progress);
         }
         self.expect_index().await?;
-        // A holder that lets go at once.
+        // The lease ends at once, so that any process can take the job.
         let claim = self.claim("nobody", Duration::ZERO);
         match self
             .repository
@@ -84,7 +84,7 @@ impl Rebuilder {
         }
     }
 
-    /// Tells how far the last rebuild is, or came; `None` before the first.
+    /// Tells how far the last rebuild is, or got; `None` before the first.
     ///
     /// # Errors
     ///
@@ -98,8 +98,8 @@ impl Rebuilder {
     ///
     /// # Errors
     ///
-    /// Fails when a backend does; the job tells so, and it is not tried again by itself unless search
-    /// lacks an index.
+    /// Fails when a backend does; the job tells so, and the rebuild is not retried automatically unless
+    /// search has no index.
     pub async fn run_once(&self, holder: &str) -> Result<bool, PortError> {
         self.request_where_lost().await?;
         let job = self.repository.job(JobName::RebuildSearch).await?;
@@ -122,11 +122,11 @@ impl Rebuilder {
         progress.finished_at = Some(self.clock.now());
         match &outcome {
             Ok(true) => progress.state = JobState::Done,
-            // Somebody else took over, and tells about it.
+            // Somebody else took over, and reports on the job.
             Ok(false) => return Ok(false),
             Err(error) => {
                 progress.state = JobState::Failed;
-                // Its causes are for the log, where the caller tells them.
+                // Its causes are for the log, which the caller writes.
                 progress.detail = Some(error.to_string());
             }
         }
@@ -134,7 +134,7 @@ impl Rebuilder {
         outcome.and_then(|done| reported.map(|_| done))
     }
 
-    /// Leaves a rebuild that is not finished to whoever looks next; for the end of a process.
+    /// Leaves an unfinished rebuild to whoever looks next, at the end of a process.
     ///
     /// # Errors
     ///
@@ -144,26 +144,26 @@ impl Rebuilder {
         let Some(job) = job.filter(|job| job.progress.state == JobState::Running) else {
             return Ok(());
         };
-        // One that somebody else holds is left to them.
+        // This changes nothing if somebody else holds it.
         let left = self.report(holder, Duration::ZERO, &job.progress).await;
         left.map(drop)
     }
 
     /// Makes sure that there is something to build in.
     ///
-    /// It asks for no sign of life: an index that is lost has none, and is what a rebuild is for.
+    /// It does not call [`SearchIndex::check`]: that fails where an index is lost, which a rebuild repairs.
     async fn expect_index(&self) -> Result<(), PortError> {
         self.index.generations().await.map(drop)
     }
 
-    /// Asks for a rebuild where search has no index to read.
+    /// Requests a rebuild if search has no index to read.
     async fn request_where_lost(&self) -> Result<(), PortError> {
         let generations = self.repository.generations().await?;
         let Some(serving) = serving(&generations) else {
             return self.request().await.map(drop);
         };
         let is_there = self.index.generations().await?.contains(&serving.number);
-        // Who is about to let another one serve does so under a lease; it is no time to judge then.
+        // A rebuild switches generations under a lease; while one may do so, it is too early to judge.
         let job = self.repository.job(JobName::RebuildSearch).await?;
         if job.is_some_and(|job| job.lease_until > self.clock.now())
             || self.repository.generations().await? != generations
@@ -171,7 +171,7 @@ impl Rebuilder {
             return Ok(());
         }
         if is_there {
-            // Somebody may have crashed between the two notes of which one serves.
+            // A rebuild may have crashed after it switched the index and before it switched the repository.
             return self.index.serve_generation(serving).await;
         }
         tracing::error!(
@@ -189,7 +189,7 @@ impl Rebuilder {
     /// Fills a new generation and lets it serve; `false` if somebody else took the job over.
     async fn rebuild(&self, holder: &str, progress: &mut JobProgress) -> Result<bool, PortError> {
         self.expect_index().await?;
-        // What an earlier attempt left half-filled.
+        // Remove what an earlier attempt left half-filled.
         let generations = self.repository.generations().await?;
         let kept = serving(&generations);
         for left in generations.iter().filter(|left| Some(*left) != kept) {
@@ -200,7 +200,7 @@ impl Rebuilder {
             Ok(true) => {}
             Ok(false) => return Ok(false),
             Err(error) => {
-                // The next attempt removes it where this fails, too.
+                // If this fails, too, the next attempt removes it.
                 if let Err(error) = self.remove(&new).await {
                     tracing::warn!(error = %Chain(&error), "a half-filled generation of the index is left");
                 }
@@ -220,7 +220,7 @@ impl Rebuilder {
         Ok(true)
     }
 
-    /// Fills a generation and lets searches read it, still under the lease; `false` where that is lost.
+    /// Fills a generation and lets searches read it, still under the lease; `false` if the lease is lost.
     async fn fill_and_serve(
         &self,
         new: &Generation,
@@ -241,10 +241,10 @@ impl Rebuilder {
         holder: &str,
         progress: &mut JobProgress,
     ) -> Result<bool, PortError> {
-        // What is left of another life under this number must not get in the way.
+        // An index of this number may be left from an earlier database; it must not get in the way.
         self.index.remove_generation(new).await?;
         self.index.create_generation(new).await?;
-        // It is for those who look on; where it takes too long, the total grows with what is done.
+        // The total only shows the progress; if counting takes too long, it grows with what is done.
         progress.total = match self.repository.count_messages().await {
             Err(error) if error.is_retryable() => 0,
             counted => counted?,
@@ -273,13 +273,13 @@ impl Rebuilder {
         }
     }
 
-    /// Says whether a generation is known to be gone, and not only out of sight.
+    /// Says whether a generation is known to be gone, rather than out of reach.
     async fn is_lost(&self, generation: &Generation) -> bool {
         let listed = self.index.generations().await;
         listed.is_ok_and(|numbers| !numbers.contains(&generation.number))
     }
 
-    /// Applies the next messages after `after`, and moves that on.
+    /// Applies the next messages after `after`, and advances it.
     async fn go_on(
         &self,
         new: &Generation,
@@ -302,7 +302,7 @@ impl Rebuilder {
         Ok(Step::Applied)
     }
 
-    /// Reads on, until it is worth applying; answers what lives, and the last message that was read.
+    /// Reads until there is enough to apply; answers the live messages, and the last key that was read.
     async fn read(
         &self,
         mut after: Option<MessageKey>,

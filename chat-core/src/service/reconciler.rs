@@ -13,7 +13,7 @@ use crate::{
     ports::{Audit, Claim, Clock, Counter, JobClaim, Ports, Repository},
 };
 
-/// How long a job's lease lasts without a word of its holder.
+/// How long a job is left to a holder that does not report.
 const LEASE: Duration = Duration::from_mins(1);
 
 /// How many things one step of an audit looks at.
@@ -57,11 +57,11 @@ impl Reconciler {
         }
     }
 
-    /// Does every audit once; what another process is at is left to it.
+    /// Does every audit once, except those that another process is doing.
     ///
     /// # Errors
     ///
-    /// Fails when a backend does, once all was tried; the next round begins again.
+    /// Fails when a backend does, after every audit was tried; the next round begins again.
     pub async fn run_once(&self, holder: &str) -> Result<Reconciled, PortError> {
         let mut report = Reconciled::default();
         let outcomes = [
@@ -83,7 +83,7 @@ impl Reconciler {
                 "the audit failed in part; what it passed over was logged before, by its key"
             );
         }
-        // What fails keeps nothing else from being done; its caller is told of the first failure.
+        // A failure of one audit does not stop the others; the caller is told of the first failure.
         let mut failures = outcomes.into_iter().filter_map(Result::err);
         let Some(first) = failures.next() else {
             return Ok(report);
@@ -94,9 +94,9 @@ impl Reconciler {
         Err(first)
     }
 
-    /// Says whether creations may be accepted and not in the queue, since that is apart from the counter.
+    /// Says whether accepted creations may be in no queue, since the queue is apart from the counter.
     ///
-    /// Somebody should [look after them](Self::rescue_once) every few seconds then.
+    /// Then somebody should [look after them](Self::rescue_once) every few seconds.
     #[must_use]
     pub fn may_have_strays(&self) -> bool {
         self.counter.leaves_publishing()
@@ -224,7 +224,7 @@ struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    /// Takes the job; `None` while another process is at it.
+    /// Takes the job; `None` while another process holds it.
     async fn claim(
         reconciler: &'a Reconciler,
         name: JobName,

@@ -35,17 +35,17 @@ impl From<Message> for Hit {
     }
 }
 
-/// A place among what a search found: what came last.
+/// A place in the results of a search: the last hit of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchPlace<At> {
-    /// Its score and its age; `None` where nothing was asked for, and all come by number.
+    /// Its score and creation time; `None` in a blank search, which lists by number.
     pub rank: Option<(u64, Timestamp)>,
     /// Which message it is.
     pub at: At,
 }
 
 impl<At> SearchPlace<At> {
-    /// Refuses a place of a search that asked for something else than this one.
+    /// Refuses a place of a blank search in a search for words, and the other way round.
     fn check(&self, is_ranked: bool) -> Result<(), ServiceError> {
         if self.rank.is_some() == is_ranked {
             Ok(())
@@ -55,7 +55,7 @@ impl<At> SearchPlace<At> {
     }
 }
 
-/// How many pages of deleted applications' messages a search across the system passes over; the index
+/// How many pages with only deleted applications' messages a search across the system skips; the index
 /// forgets them within seconds.
 const GONE_PAGES: usize = 10;
 
@@ -89,8 +89,8 @@ impl Search {
 
     /// Finds messages of a chat, best first; a blank text finds every message, by number.
     ///
-    /// A hit that is gone or changed by now is left out, and a page of large texts is cut short: it may
-    /// be shorter than its limit and not be the last.
+    /// A hit that is gone, or does not match any more, is left out, and a page of large texts is cut short: a
+    /// page may be shorter than its limit without being the last.
     ///
     /// # Errors
     ///
@@ -130,11 +130,12 @@ impl Search {
         });
         let query = query(Some(key), text, after, limit);
         let found = match self.seen(&query).await {
-            // A failure to read the hits ends it: asking the same database for the chat would take as long again.
+            // If the hits cannot be read, fail at once: asking the same database for the chat would take
+            // as long again.
             Ok(seen) => Ok(self.read(&query, seen, limit).await?),
             Err(error) => Err(error),
         };
-        // A message that lives is in a chat that does; where there is none, the chat may be gone.
+        // A live hit proves that its chat lives; without one, even if the index failed, the chat may be gone.
         if found.as_ref().map_or(true, |found| found.hits.is_empty()) {
             self.chats.get(token, chat).await?;
         }
@@ -240,7 +241,7 @@ impl Search {
         })
     }
 
-    /// Asks the index; where nothing in the text can be searched for, nothing is found.
+    /// Asks the index, unless the text has no words to search for.
     async fn seen(&self, query: &SearchQuery) -> Result<Vec<SearchHit>, PortError> {
         if query.terms.is_empty() {
             return Ok(Vec::new());
@@ -248,7 +249,7 @@ impl Search {
         self.index.find(query).await
     }
 
-    /// Reads what the index has seen, and leaves out what is gone or does not match any more.
+    /// Reads the hits, leaving out those that are gone or do not match any more.
     async fn read(
         &self,
         query: &SearchQuery,
@@ -283,9 +284,9 @@ impl Search {
         Ok(found)
     }
 
-    /// Adds the applications' tokens; what is of an application that is gone is left out.
+    /// Adds the applications' tokens, and leaves out hits of applications that are gone.
     ///
-    /// Where everything is, no place can be named and there is no next page.
+    /// If all of them are gone, no place can be named and there is no next page.
     async fn with_tokens(
         &self,
         found: Found,
@@ -299,7 +300,7 @@ impl Search {
             }
         }
         let mut next = None;
-        // A place needs a token, which an application that is gone has no more.
+        // A place needs a token, which a deleted application no longer has: the last hit that has one counts.
         for seen in found.seen.iter().rev().filter(|_| !found.is_last) {
             if let Some(application) = self.token(&mut tokens, seen.key.application).await? {
                 next = Some(SearchPlace {

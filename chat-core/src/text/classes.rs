@@ -8,22 +8,21 @@ use super::{
 /// How well a word matches, the worst class first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// It is the same but for one or two edits.
+    /// The text's word equals the query's but for one or two edits.
     Typo = 1,
-    /// It stands inside the word.
+    /// The text's word contains the query's.
     Part = 2,
-    /// The word begins with it.
+    /// The text's word begins with the query's.
     Prefix = 3,
-    /// It is the word.
+    /// Both words are equal.
     Exact = 4,
 }
 
 impl Class {
-    /// The fewest characters that are looked for inside of words.
+    /// How many characters a query's word needs at least to be looked for inside other words.
     pub const SHORTEST_PART: usize = 3;
 
-    /// Tells how well `asked`, a word of a query, matches `word`, a folded word; `None` where it does
-    /// not.
+    /// Tells how well `asked`, a query's word, matches the folded `word`; `None` where it does not.
     #[must_use]
     pub fn of(asked: &Word, word: &str) -> Option<Self> {
         let one = asked.as_str();
@@ -54,10 +53,9 @@ impl Word {
         self.as_str().starts_with(is_unspaced)
     }
 
-    /// How many edits away another word may be and still match this one, asked for.
+    /// How many edits away another word may be and still match this word of a query.
     ///
-    /// Typos are looked for in words of three letters or digits and more, and not in scripts without
-    /// spaces.
+    /// Typos are tolerated from three letters or digits on, and never in scripts without spaces.
     #[must_use]
     pub fn edits(&self) -> usize {
         if self.is_unspaced() {
@@ -72,12 +70,12 @@ impl Word {
     }
 }
 
-/// Says whether the words are the same but for edits, neighbours that are swapped being one edit.
+/// Says whether the words differ only by the edits allowed; swapped neighbours are one edit.
 ///
 /// The first letter must be right.
 fn is_typo(asked: &Word, word: &str) -> bool {
     let one = asked.as_str();
-    // Most words go here: an index asks for each that it has.
+    // This rules out most words cheaply: an index asks about every word that it holds.
     if one.chars().next() != word.chars().next() {
         return false;
     }
@@ -90,11 +88,11 @@ fn is_typo(asked: &Word, word: &str) -> bool {
     are_within(&letters(one), &letters(word), edits)
 }
 
-/// Says whether one text becomes the other by at most so many edits: letters changed, left out, put in,
-/// or swapped with their neighbours, none of them edited twice (optimal string alignment).
+/// Says whether at most `edits` edits turn one text into the other (optimal string alignment).
 ///
-/// With few edits this takes time in proportion to the texts, where a table of distances would take
-/// their product: words can be as long as bodies.
+/// Edits change, leave out, insert or swap neighbouring letters, none of which is edited twice.
+/// With few edits this takes time linear in the lengths, where a table of distances would take their
+/// product: words can be as long as bodies.
 fn are_within(one: &[char], other: &[char], edits: usize) -> bool {
     let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
     let (one, other) = (&one[same..], &other[same..]);
@@ -142,7 +140,7 @@ mod tests {
             ("ntu", "ubuntu", Some(Class::Part)),
             ("bu", "ubuntu", None),
             ("ubuntu", "ubu", None),
-            // Of three to five letters one edit of each kind, of more two.
+            // Three to five letters may have one edit of any kind, longer words two.
             ("cat", "cut", Some(Class::Typo)),
             ("cat", "ct", Some(Class::Typo)),
             ("cat", "chat", Some(Class::Typo)),

@@ -4,13 +4,13 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::scripts::{is_accent, is_of_words, is_style_of_emoji};
 
-/// A letter that only stretches the line.
+/// The Arabic character that only stretches a word.
 const TATWEEL: char = '\u{640}';
 
 /// Folds a word: case, accents, width, and the Arabic forms of alef do not matter.
 ///
-/// A composed character and its parts give the same.
-/// Characters that a word cannot be written with are left out.
+/// Composed and decomposed characters give the same result.
+/// Characters that cannot be part of a word are left out.
 #[must_use]
 pub fn fold(word: &str) -> String {
     if word.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -19,7 +19,7 @@ pub fn fold(word: &str) -> String {
     fold_all(word)
 }
 
-/// Folds whatever there is; for plain words there is a shorter way.
+/// Folds any word; [`fold`] has a shortcut for plain ASCII.
 fn fold_all(word: &str) -> String {
     word.nfkd()
         .flat_map(fold_case)
@@ -32,13 +32,13 @@ fn fold_all(word: &str) -> String {
         .collect()
 }
 
-/// Folds an emoji: its skin and its style do not matter.
+/// Folds an emoji: skin tone and presentation style do not matter.
 pub(super) fn fold_emoji(emoji: &str) -> String {
     let plain: String = emoji
         .chars()
         .filter(|character| !is_style_of_emoji(*character))
         .collect();
-    // A patch of skin alone is itself.
+    // A skin tone on its own stands for itself.
     if plain.is_empty() {
         emoji.to_owned()
     } else {
@@ -46,12 +46,12 @@ pub(super) fn fold_emoji(emoji: &str) -> String {
     }
 }
 
-/// Folds case by way of the capital, which makes `ß` the same as `ss`, and both small sigmas one.
+/// Folds case by way of upper case, which makes `ß` the same as `ss`, and both small sigmas one.
 fn fold_case(character: char) -> impl Iterator<Item = char> {
     character.to_uppercase().flat_map(char::to_lowercase)
 }
 
-/// Alef with hamza or madda falls apart into alef and an accent; alef wasla does not.
+/// Folds alef wasla; alef with hamza or madda decomposes into alef and an accent, alef wasla does not.
 fn fold_alef(character: char) -> char {
     if character == '\u{671}' {
         '\u{627}'

@@ -15,14 +15,13 @@ const LEAD: usize = 40;
 /// A word that matches.
 struct Match {
     span: Range<usize>,
-    /// The terms that it matches, a bit each.
+    /// The terms that it matches, one bit each.
     terms: u32,
 }
 
-/// Shows the part of a body in which the most terms match, as HTML: matches stand in `<em>`, and
-/// everything else is escaped; `tokens` are the body's.
+/// Shows the part of a body in which the most terms match, as HTML with the matches in `<em>`.
 ///
-/// `None` where nothing matches.
+/// All text is escaped. `tokens` are the body's. `None` where nothing matches.
 #[must_use]
 pub fn highlight(body: &str, tokens: &[Token], terms: &Terms) -> Option<String> {
     let matches = matches(tokens, terms);
@@ -71,9 +70,10 @@ fn matches(tokens: &[Token], terms: &Terms) -> Vec<Match> {
     matches
 }
 
-/// The class from which on a term's matches are marked.
+/// The lowest class in which a term's matches are marked.
 ///
-/// A character of a script without spaces is marked by itself, not by the pairs that begin with it.
+/// In a script without spaces it is the best class found, so that a character is marked by itself, not
+/// with the pairs that begin with it.
 fn least_class(term: &Term, tokens: &[Token]) -> Option<Class> {
     if !term.word.is_unspaced() {
         return None;
@@ -84,7 +84,7 @@ fn least_class(term: &Term, tokens: &[Token]) -> Option<Class> {
     classes.max().flatten()
 }
 
-/// The part to show: the first of those in which the most terms match.
+/// The part to show: the first one with the most matching terms.
 fn window(body: &str, matches: &[Match]) -> Option<Range<usize>> {
     let mut best: Option<(u32, &Match)> = None;
     for (index, first) in matches.iter().enumerate() {
@@ -104,7 +104,7 @@ fn window(body: &str, matches: &[Match]) -> Option<Range<usize>> {
     Some(start..end)
 }
 
-/// A place a little before `place` where a word begins.
+/// A word boundary a little before `place`, or `place` itself.
 fn cut_before(body: &str, place: usize) -> usize {
     let earliest = place.saturating_sub(LEAD);
     if earliest == 0 {
@@ -116,7 +116,7 @@ fn cut_before(body: &str, place: usize) -> usize {
         .map_or(place, |start| start.min(place))
 }
 
-/// A place no later than `place`, or the first one after it, where a word ends.
+/// The first word boundary at or after `place`.
 fn cut_after(body: &str, place: usize) -> usize {
     if place >= body.len() {
         return body.len();
@@ -127,7 +127,7 @@ fn cut_after(body: &str, place: usize) -> usize {
     ends.find(|end| *end >= place).unwrap_or(body.len())
 }
 
-/// The spans of the matches, those that touch or overlap as one.
+/// The spans of the matches, with those that touch or overlap merged.
 fn merged(matches: &[Match]) -> Vec<Range<usize>> {
     let mut merged: Vec<Range<usize>> = Vec::new();
     for found in matches {

@@ -1,8 +1,8 @@
-//! What search means: how texts fall into words, when a word matches, and how matches rank.
+//! What search means: how texts are cut into words, when a word matches, and how matches rank.
 //!
 //! This is the one place that decides it.
-//! A search index keeps the [`tokens`] of bodies and has to find and order what [`Terms::rank`] finds
-//! and orders, so that every engine gives the same answers.
+//! A search index stores the [`tokens`] of bodies and has to find the same bodies in the same order as
+//! [`Terms::rank`], so that every engine gives the same answers.
 //! A text is cut into [`tokens`], each [folded](fold) so that spelling does not matter; a
 //! [`Class`] says how well a word of a query matches one of a body; [`Terms`] are the words of a query
 //! and [rank](Terms::rank) a body by them; [`highlight`] shows where they stand.

@@ -34,7 +34,7 @@ impl Rank {
     /// How many matching words make a difference.
     pub const MOST_MATCHES: u64 = 15;
 
-    /// The rank as one number above 0, in the same order, below 2^24.
+    /// The rank as one number in the same order, above 0 and below 2^24, so that a 32-bit float holds it.
     #[must_use]
     pub fn score(&self) -> u64 {
         let sums = Terms::MOST as u64 * Class::Exact.points() + 1;
@@ -47,7 +47,7 @@ impl Terms {
     /// How many different words of a query count; the rest is ignored.
     pub const MOST: usize = 16;
 
-    /// Takes the words of a query.
+    /// Takes the first [`Terms::MOST`] different words of a query.
     #[must_use]
     pub fn of(query: &str) -> Self {
         let mut known = BTreeSet::new();
@@ -89,7 +89,7 @@ impl Terms {
         ranking.finish()
     }
 
-    /// Tells which words a word of a body, folded, is a match for; `None` where it is none.
+    /// Tells which terms a folded word of a body matches; `None` where it matches none.
     #[must_use]
     pub fn matched(&self, word: &str) -> Option<Matched> {
         let mut matched = Matched {
@@ -108,7 +108,7 @@ impl Terms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Matched {
     classes: [Option<Class>; Terms::MOST],
-    /// A bit for each word that it matches.
+    /// One bit for each term that it matches.
     mask: u16,
 }
 
@@ -117,7 +117,7 @@ pub struct Matched {
 pub struct Ranking<'a> {
     terms: &'a Terms,
     best: [Option<Class>; Terms::MOST],
-    /// Where words match: positions, rising, each with a bit for each word.
+    /// Where terms match: ascending positions, with one bit for each term that matches there.
     places: Vec<(usize, u16)>,
     matches: u64,
 }
@@ -134,7 +134,7 @@ impl<'a> Ranking<'a> {
         }
     }
 
-    /// Notes the next word of the body that matches; positions never fall.
+    /// Notes the next word of the body that matches; positions must not decrease.
     pub fn note(&mut self, position: usize, matched: &Matched) {
         for (best, class) in self.best.iter_mut().zip(matched.classes) {
             *best = (*best).max(class);
@@ -146,7 +146,7 @@ impl<'a> Ranking<'a> {
         self.matches += 1;
     }
 
-    /// Answers the rank of the body, and begins the next; `None` where some word matches nowhere.
+    /// Returns the rank of the body, and starts over for the next; `None` where some term matches nowhere.
     pub fn finish(&mut self) -> Option<Rank> {
         let rank = self.rank();
         self.best = [None; Terms::MOST];

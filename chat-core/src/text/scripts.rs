@@ -1,6 +1,6 @@
-//! What kind of character something is.
+//! Which kind a character is of.
 //!
-//! Most text is ASCII, for which the tables of Unicode need not be asked.
+//! Most text is ASCII, which is judged without looking into the Unicode tables.
 
 use unicode_properties::{
     GeneralCategory, GeneralCategoryGroup, UnicodeEmoji as _, UnicodeGeneralCategory as _,
@@ -30,7 +30,7 @@ const ACCENTED: [Script; 7] = [
     Script::Syriac,
 ];
 
-/// Says whether a word can be written with it: a letter, a mark or a decimal digit.
+/// Says whether it can be part of a word: a letter, a mark or a decimal digit.
 pub(super) fn is_of_words(character: char) -> bool {
     is_letter_or_digit(character) || is_mark(character)
 }
@@ -50,14 +50,14 @@ pub(super) fn is_mark(character: char) -> bool {
 
 /// Says whether it is a mark that is folded away.
 pub(super) fn is_accent(character: char) -> bool {
-    // Among kana, a voicing mark makes another sound and so another letter.
+    // A voicing mark turns a kana into a different letter.
     let is_voicing = matches!(character, '\u{3099}' | '\u{309A}');
     is_mark(character) && !is_voicing && ACCENTED.contains(&character.script())
 }
 
 /// Says whether it belongs to a script without spaces.
 ///
-/// What several scripts share, such as the prolonged sound mark of kana, belongs to them, too.
+/// A character that several scripts share, such as the prolonged sound mark of kana, belongs to each.
 pub(super) fn is_unspaced(character: char) -> bool {
     if character.is_ascii() {
         return false;
@@ -71,14 +71,14 @@ pub(super) fn is_unspaced(character: char) -> bool {
                 .any(|script| scripts.contains_script(*script)))
 }
 
-/// Says whether a picture begins with it.
+/// Says whether an emoji begins with it.
 ///
-/// Digits and letters that can be turned into pictures are digits and letters.
+/// Digits and letters that can be shown as emoji count as digits and letters.
 pub(super) fn begins_emoji(character: char) -> bool {
     !character.is_ascii() && character.is_emoji_char() && !is_letter_or_digit(character)
 }
 
-/// Says whether it says only how a picture is to look.
+/// Says whether it only changes the look of an emoji: a variation selector or a skin tone.
 pub(super) fn is_style_of_emoji(character: char) -> bool {
     matches!(
         character,

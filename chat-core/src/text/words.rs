@@ -1,4 +1,4 @@
-//! Words: what bodies and queries fall into.
+//! Words: how bodies and queries are cut into them.
 
 use std::ops::Range;
 
@@ -26,9 +26,9 @@ impl Word {
 pub struct Token {
     /// The word.
     pub word: Word,
-    /// Its place among the words: those of neighbours differ by one.
+    /// Its position among the words; those of neighbours differ by one.
     ///
-    /// In a script without spaces a character and the pair that begins with it have the same.
+    /// In a script without spaces a character and the pair that begins with it share a position.
     pub position: usize,
     /// Where it stands in the text, in bytes.
     pub span: Range<usize>,
@@ -43,10 +43,9 @@ pub fn words(text: &str) -> Vec<Word> {
 
 /// Cuts a text into its words, with their places.
 ///
-/// A word is a run of letters, marks and decimal digits that holds at least one letter or digit, or
-/// one emoji.
-/// Runs of scripts that are written without spaces fall into their characters and pairs of them, since
-/// only a dictionary could tell where a word ends.
+/// A word is one emoji, or a run of letters, marks and decimal digits with at least one letter or digit.
+/// Runs of scripts that are written without spaces are cut into single characters and overlapping pairs,
+/// since only a dictionary could tell where a word ends.
 #[must_use]
 pub fn tokens(text: &str) -> Vec<Token> {
     let mut cutter = Cutter {
@@ -85,13 +84,13 @@ struct Cutter<'a> {
 }
 
 impl Cutter<'_> {
-    /// Takes the next character, which goes on with a run, begins one, or ends one.
+    /// Takes the next character, which continues a run, begins one, or ends one.
     fn take(&mut self, start: usize, character: char) {
         if !is_of_words(character) {
             self.end_run(start);
             return;
         }
-        // A mark belongs to whatever it stands on.
+        // A mark belongs to the run of the character that it stands on.
         let goes_on = is_mark(character) && self.run.is_some();
         let is_unspaced = is_unspaced(character);
         if goes_on || self.run.is_some_and(|run| run.is_unspaced == is_unspaced) {
@@ -133,7 +132,7 @@ impl Cutter<'_> {
         }
     }
 
-    /// Adds a word, unless nothing is left of it.
+    /// Adds a word and returns true, unless folding left nothing of it.
     fn add(&mut self, folded: String, span: Range<usize>) -> bool {
         if folded.is_empty() {
             return false;
@@ -206,7 +205,7 @@ mod tests {
         }
     }
 
-    /// What is expected is written as people write it.
+    /// Folds an expected word, which the cases spell as people write it.
     fn fold_case(word: &str) -> String {
         let folded = fold(word);
         if folded.is_empty() {

@@ -9,9 +9,9 @@ use crate::{
 
 /// One thing that happens at once.
 ///
-/// A process may reach any primary with any step of its own: its connections are made anew whenever
-/// they break. What does not happen is what the process waits for, so a database or a server that
-/// cannot be reached is a step that is not taken, and [`GiveUp`](Self::GiveUp) is its caller's patience.
+/// A process may reach any primary with any step of its own, since it reconnects whenever a connection
+/// breaks. A database or a server that cannot be reached is a step that is not taken, and
+/// [`GiveUp`](Self::GiveUp) is the timeout of the caller who waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Create {
@@ -53,7 +53,7 @@ pub(crate) enum Action {
         api: usize,
         server: usize,
     },
-    /// The caller's patience ends, and with it what the process did for it.
+    /// The caller times out, and the process drops what it did for it.
     GiveUp {
         api: usize,
     },
@@ -109,7 +109,7 @@ pub(crate) enum Action {
     },
     ReadRowAgain,
 
-    /// A counter that nothing pending needs is dropped for its age.
+    /// A counter that nothing pending needs expires.
     Expire {
         server: usize,
         sequence: Sequence,
@@ -222,7 +222,7 @@ fn of_api(model: &Numbering, state: &State, api: usize, actions: &mut Vec<Action
 fn of_worker(state: &State, worker: usize, actions: &mut Vec<Action>) {
     match state.workers[worker] {
         Worker::Idle => {
-            // An idle worker is like any other one.
+            // Idle workers are interchangeable, so only the first one acts.
             if state.workers[..worker].contains(&Worker::Idle) {
                 return;
             }
@@ -259,7 +259,7 @@ fn of_worker(state: &State, worker: usize, actions: &mut Vec<Action>) {
 fn of_reader(state: &State, actions: &mut Vec<Action>) {
     use crate::state::Reader;
     match state.reader {
-        // One reader of what was answered last sees as much as any.
+        // Reading what was answered last shows as much as reading anything else.
         Reader::Idle => {
             let last = state.created().last();
             actions.extend(last.map(|(at, _)| Action::ReadRow { at }));

@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Numbering {
-    /// Whether the script that an API knows runs on a server: the run knows its text, which tells the
-    /// run and the epoch, the epoch is the shard's, and nothing was copied since.
+    /// Whether the script that an API knows runs on a server: the run has its text, which names run and
+    /// epoch, the epoch is the shard's, and the server's data was not replaced by a copy since.
     pub(crate) fn serves(&self, state: &State, api: usize, server: usize) -> bool {
         let Some((identity, epoch)) = state.apis[api].open else {
             return false;
@@ -72,7 +72,7 @@ impl Numbering {
             number,
             epoch,
         };
-        // Whoever numbers leaves word before that another server follows.
+        // Before a number is given, it is noted that another server follows this one.
         if state.has_replica(server) && !self.lacks(Weakness::ReplicasNotNoted) {
             state.servers[server].data.followed = true;
         }
@@ -88,7 +88,7 @@ impl Numbering {
         Some(())
     }
 
-    /// Leaves a number where no mark is, and looks at the server.
+    /// Leaves a nonce where the mark is missing, and looks at the server.
     pub(crate) fn sight(&self, state: &mut State, api: usize, server: usize) {
         let has_replica = state.has_replica(server);
         let read = match state.apis[api].step {
@@ -175,8 +175,8 @@ impl Numbering {
         Some(())
     }
 
-    /// Reads whether the chat is pending that a sequence belongs to; where the lease told nothing, or the database is
-    /// read first, also what is pending of the sequence.
+    /// Reads whether a sequence's chat is pending; or what is pending of the sequence, if the database was read
+    /// first; or both, if the lease told nothing.
     pub(crate) fn look(&self, state: &mut State, api: usize, server: usize) -> Option<()> {
         let step = state.apis[api].step;
         state.apis[api].step = match step {
@@ -279,7 +279,7 @@ impl Numbering {
         Some(())
     }
 
-    /// Runs the script that seeds, where it is known and the leave still is the caller's.
+    /// Runs the script that seeds, where it is known and the caller still holds the lease.
     pub(crate) fn seed(&self, state: &mut State, api: usize, server: usize) -> Option<()> {
         let Step::Proved {
             sequence,
@@ -364,12 +364,12 @@ impl Numbering {
     }
 }
 
-/// What an API's leave to seed is known by.
+/// How a lease to seed names the API that holds it.
 pub(crate) fn lease_of(api: usize) -> u8 {
     1 + u8::from(api == 1)
 }
 
-/// The epoch of the chat that a sequence belongs to where its creation is pending, 0 for none.
+/// The epoch of the pending creation of a sequence's chat, 0 where none is pending.
 fn alive(state: &State, server: usize, sequence: Sequence) -> u8 {
     let chat = match sequence {
         Sequence::Chats => None,
@@ -383,7 +383,7 @@ pub(crate) fn position(at: usize) -> u8 {
     u8::try_from(at + 1).expect("the ledger has little room")
 }
 
-/// Deletes the chat in the database, where it is pending by a row with its uid.
+/// Deletes the chat in the database; one that is only pending first gets a row with its uid.
 pub(crate) fn delete(state: &mut State, api: usize, server: usize) {
     if let (Parent::Absent, Some(chat)) = (state.database.chat, state.pending_chat(server)) {
         insert(state, chat, true);

@@ -1,22 +1,21 @@
-//! The protocol of numbering, checked by looking at every state that it can come into.
+//! The numbering protocol under an explicit-state model checker, which visits every reachable state.
 //!
-//! One shard with two sequences, the chats of an application and the messages of its chat 1; two
-//! processes of the API, workers, the database, and a server that counts, or two of them.
+//! The model is one shard with two sequences, the chats of an application and the messages of its chat 1;
+//! two processes of the API, workers, the database, and one or two servers that count.
 //! Each step of each process is an action by itself, and so is each fault; the checker tries every
-//! order of all of them within the bounds of a [scope](scopes::Scope), and shows the shortest way to a
+//! interleaving within the bounds of a [scope](scopes::Scope), and shows the shortest path to a
 //! state that breaks a [promise](properties). Which epoch a server may number in is decided by the
 //! project's own [`ShardRecord::admit`](chat_core::model::ShardRecord::admit).
-//! A [weakened](variants::Weakness) protocol must be caught, each by the promise that it breaks; and
-//! what must happen for a run to say anything, such as two primaries that number by turns, must have
-//! been come across.
+//! A [weakened](variants::Weakness) protocol must be caught, each by the promise that it breaks; and the
+//! sights, without which a run would prove little, must occur: two primaries that number by turns, say.
 //!
-//! Left out are what numbering does not look at: texts, idempotency keys, bytes that wait, and shards
+//! Left out is what has no bearing on numbering: texts, idempotency keys, bytes that wait, and shards
 //! beside this one. A batch is one creation, since batches of one do all that larger ones do, in more
 //! orders. Sequences hold one or two pending creations instead of 65,536, and an epoch leaps that far.
 //! A server is asked who it is in the step that numbers, where the adapter relies on an answer for a
-//! second; [`Weakness::CopiesNotAsked`] is what happens to who is slower than two changes of roles.
+//! second; [`Weakness::CopiesNotAsked`] shows what happens to a caller slower than two changes of roles.
 //!
-//! The ordinary run looks at all states of small scopes. `CHAT_MODEL_DEPTH=<steps>` looks at larger
+//! The ordinary run visits all states of small scopes. `CHAT_MODEL_DEPTH=<steps>` visits larger
 //! ones, with one more of everything that may happen, and goes so many steps deep.
 //! `--nocapture` shows how many states there were.
 
@@ -45,16 +44,16 @@ use scopes::{
 use stateright::{Checker as _, Expectation, HasDiscoveries, Model as _};
 use variants::{Weakness, Weaknesses};
 
-/// The fewest states that a run must look at to say anything.
+/// The fewest states that a run must visit to prove anything.
 const FEWEST_STATES: usize = 20_000;
 
-/// What a run came across: each broken promise and each sight, with the shortest way there.
+/// What a run found: each broken promise and each sight, with the shortest path to it.
 struct Findings {
     ways: BTreeMap<&'static str, Vec<Action>>,
     states: usize,
 }
 
-/// Looks at all states, or those within so many steps, until all of `ends` were found broken.
+/// Visits all states, or those within so many steps, until every property in `ends` was found broken.
 fn explore(model: Numbering, ends: &[&'static str], depth: Option<usize>) -> Findings {
     let began = Instant::now();
     let ends = HasDiscoveries::AllOf(ends.iter().copied().collect());
@@ -89,7 +88,7 @@ fn depth() -> Option<usize> {
     )
 }
 
-/// Looks for any state of a scope that breaks a promise, and for one of each sight.
+/// Checks that no state of a scope breaks a promise, and that each sight occurs in one.
 fn holds(scope: Scope) {
     let depth = depth();
     let model = Numbering {
@@ -97,7 +96,7 @@ fn holds(scope: Scope) {
         weaknesses: Weaknesses::default(),
     };
     let properties = model.properties();
-    // No run ends before it has seen all: nothing has this name.
+    // No property has this name, so that the run does not end before it has visited all states.
     let findings = explore(model, &["the end"], depth);
     for property in properties {
         let is_promise = property.expectation == Expectation::Always;
@@ -202,8 +201,8 @@ catch! {
         SETTLED_IS_STORED on FLAPPING, CopiesNotAsked ReadsRowsAffected;
 }
 
-/// Where a number is repeated after all, the database is the judge: the first row stands, and the
-/// second holder is set aside and told of.
+/// Where a number is repeated after all, the database decides: the first row stands, and the second
+/// creation is set aside and reported.
 #[test]
 fn a_repeat_is_not_swallowed() {
     let model = Numbering {
@@ -221,7 +220,7 @@ mod limits {
 
     use super::*;
 
-    /// A replica that came while nothing was created does not know that it is one. Started again as a
+    /// A replica that joined while nothing was created has no note of it in its data. Started again as a
     /// primary behind the same address it looks like the server that came back with everything.
     #[test]
     fn a_replica_that_came_in_silence_is_taken_for_its_primary_behind_one_address() {

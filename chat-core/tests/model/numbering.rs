@@ -69,7 +69,7 @@ impl Numbering {
 }
 
 impl Numbering {
-    /// Puts processes of one kind in one order: which of them does what makes no difference.
+    /// Sorts interchangeable processes, so that states that differ in their order alone are visited once.
     fn order(&self, state: &mut State) {
         state.workers[..self.scope.workers].sort_unstable();
         if !self.scope.is_pinned && state.apis[1] < state.apis[0] {
@@ -125,7 +125,7 @@ fn give_back(state: &mut State, api: usize, server: usize) -> Option<()> {
     Some(())
 }
 
-/// Does what no process of ours does.
+/// Applies a fault, which no process of the system takes part in.
 fn fail(state: &mut State, action: Action) -> Option<()> {
     match action {
         Action::Expire { server, sequence } | Action::LoseKey { server, sequence } => {

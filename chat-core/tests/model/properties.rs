@@ -1,4 +1,4 @@
-//! What must hold in every state, and what must happen somewhere for a run to say anything.
+//! What must hold in every state, and what must occur somewhere for a run to prove anything.
 
 use stateright::Property;
 
@@ -21,7 +21,7 @@ pub(crate) const CHAT_FIRST: &str = "a message belongs to a chat that was create
 pub(crate) const DELETED_STAYS: &str = "nothing is created in what was deleted";
 pub(crate) const ROW_STANDS: &str = "the first row of a number stands";
 
-/// The properties of a scope: what always holds there, and what has to be come across.
+/// The properties of a scope: what must always hold, and what must occur somewhere.
 pub(crate) fn all(scope: &Scope) -> Vec<Property<Numbering>> {
     let mut all = promises(scope);
     all.extend(sights(scope));
@@ -68,7 +68,7 @@ fn promises(scope: &Scope) -> Vec<Property<Numbering>> {
     all
 }
 
-/// What makes a scope worth its while.
+/// What must occur somewhere, since a scope without it would prove little.
 fn sights(scope: &Scope) -> Vec<Property<Numbering>> {
     let may = |fault| scope.faults_of.contains(&fault);
     let mut all = vec![

@@ -35,15 +35,15 @@ pub(crate) struct Scope {
     pub(crate) is_warm: bool,
     /// Whether each process of the API always reaches the same one of two servers.
     pub(crate) is_pinned: bool,
-    /// Whether the two servers are reached by two addresses; else one of them stands for the other.
+    /// Whether the two servers have an address each; else both are reached by the same one.
     pub(crate) has_addresses: bool,
-    /// Whether word was left at the start that there is a replica.
+    /// Whether it is noted at the start that there is a replica.
     pub(crate) is_noted: bool,
     pub(crate) workers: usize,
     pub(crate) reads: bool,
     pub(crate) sequences: &'static [Sequence],
     /// How many creations of one sequence may be pending, and how far an epoch's first proof leaps;
-    /// 65,536 in earnest.
+    /// 65,536 in production.
     pub(crate) limit: u8,
     pub(crate) creations: u8,
     pub(crate) deletions: u8,
@@ -52,7 +52,7 @@ pub(crate) struct Scope {
     pub(crate) forgets: u8,
     pub(crate) faults: u8,
     pub(crate) faults_of: &'static [Fault],
-    /// Beyond this epoch nothing is looked at.
+    /// States beyond this epoch are not visited.
     pub(crate) most_epochs: u8,
 }
 
@@ -120,7 +120,7 @@ pub(crate) const LOSING: Scope = Scope {
     ..KEEPING
 };
 
-/// The same with losses that a lost key or a dead letter meets.
+/// The same with losses that coincide with a lost key or a dead letter.
 pub(crate) const LOSING_MORE: Scope = Scope {
     sequences: &[Sequence::Chats],
     limit: 2,
@@ -193,7 +193,7 @@ pub(crate) const FORGETTING_ONE_OVER: Scope = Scope {
     ..FORGETTING_OVER
 };
 
-/// A replica of which no word was left yet takes over and starts again.
+/// A replica that is not noted yet takes over and starts again.
 pub(crate) const UNNOTED: Scope = Scope {
     is_noted: false,
     ..TAKING_OVER

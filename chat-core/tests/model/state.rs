@@ -1,4 +1,4 @@
-//! What the model's world holds: servers, the database, callers, workers, and a ledger of what was given.
+//! The state of the model: servers, the database, callers, workers, and a ledger of the numbers given.
 
 use std::fmt;
 
@@ -77,7 +77,7 @@ pub(crate) enum Mark {
     Epoch(u8),
 }
 
-/// A sequence's key.
+/// What a server holds under a sequence's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Counter {
     Unknown,
@@ -99,10 +99,10 @@ impl Counter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Data {
     pub(crate) mark: Mark,
-    /// Whether word was left that another server has had these data.
+    /// Whether it is noted that another server has copied this data.
     pub(crate) followed: bool,
     pub(crate) counters: [Counter; 2],
-    /// Who holds the leave to seed; 0 for nobody, else one more than the caller.
+    /// Who holds the lease to seed each sequence: 0 for nobody, else one more than the caller's index.
     pub(crate) leases: [u8; 2],
     /// Creations that are pending, each with its entry in the stream.
     pub(crate) pending: Set,
@@ -159,7 +159,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// What of it a later admission is compared with.
+    /// The part of it that a later admission is compared with.
     pub(crate) fn read(&self) -> Read {
         Read {
             address: self.address,
@@ -202,7 +202,7 @@ impl Database {
         self.record.map_or(1, |record| record.epoch)
     }
 
-    /// What the database answers for, in one way or another.
+    /// What the database answers for: as a row, as dropped, or as a dead letter.
     pub(crate) fn answers_for(&self) -> Set {
         self.stored.with(self.dropped).with(self.letters)
     }
@@ -242,13 +242,13 @@ pub(crate) enum Step {
         mark: Mark,
         epoch: u8,
     },
-    /// It was given the leave to seed, and told the highest number that is pending.
+    /// It was given the lease to seed, and told the highest number that is pending.
     Leased {
         sequence: Sequence,
         epoch: u8,
         highest: u8,
     },
-    /// It has read whether the chat is pending: its epoch, 0 for none.
+    /// It has read whether the chat's creation is pending: `alive` is its epoch, 0 for none.
     Looked {
         sequence: Sequence,
         epoch: u8,
@@ -267,7 +267,7 @@ pub(crate) enum Step {
         epoch: u8,
         last: u8,
     },
-    /// There is nothing that the sequence could belong to, so it gives its leave back.
+    /// There is nothing that the sequence could belong to, so it gives its lease back.
     Vain(Sequence),
     /// The chat is deleted in the database, and its key is to be marked.
     Buries {
@@ -291,7 +291,7 @@ pub(crate) enum Worker {
     SetsAside { at: u8 },
 }
 
-/// How far somebody is who reads a creation that was answered.
+/// How far the reader of a creation that was answered is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Reader {
     Idle,

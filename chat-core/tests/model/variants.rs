@@ -11,17 +11,17 @@ pub(crate) enum Weakness {
     SeedsFromDatabaseFirst,
     /// Whoever was once told that a sequence is unknown may seed it.
     SeedsWithoutLease,
-    /// A new chat leaves alone who was given leave to seed its messages before it was there.
+    /// A new chat does not revoke a lease to seed its messages that was given before it was there.
     NewChatsLeaveLeases,
-    /// A mark of deletion leaves alone who was given leave to seed.
+    /// A mark of deletion does not revoke a lease to seed.
     DeletionsLeaveLeases,
     /// Storing does not raise the sequence's last number.
     ForgetsLastNumbers,
-    /// A worker ends the delivery before it stores.
+    /// A worker settles an entry when it takes it, before it stores.
     SettlesBeforeCommit,
     /// A pending creation may expire.
     PendingExpires,
-    /// What is found is taken for inserted: the uid of the row is not compared.
+    /// A row that is found is taken for inserted: its uid is not compared.
     ReadsRowsAffected,
     /// A deletion takes the sequence's key away instead of marking it.
     DeletesTheKey,
@@ -29,17 +29,17 @@ pub(crate) enum Weakness {
     ReadsDatabaseOnce,
     /// A number is given whatever run of the server answers.
     AdmissionNotAsked,
-    /// The run is asked for, and not whether it took its data from another server meanwhile.
+    /// The server's run is checked, but not whether it copied its data from another server meanwhile.
     CopiesNotAsked,
     /// An admission never begins a new epoch.
     EpochStays,
-    /// Where there is no epoch's mark nothing is left there, so nobody can tell two losses apart.
+    /// Where an epoch's mark is missing no nonce is left, so nobody can tell two losses apart.
     LeavesNoNonce,
-    /// What a replaced mark was is not remembered, so who sighted it seems to have seen a loss.
+    /// A replaced mark is not remembered, so a process that sighted it seems to have seen a loss.
     ForgetsReplacedMarks,
     /// The first proof of an epoch does not leap.
     NeverLeaps,
-    /// The leap is told, and not stored.
+    /// The leap is told to the seeder, but not stored.
     LeapNotStored,
     /// A proof is given to seeders of any epoch.
     ProvesInAnyEpoch,
@@ -47,15 +47,15 @@ pub(crate) enum Weakness {
     SettlesInAnyEpoch,
     /// The worker tells the epoch that it knew when it took the entry.
     RemembersEpochs,
-    /// Whoever drops a dead letter makes room without asking for the epoch.
+    /// Dropping a dead letter settles what is pending without asking for the epoch.
     DropsInAnyEpoch,
-    /// As many as like may be pending.
+    /// Any number of creations may be pending.
     LimitIgnored,
-    /// No word is left on a server that another one has had its data.
+    /// It is not noted on a server that another one has copied its data.
     ReplicasNotNoted,
-    /// A sighting is admitted whether or not others have had another run admitted since.
+    /// A sighting is admitted although others have had another run admitted since.
     AdmitsTheOvertaken,
-    /// What is pending is not told with the lease, but read from whichever server answers then.
+    /// What is pending is not told with the lease, but read later from whichever server answers.
     LeasesTellNothing,
 }
 

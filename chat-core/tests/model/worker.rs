@@ -60,7 +60,7 @@ impl Numbering {
         Some(())
     }
 
-    /// Buries what has a dead letter; what is pending of it is settled next.
+    /// Gives a dead letter up: its number gets a tombstone, and its pending creation is settled next.
     pub(crate) fn drop_letter(&self, state: &mut State, worker: usize, at: usize) {
         state.database.letters.remove(at);
         insert(state, at, !self.lacks(Weakness::ForgetsLastNumbers));

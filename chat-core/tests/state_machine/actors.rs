@@ -12,7 +12,7 @@ use chat_core::{
 
 use crate::ledger::Ledger;
 
-/// What a caller may be told at any time, and learns nothing from.
+/// Says whether an outcome is one that may come at any time and tells nothing.
 fn is_refusal<T>(outcome: &Result<T, ServiceError>) -> bool {
     matches!(
         outcome,

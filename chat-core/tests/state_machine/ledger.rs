@@ -11,7 +11,7 @@ pub(crate) struct Entry {
     pub(crate) created: String,
     /// Bodies that it may have: the created one, and those of updates that have begun.
     pub(crate) possible: BTreeSet<String>,
-    /// The body that it must have: nobody is, or crashed, changing it since it was written.
+    /// The body that it must have; `None` where an update that crashed or runs leaves that open.
     pub(crate) settled: Option<String>,
     /// Rises with each update that begins.
     pub(crate) changes: u64,
@@ -128,7 +128,7 @@ impl Ledger {
         self.chats.get_mut(&chat)?.1.messages.get_mut(&number)
     }
 
-    /// The `index`th message of all, round and round.
+    /// The message at `index` of all, modulo how many there are.
     pub(crate) fn pick_message(&self, index: usize) -> Option<(ChatNumber, MessageNumber)> {
         let all: Vec<_> = self
             .chats
@@ -138,7 +138,7 @@ impl Ledger {
         (!all.is_empty()).then(|| all[index % all.len()])
     }
 
-    /// The `index`th chat of all, round and round.
+    /// The chat at `index` of all, modulo how many there are.
     pub(crate) fn pick_chat(&self, index: usize) -> Option<ChatNumber> {
         let count = self.chats.len();
         (count > 0).then(|| {

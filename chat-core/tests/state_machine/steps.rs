@@ -7,7 +7,7 @@ use proptest::prelude::*;
 pub(crate) enum Faults {
     /// Crashes, expiry, stray deletion of a counter, restarts that keep everything, redelivery.
     Lossless,
-    /// Also roll-backs and emptying: what was answered may be lost, but no number comes twice.
+    /// Also roll-backs and flushes: what was answered may be lost, but no number is given twice.
     Lossy,
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct World {
     texts: u32,
 }
 
-/// Polls to the end what nobody else has to move.
+/// Polls a future to its end, which must not depend on another actor.
 fn complete<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut context = Context::from_waker(Waker::noop());
@@ -318,7 +318,7 @@ impl World {
         }
     }
 
-    /// A message that was answered is stored or pending, with a body that it may have.
+    /// Checks that an answered message is stored or pending, with a body that it may have.
     fn check_kept(
         &self,
         chat: ChatNumber,
@@ -354,7 +354,7 @@ impl World {
     /// Lets workers and the audit do all that is left.
     fn settle(&mut self) -> Result<(), String> {
         let worker = Consumer("the last worker".to_owned());
-        // A shard that fell behind is admitted again by the next create, which always comes.
+        // A create has a shard that fell behind admitted again; in production one always comes.
         for _ in 0..2 {
             self.begin(&Deed::CreateChat { api: 0, key: None });
             complete(self.actors.pop().expect("it has begun"))?;

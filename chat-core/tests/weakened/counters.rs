@@ -20,7 +20,7 @@ pub(super) fn with_counter(
     }
 }
 
-/// Gives way, as a call over the network does.
+/// Yields, as a call over the network does.
 pub(crate) async fn pause() {
     tokio::task::yield_now().await;
 }
@@ -185,10 +185,10 @@ pub(crate) fn leases_tell_nothing(ports: Ports) -> Ports {
     with_counter(ports, |inner| Arc::new(Weak(LeasesTellNothing(inner))))
 }
 
-/// Takes every seed for its own, and gives a lease also to those who should wait.
+/// Accepts every seed, and gives a lease also to those who should wait.
 struct SeedsWithAnyLease {
     inner: Arc<dyn Counter>,
-    /// The lease that is really out.
+    /// The leases that were really given.
     leases: Mutex<HashMap<Sequence, Lease>>,
 }
 
@@ -221,7 +221,7 @@ impl CounterShim for SeedsWithAnyLease {
     }
 }
 
-/// A counter that lets a stalled seeder tell what it read long ago.
+/// A counter that lets a stalled seeder seed what it read long ago.
 pub(crate) fn seeds_with_any_lease(ports: Ports) -> Ports {
     with_counter(ports, |inner| {
         let leases = Mutex::default();
@@ -229,7 +229,7 @@ pub(crate) fn seeds_with_any_lease(ports: Ports) -> Ports {
     })
 }
 
-/// Takes the same lease as often as it is shown, and what it is told for the truth.
+/// Accepts the same lease again and again, and goes on from whatever it is told.
 struct SeedsOverAndOver(Arc<dyn Counter>, Mutex<HashMap<Sequence, (u64, u64)>>);
 
 #[async_trait]
@@ -289,7 +289,7 @@ type KeyName = (Option<ApplicationId>, IdempotencyKey);
 /// What a key was used for, and how that ended.
 type UsedKey = (Digest, Numbering, Timestamp);
 
-/// Looks a key up first and keeps it later.
+/// Looks a key up first and records it later.
 struct KeysApart {
     inner: Arc<dyn Counter>,
     keys: Mutex<HashMap<KeyName, UsedKey>>,
@@ -298,7 +298,7 @@ struct KeysApart {
 
 #[derive(Clone, Copy, PartialEq)]
 enum KeyFlaw {
-    /// Between the look and the keeping others look too.
+    /// Others may look the key up before it is recorded.
     Race,
     /// One key space for all applications.
     Shared,

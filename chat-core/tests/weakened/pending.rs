@@ -10,7 +10,7 @@ use super::{
     shim::{CounterShim, QueueShim, Weak},
 };
 
-/// Lets no lease end before its time.
+/// Ignores that a lease is given back.
 struct KeepsLeases(Arc<dyn Counter>);
 
 #[async_trait]
@@ -63,7 +63,7 @@ pub(crate) fn reads_whole_pages(ports: Ports) -> Ports {
     with_counter(ports, |inner| Arc::new(Weak(ReadsWholePages(inner))))
 }
 
-/// Drops what a page has too much.
+/// Cuts a page off without saying so.
 struct HidesTheRest(Arc<dyn Counter>);
 
 #[async_trait]
@@ -89,7 +89,7 @@ pub(crate) fn hides_the_rest(ports: Ports) -> Ports {
     with_counter(ports, |inner| Arc::new(Weak(HidesTheRest(inner))))
 }
 
-/// Ends with the delivery what the delivery is about.
+/// Settles a creation as soon as its entry is delivered.
 struct AcknowledgesForGood {
     inner: Arc<dyn Queue>,
     counter: Arc<dyn Counter>,
@@ -131,7 +131,7 @@ pub(crate) fn forgets_what_is_delivered(ports: Ports) -> Ports {
     }
 }
 
-/// Begins a number too late.
+/// Seeds one number too high.
 struct SkipsWhenSeeded(Arc<dyn Counter>);
 
 #[async_trait]

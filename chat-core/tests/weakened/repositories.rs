@@ -36,7 +36,7 @@ impl RepositoryShim for StoresAgain {
         let mut report = self.0.store(batch).await?;
         for ((creation, _), outcome) in batch.creations.iter().zip(&mut report.outcomes) {
             if *outcome == StoreOutcome::Present {
-                // It takes a number of its own, for lack of a better memory.
+                // The second row gets another number, since the repository below would recognise the same one.
                 let number = Number::try_new(creation.number.get() + 100).unwrap();
                 let again = Creation {
                     number,
@@ -59,7 +59,7 @@ pub(crate) fn stores_redeliveries_again(ports: Ports) -> Ports {
     with_repository(ports, |inner| Arc::new(Weak(StoresAgain(inner))))
 }
 
-/// Says of a repeat that it is there.
+/// Reports a repeat as stored already.
 struct SwallowsRepeats(Arc<dyn Repository>);
 
 #[async_trait]
@@ -115,7 +115,7 @@ pub(crate) fn looks_then_deletes(ports: Ports) -> Ports {
     with_repository(ports, |inner| Arc::new(Weak(LooksThenDeletes(inner))))
 }
 
-/// Forgets a deletion or an update of what is pending.
+/// Forgets a deletion of what is pending.
 struct LateCreatesOverwrite(Arc<dyn Repository>);
 
 #[async_trait]
@@ -131,7 +131,7 @@ impl RepositoryShim for LateCreatesOverwrite {
         pending: Option<Creation>,
     ) -> Result<Deletion, PortError> {
         let deletion = self.0.delete_message(key, at, None).await?;
-        // It says so, and leaves no tombstone behind.
+        // It reports the deletion, but leaves no tombstone behind.
         let pretended = deletion == Deletion::Absent && pending.is_some();
         Ok(if pretended {
             Deletion::Deleted
@@ -187,7 +187,7 @@ pub(crate) fn claims_for_all(ports: Ports) -> Ports {
     with_repository(ports, |inner| Arc::new(Weak(ClaimsForAll(inner))))
 }
 
-/// Proves the numbers of some time ago.
+/// Answers with a basis that it read some time ago.
 struct ProvesFromThePast(Arc<dyn Repository>, Mutex<HashMap<Sequence, Basis>>);
 
 #[async_trait]
@@ -219,7 +219,7 @@ pub(crate) fn proves_from_the_past(ports: Ports) -> Ports {
     })
 }
 
-/// Takes a new epoch's basis for the old one's.
+/// Begins a new epoch on the basis of the old one.
 struct NeverLeaps(Arc<dyn Repository>);
 
 #[async_trait]
@@ -303,7 +303,7 @@ impl RepositoryShim for KeepsWhatIsReleased {
     }
 }
 
-/// A repository that takes nothing back before its time.
+/// A repository that keeps released rows until their lease ends.
 pub(crate) fn keeps_what_is_released(ports: Ports) -> Ports {
     with_repository(ports, |inner| Arc::new(Weak(KeepsWhatIsReleased(inner))))
 }
@@ -327,7 +327,7 @@ impl RepositoryShim for WantsChatsFirst {
     }
 }
 
-/// A repository that takes messages whose chat is on its way for deleted ones.
+/// A repository that takes messages whose chat is not stored yet for deleted ones.
 pub(crate) fn wants_chats_first(ports: Ports) -> Ports {
     with_repository(ports, |inner| Arc::new(Weak(WantsChatsFirst(inner))))
 }

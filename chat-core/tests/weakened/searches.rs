@@ -164,7 +164,7 @@ pub(crate) fn leaves_orphans(ports: Ports) -> Ports {
     with_search(ports, |inner| Arc::new(Weak(LeavesOrphans(inner))))
 }
 
-/// Makes whatever generation it is told of.
+/// Creates any generation that it is told of.
 struct Guesses(Arc<dyn SearchIndex>);
 
 #[async_trait]

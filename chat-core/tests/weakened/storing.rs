@@ -14,7 +14,7 @@ use super::{
     shim::{RepositoryShim, Weak},
 };
 
-/// Looks for each creation among the rows that were there before the batch.
+/// Reports the second of two equal creations in a batch as a repeat.
 struct TakesTwinsForRepeats(Arc<dyn Repository>);
 
 #[async_trait]
@@ -40,7 +40,7 @@ pub(crate) fn takes_twins_for_repeats(ports: Ports) -> Ports {
     with_repository(ports, |inner| Arc::new(Weak(TakesTwinsForRepeats(inner))))
 }
 
-/// Takes what is not there for deleted.
+/// Takes an absent application for a deleted one.
 struct TakesAbsentForDeleted(Arc<dyn Repository>);
 
 #[async_trait]
@@ -93,7 +93,7 @@ pub(crate) fn remembers_epochs(ports: Ports) -> Ports {
     })
 }
 
-/// Keeps the position that was told last.
+/// Keeps the position that was told last, also where it is lower.
 struct TurnsBack(Arc<dyn Repository>, Mutex<HashMap<Shard, Position>>);
 
 #[async_trait]
@@ -138,7 +138,7 @@ pub(crate) fn turns_back(ports: Ports) -> Ports {
     })
 }
 
-/// Leaps where there is no room.
+/// Leaps beyond the highest number that there is.
 struct LeapsAboveTheEnd(Arc<dyn Repository>);
 
 #[async_trait]
@@ -169,7 +169,7 @@ pub(crate) fn leaps_above_the_end(ports: Ports) -> Ports {
     with_repository(ports, |inner| Arc::new(Weak(LeapsAboveTheEnd(inner))))
 }
 
-/// Removes a letter whatever its remover has seen of it.
+/// Removes a letter even if it has failed again since its remover read it.
 struct RemovesUnseen(Arc<dyn Repository>);
 
 #[async_trait]
@@ -192,7 +192,7 @@ pub(crate) fn removes_unseen(ports: Ports) -> Ports {
     with_repository(ports, |inner| Arc::new(Weak(RemovesUnseen(inner))))
 }
 
-/// Notes for the index what was stored, after it was.
+/// Writes the outbox after a batch was stored, instead of with it.
 struct NotesAfterwards(Arc<dyn Repository>, Mutex<BTreeSet<OutboxChange>>);
 
 #[async_trait]
@@ -227,7 +227,7 @@ pub(crate) fn notes_afterwards(ports: Ports) -> Ports {
     })
 }
 
-/// Takes every sighting for one of this moment.
+/// Takes every sighting for one that nobody has overtaken.
 struct AdmitsTheOvertaken(Arc<dyn Repository>);
 
 #[async_trait]

@@ -28,7 +28,7 @@ use crate::servers::Servers;
 /// The wait before a refused connection is tried again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
 
-/// The longest wait that a `Retry-After` can ask for here.
+/// The longest wait that is granted to a `Retry-After`.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A request, prebuilt so that it can be sent many times at little cost.
@@ -105,7 +105,7 @@ impl Call {
         self.with_further_header(name, value)
     }
 
-    /// Sends a header, even if it is sent already.
+    /// Adds a header, even if there is one of that name.
     ///
     /// # Errors
     ///
@@ -172,7 +172,7 @@ impl Answer {
         serde_json::from_slice(&self.body).with_context(|| format!("reading {self}"))
     }
 
-    /// Answers the value of a header where it is there and ASCII.
+    /// Returns the value of a header, if it is there and ASCII.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -210,18 +210,18 @@ impl fmt::Display for Answer {
     }
 }
 
-/// Writes each byte of a text as it can stand in every part of an address.
+/// Percent-encodes every byte of a text, for any part of a URL.
 #[must_use]
 pub fn percent_encoded(text: impl AsRef<[u8]>) -> String {
     let mut encoded = String::new();
     for byte in text.as_ref() {
-        // A `String` takes whatever is written to it.
+        // Writing to a `String` cannot fail.
         let _ = write!(encoded, "%{byte:02X}");
     }
     encoded
 }
 
-/// Answers as much of a text as a message can take.
+/// Shortens a text to what an error message can take.
 fn start(text: &str) -> &str {
     const SHOWN: usize = 500;
     let end = text
@@ -233,7 +233,7 @@ fn start(text: &str) -> &str {
 
 /// One keep-alive connection to each server, opened when needed and again when it broke.
 ///
-/// Of several servers each gets the next request in turn.
+/// Requests go to the servers in turn.
 #[derive(Debug)]
 pub struct Client {
     connections: VecDeque<Connection>,
@@ -307,9 +307,9 @@ impl Client {
         }
     }
 
-    /// Sends the same request until the server gives a lasting answer.
+    /// Sends the same request until the server gives a final answer.
     ///
-    /// Lost connections, 429 and 503 are tried again, so a create must carry its key.
+    /// Lost connections, 429 and 503 are retried, so a create must carry its idempotency key.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Real chat to run on: many chats, each with its messages in the order in which they were typed.
+//! Real chat as test data: many chats, each with its messages in the order in which they were typed.
 
 use std::{
     collections::HashMap,
@@ -80,7 +80,7 @@ impl Corpus {
         Ok(corpus)
     }
 
-    /// Answers its chats up to so many messages in all.
+    /// Keeps the first `messages` messages, chat by chat, and drops the chats that are left empty.
     #[must_use]
     pub fn up_to(mut self, messages: usize) -> Self {
         let mut left = messages;
@@ -92,7 +92,7 @@ impl Corpus {
         self
     }
 
-    /// Answers where the tests look for it: `CHAT_CORPUS`, else beside the workspace.
+    /// Returns the file that the tests use: `CHAT_CORPUS`, else beside the workspace.
     #[must_use]
     pub fn file() -> PathBuf {
         env::var_os("CHAT_CORPUS").map_or_else(

@@ -1,4 +1,4 @@
-//! What a Prometheus server reads, read as strictly as the documentation words it.
+//! Parses what Prometheus scrapes, as strictly as the documentation of its formats words it.
 //!
 //! It is either Prometheus' own text format or `OpenMetrics`; the content type says which.
 
@@ -23,12 +23,12 @@ const OPEN_TYPES: [&str; 8] = [
     "unknown",
 ];
 
-/// What a sample's name can have behind its metric's.
+/// The suffixes that a sample's name can add to its metric's.
 const SUFFIXES: [&str; 8] = [
     "_total", "_created", "_info", "_bucket", "_count", "_sum", "_gcount", "_gsum",
 ];
 
-/// What a server tells of itself at one moment.
+/// The metrics of a server at one moment.
 #[derive(Clone, Debug)]
 pub struct Exposition {
     is_open: bool,
@@ -93,8 +93,8 @@ impl Exposition {
 
     /// Adds up how many requests were counted for a method, a route's pattern and a status.
     ///
-    /// The counter and its labels may have any name; parts of the pattern that stand for things are
-    /// the same however they are marked.
+    /// The counter and its labels may have any name; a path parameter matches whether it is written as
+    /// `:id`, `{id}`, `<id>` or `*id`.
     #[must_use]
     pub fn requests(&self, method: &str, pattern: &str, status: u16) -> f64 {
         let (status, pattern) = (status.to_string(), unmarked(pattern));
@@ -114,7 +114,7 @@ impl Exposition {
             .sum()
     }
 
-    /// Answers the value of the first sample of a name; `None` where there is none, or it is no number.
+    /// Returns the value of the first sample of a name; `None` where there is none, or it is not finite.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<f64> {
         let mut samples = self.samples.iter();
@@ -124,7 +124,7 @@ impl Exposition {
             .filter(|value| value.is_finite())
     }
 
-    /// Answers the type of the metric that a sample of this name belongs to.
+    /// Returns the type of the metric that a sample of this name belongs to.
     fn kind(&self, name: &str) -> Option<&str> {
         let suffixes = SUFFIXES.iter();
         let metrics = suffixes.filter_map(|suffix| name.strip_suffix(suffix));
@@ -205,7 +205,7 @@ impl Sample {
     }
 }
 
-/// Reads labels up to their brace and answers what follows.
+/// Reads labels up to their closing brace and returns what follows.
 fn read_labels<'a>(text: &'a str, labels: &mut BTreeMap<String, String>) -> Result<&'a str> {
     let mut rest = text;
     loop {
@@ -245,7 +245,7 @@ fn is_name(text: &str) -> bool {
             .all(|byte| is_letter(byte) || byte.is_ascii_digit())
 }
 
-/// Replaces each part of a path that stands for a thing by the same sign.
+/// Replaces each parameter of a path by the same placeholder.
 fn unmarked(pattern: &str) -> String {
     let parts = pattern.split('/').map(|part| {
         let is_marked = part.starts_with([':', '{', '<', '*']);

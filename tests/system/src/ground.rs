@@ -1,4 +1,4 @@
-//! What a system of programs stands on, for one test alone.
+//! What a system runs on, for one test alone.
 
 use std::{
     env,
@@ -16,10 +16,10 @@ use sqlx::{
 
 use crate::{client::Client, programs::Setting, redis::Redis, set::Set};
 
-/// A Redis or a Redis Cluster of its own, and on the MariaDB, the Elasticsearch and the RabbitMQ that
-/// `tests/services/up` started a database, indices and queues of its own.
+/// A Redis or a Redis Cluster, a database, indices and queues of its own.
 ///
-/// Redis comes up in some milliseconds; the others take seconds, and keep those well apart.
+/// All but the Redis lie on the MariaDB, Elasticsearch and RabbitMQ that `tests/services/up` started, which
+/// take seconds to start and keep such things well apart. Redis comes up in some milliseconds.
 /// All are removed when dropped.
 #[derive(Debug)]
 pub struct Ground {
@@ -31,7 +31,7 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Prepares it in `folder`; the embedded set needs none, and what runs already has its own.
+    /// Prepares it in `folder`; `None` for the sets that need none or have their own.
     ///
     /// # Errors
     ///
@@ -75,14 +75,14 @@ impl Ground {
         }))
     }
 
-    /// Answers the settings that lead to it.
+    /// Returns the settings that point programs to it.
     pub fn settings(&self) -> impl Iterator<Item = Setting<'_>> {
         let settings = self.settings.iter();
         settings.map(|(name, value)| (*name, value.as_str()))
     }
 }
 
-/// Answers where a server of the set is; one that was asked for and is not there is a failure.
+/// Reads a setting that the set needs; the test fails without it, and is not skipped.
 fn named(variable: &str, set: Set) -> Result<String> {
     env::var(variable).with_context(|| {
         format!(
@@ -92,14 +92,14 @@ fn named(variable: &str, set: Set) -> Result<String> {
     })
 }
 
-/// A name that no other test has now.
+/// A name that no other running test has.
 fn own_name() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("e2e_{}_{count}", std::process::id())
 }
 
-/// Does something on a thread of its own, since the caller may be in the middle of a runtime.
+/// Runs a future on a thread of its own, since the caller may be inside a runtime already.
 fn aside(doing: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
     let thread = thread::spawn(move || {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -121,7 +121,7 @@ impl Database {
             server: server.trim_end_matches('/').to_owned(),
             name: name.to_owned(),
         };
-        // A test whose process had this id may have been killed before.
+        // An earlier test with the same process id may have been killed, and have left it over.
         database.remove()?;
         Ok(database)
     }
@@ -163,7 +163,7 @@ impl Indices {
             url: url.to_owned(),
             prefix: format!("{name}-"),
         };
-        // A test whose process had this id may have been killed before.
+        // An earlier test with the same process id may have been killed, and have left it over.
         indices.remove()?;
         Ok(indices)
     }
@@ -203,7 +203,7 @@ impl Queues {
             url: url.to_owned(),
             prefix: format!("{name}."),
         };
-        // A test whose process had this id may have been killed before.
+        // An earlier test with the same process id may have been killed, and have left it over.
         queues.remove()?;
         Ok(queues)
     }

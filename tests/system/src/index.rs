@@ -1,4 +1,4 @@
-//! The search index as Elasticsearch itself tells of it.
+//! The search index, inspected and tampered with behind the system's back.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use serde_json::{Value, json};
 
 use crate::client::{Call, Client};
 
-/// How many documents are read at once, which is as many as can be.
+/// How many documents are read at once: as many as Elasticsearch allows by default.
 const PAGE: usize = 10_000;
 
-/// The name that searches read.
+/// The alias that searches read.
 const SERVING: &str = "chat-serving";
 
-/// The index that serves.
+/// The index that serves searches.
 #[derive(Debug)]
 pub struct Index {
     server: Authority,
 }
 
-/// An index that another one stands for.
+/// An index whose aliases lead to a foreign one instead.
 #[derive(Debug)]
 pub struct Displaced {
     aliases: Vec<String>,
@@ -29,11 +29,11 @@ pub struct Displaced {
 }
 
 impl Index {
-    /// Looks for it on the server at a URL.
+    /// Describes the index on the server at a URL, without asking it yet.
     ///
     /// # Errors
     ///
-    /// Fails when that has no address.
+    /// Fails when the URL has no address.
     pub fn at(url: &str) -> Result<Self> {
         let server = url.trim_start_matches("http://").parse();
         let server = server.context("the address of Elasticsearch")?;
@@ -44,11 +44,11 @@ impl Index {
         Client::new(&self.server).send(call).await?.expect(200)
     }
 
-    /// Answers the version of each document, by its name; nothing where there is no index.
+    /// Returns the version of each document by its id; none where there is no index.
     ///
     /// # Errors
     ///
-    /// Fails where Elasticsearch does not do it.
+    /// Fails when Elasticsearch refuses it or is away.
     pub async fn versions(&self) -> Result<BTreeMap<String, u64>> {
         let mut versions = BTreeMap::new();
         let mut after = None;
@@ -81,22 +81,22 @@ impl Index {
         }
     }
 
-    /// Deletes it, as somebody might who does not know what it is.
+    /// Deletes the index, as somebody might who does not know what it is.
     ///
     /// # Errors
     ///
-    /// Fails where Elasticsearch does not do it.
+    /// Fails when Elasticsearch refuses it or is away.
     pub async fn delete(&self) -> Result<()> {
         let name = self.name().await?;
         let call = Call::try_new(Method::DELETE, &format!("/{name}"))?;
         self.ask(&call).await.map(drop)
     }
 
-    /// Puts an index with fields of other kinds in its place, as somebody might who restores the wrong one.
+    /// Puts an index with other field types in its place, as somebody might who restores the wrong one.
     ///
     /// # Errors
     ///
-    /// Fails where Elasticsearch does not do it.
+    /// Fails when Elasticsearch refuses it or is away.
     pub async fn displace(&self) -> Result<Displaced> {
         const FOREIGN: &str = "foreign";
         let own = self.name().await?;
@@ -123,11 +123,11 @@ impl Index {
         Ok(displaced)
     }
 
-    /// Puts it back.
+    /// Puts the displaced index back, and deletes the foreign one.
     ///
     /// # Errors
     ///
-    /// Fails where Elasticsearch does not do it, or where the other one has taken a document.
+    /// Fails when Elasticsearch refuses it or is away, and when a document was written into the foreign one.
     pub async fn put_back(&self, displaced: Displaced) -> Result<()> {
         let Displaced {
             aliases,
@@ -141,7 +141,7 @@ impl Index {
         self.ask(&call).await.map(drop)
     }
 
-    /// Leads aliases from one index to another, all at once.
+    /// Moves aliases from one index to another, atomically.
     async fn lead(&self, aliases: &[String], from: &str, to: &str) -> Result<()> {
         let moves = aliases.iter().flat_map(|alias| {
             [
@@ -155,7 +155,7 @@ impl Index {
             .map(drop)
     }
 
-    /// The index that serves.
+    /// Returns the name of the index that serves searches.
     async fn name(&self) -> Result<String> {
         let aliases = Call::get(&format!("/_alias/{SERVING}"))?;
         let aliases = self.ask(&aliases).await?;
@@ -164,11 +164,11 @@ impl Index {
         Ok(name.clone())
     }
 
-    /// Lets it refuse each item of whatever is written, as it does when its disk is nearly full.
+    /// Makes it refuse each item that is written, as when its disk is nearly full, or accept them again.
     ///
     /// # Errors
     ///
-    /// Fails where Elasticsearch does not do it.
+    /// Fails when Elasticsearch refuses it or is away.
     pub async fn refuse_writes(&self, refuse: bool) -> Result<()> {
         let setting = if refuse { json!(true) } else { Value::Null };
         let settings = json!({"index.blocks.write": setting});

@@ -1,4 +1,4 @@
-//! Runs a program that is expected to end by itself, and keeps what it said.
+//! Runs a program that is expected to end by itself, and keeps its output.
 
 use std::{
     ffi::OsStr,
@@ -105,7 +105,7 @@ impl Invocation {
     }
 }
 
-/// How a program ended and what it said.
+/// How a program ended and what it wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// Its exit code; none when a signal ended it.
@@ -117,7 +117,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Answers both outputs as one text.
+    /// Returns both outputs as one text.
     #[must_use]
     pub fn output(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)

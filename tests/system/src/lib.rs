@@ -1,16 +1,17 @@
-//! Checks what the built programs promise, from outside.
+//! Black-box tests: checks what the built programs promise, from outside.
 //!
-//! Starts the programs as an operator would ([`process`], [`program`], [`invocation`]), all that make a
-//! system ([`programs`]) on each set of adapters ([`set`]), on servers where it needs some ([`services`],
-//! [`ground`]): most tests begin with that ([`stage`]).
-//! Speaks HTTP to every `api` of it ([`servers`]) as a device would ([`client`], [`problem`], [`paging`],
-//! [`moment`]), as many devices at once ([`race`]), and as nobody should ([`wire`]).
-//! Knows the contract as data ([`operations`], [`windows`], [`exposition`]).
-//! Lets tools that others made judge them ([`tools`]).
-//! A corpus of real chat ([`corpus`]) is sent to them ([`loader`]) and read back ([`verify`]), also while
-//! programs and servers ([`live`], [`index`]) and the ways between them ([`proxy`]) are hurt ([`tally`]).
+//! - Starts the programs as an operator would ([`process`], [`program`], [`invocation`]), or all that make a
+//!   system ([`programs`]), on each set of adapters ([`set`]) and the servers that it needs ([`services`],
+//!   [`ground`]). Most tests begin with a [`stage`].
+//! - Speaks HTTP to every `api` ([`servers`]) as a device would ([`client`], [`problem`], [`paging`],
+//!   [`moment`]), as many devices at once ([`race`]), and as nobody should ([`wire`]).
+//! - Holds the contract as data ([`operations`], [`windows`], [`exposition`]).
+//! - Lets third-party tools judge the programs ([`tools`]).
+//! - Loads a corpus of real chat ([`corpus`], [`loader`]) and reads it back ([`verify`], [`tally`]), also
+//!   while programs, servers ([`live`], [`index`]) or the connections between them ([`proxy`]) fail.
+//!
 //! It depends on no other crate of the workspace: what it knows of them is the documented contract.
-//! Tests of search alone ask `chat_core::text`, the one place that says what a match is.
+//! Only the tests of search use `chat_core::text`, the one place that defines what a match is.
 
 pub mod client;
 pub mod corpus;

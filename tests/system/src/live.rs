@@ -1,4 +1,4 @@
-//! The live set: two `api`, two `worker` and one `sync` on servers of their own, which can be hurt.
+//! The live set for fault injection: two `api`, two `worker` and one `sync` on servers of their own.
 
 use std::{
     collections::BTreeMap,
@@ -25,22 +25,22 @@ use crate::{
     tally::Tally,
 };
 
-/// How many messages are sent while something is hurt.
+/// How many messages are sent while a fault is injected.
 pub const UNDER_FIRE: usize = 30_000;
 
-/// Into how many parts the counter cuts its data by default.
+/// How many shards the counter has by default.
 pub const SHARDS: usize = 16;
 
-/// How soon search is again what the database is, after whatever it was.
+/// How long search may take to agree with the database again after a fault.
 const REPAIRED: Duration = Duration::from_mins(1);
 
-/// How soon everything is stored after a load, whatever held it up.
+/// How long it may take to store everything after a load, whatever held it up.
 const STORED: Duration = Duration::from_mins(1);
 
 /// How much memory a program may take at most, whatever has happened, in bytes.
 const MEMORY: u64 = 512 << 20;
 
-/// The settings that lead to servers.
+/// The settings that point programs to servers.
 pub type Settings = BTreeMap<String, String>;
 
 /// Programs on servers, ended when dropped: the programs first.
@@ -50,13 +50,13 @@ pub struct LiveSet {
     pub programs: Programs,
     /// Their servers.
     pub services: Services,
-    /// What leads straight to these.
+    /// The settings that lead straight to these, by no proxy.
     pub settings: Settings,
     _folder: TempDir,
 }
 
 impl LiveSet {
-    /// Starts all of it; `None` where no servers are to be had, as [`Services::find`] says.
+    /// Starts all of it; `None` where no servers are available, as [`Services::find`] reports.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl LiveSet {
         }
     }
 
-    /// The same, with RabbitMQ to carry the work.
+    /// Does the same as [`find`](Self::find), with RabbitMQ to carry the work.
     ///
     /// # Errors
     ///
@@ -77,14 +77,14 @@ impl LiveSet {
         match Services::find(name)? {
             None => Ok(None),
             Some(services) => {
-                // The last one of these that says where the queue is counts.
+                // RabbitMQ comes last, since the last server that sets the queue's URL counts.
                 let servers = [&SERVERS[..], &["rabbitmq"]].concat();
                 Self::on(services, &servers).await.map(Some)
             }
         }
     }
 
-    /// Starts the programs on servers that are started where they are not up.
+    /// Starts the programs, and before them those of the servers that are not up.
     ///
     /// # Errors
     ///
@@ -95,8 +95,9 @@ impl LiveSet {
         Self::begin(services, settings.clone(), [&settings, &settings]).await
     }
 
-    /// Starts the programs on servers that are up; the first of each kind gets there by other ways than the
-    /// second.
+    /// Starts the programs on servers that are up.
+    ///
+    /// `ways` are the settings for the first and for the second program of each kind.
     ///
     /// # Errors
     ///
@@ -123,7 +124,7 @@ impl LiveSet {
         Ok(live)
     }
 
-    /// Begins to send the first so many messages of the corpus.
+    /// Begins to send the first `messages` messages of the corpus, in the background.
     ///
     /// # Errors
     ///
@@ -133,8 +134,9 @@ impl LiveSet {
         Loading::begin(self.programs.servers(), corpus, numbering).await
     }
 
-    /// Waits for the end of a load, and compares what was answered with what can be read, is counted,
-    /// lies in the database, and is found; nothing may be left in the queue.
+    /// Waits for the end of a load, and checks that nothing was lost.
+    ///
+    /// What was answered must be readable, counted, stored and searchable, and the queue empty.
     ///
     /// # Errors
     ///
@@ -151,8 +153,9 @@ impl LiveSet {
         Ok(Tally::all(total))
     }
 
-    /// Waits for the end of a load during which something may have been lost, and counts what is there;
-    /// what is there is counted, found, and in no queue any more.
+    /// Waits for the end of a load that may have lost something, and counts what is there.
+    ///
+    /// What is there must be counted, searchable, and in no queue any more.
     ///
     /// # Errors
     ///
@@ -162,7 +165,7 @@ impl LiveSet {
         self.tally_of(&sent).await
     }
 
-    /// The same of a load that has ended.
+    /// Does the same as [`tally`](Self::tally) for a load that has ended.
     ///
     /// # Errors
     ///
@@ -177,8 +180,9 @@ impl LiveSet {
         Ok(tally)
     }
 
-    /// Waits until nothing is left in the queue, and checks that counts and search are what the database is,
-    /// and that no program has ended or grown large.
+    /// Waits until the queue is empty and search agrees with the database, and checks the counts.
+    ///
+    /// No program may have ended or grown large.
     ///
     /// # Errors
     ///
@@ -217,7 +221,7 @@ impl LiveSet {
         Ok(began.elapsed())
     }
 
-    /// Answers the index.
+    /// Returns the index.
     ///
     /// # Errors
     ///
@@ -226,7 +230,7 @@ impl LiveSet {
         Index::at(&self.settings["CHAT_SEARCH_URL"])
     }
 
-    /// Answers the version of each message, by its name in the index.
+    /// Reads the version of each message from the database, by its id in the index.
     ///
     /// # Errors
     ///
@@ -285,7 +289,7 @@ impl LiveSet {
         database.close().await.context("leaving the database")
     }
 
-    /// Answers how many entries wait in the stream of a shard, on whichever node that is.
+    /// Returns how many entries wait in the stream of a shard, on whichever node that is.
     ///
     /// # Errors
     ///
@@ -305,7 +309,7 @@ impl LiveSet {
         Ok(asking.query_async(&mut node).await?)
     }
 
-    /// Tells what lies in the streams of Redis, who holds it, and what is kept though it is acknowledged.
+    /// Describes what lies in the streams of Redis, who holds it, and what is acknowledged but kept.
     async fn left_in_streams(&self) -> Result<String> {
         let mut left = String::new();
         for shard in 0..SHARDS {
@@ -335,7 +339,7 @@ impl LiveSet {
         connect(&self.settings["CHAT_COUNTER_URL"]).await
     }
 
-    /// Answers the folder with a server's data.
+    /// Returns the folder with a server's data.
     #[must_use]
     pub fn data_of(&self, server: &str) -> std::path::PathBuf {
         Path::new(self.services.folder()).join(server).join("data")
@@ -355,11 +359,11 @@ pub async fn connect(url: &str) -> Result<MultiplexedConnection> {
     connection.with_context(|| format!("reaching {node}"))
 }
 
-/// Asks Redis what is written as one would type it, its words with one space between them.
+/// Sends Redis a command, written as one would type it with single spaces between its words.
 ///
 /// # Errors
 ///
-/// Fails with the question where Redis refuses it or is away, or answers something else.
+/// Fails with the command when Redis refuses it or is away, or answers another type.
 pub async fn ask<T: FromRedisValue>(
     redis: &mut MultiplexedConnection,
     question: &str,
@@ -378,7 +382,7 @@ pub fn stream(shard: usize) -> String {
     format!("chat:{{s{shard:02}}}:q")
 }
 
-/// Answers where the server of a setting is.
+/// Extracts the address of the server from a setting.
 ///
 /// # Errors
 ///
@@ -394,7 +398,7 @@ pub fn address(settings: &Settings, setting: &str) -> Result<SocketAddr> {
     address.parse().with_context(|| format!("`{url}`"))
 }
 
-/// Answers the settings that lead to the same servers by way of proxies.
+/// Returns the settings that lead to the same servers through proxies.
 #[must_use]
 pub fn through(settings: &Settings, proxies: &[&Proxy]) -> Settings {
     let instead = |value: &String| {

@@ -28,16 +28,16 @@ use crate::{
 /// How many messages of a chat are sent before the connection looks which chat is behind most.
 const SLICE: usize = 50;
 
-/// How long a load beside a test tries a request again: longer than any server takes to come back.
+/// How long a load in the background retries a request: longer than any server takes to come back.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Which numbers a load takes for an answer.
+/// Which numbers a load accepts in answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbering {
     /// Each message gets the number of its line, since nothing is lost.
     WithoutGaps,
-    /// Each gets some number: where something may have been lost, numbers leap. Whether each is given once
-    /// is seen at the end, as [`Sent::tally`] tells.
+    /// Each message may get any number: where something may have been lost, numbers leap.
+    /// [`Sent::tally`] counts at the end those that were given twice.
     Leaping,
 }
 
@@ -50,9 +50,9 @@ pub struct Load {
     pub application: String,
     /// How many connections send at the same time.
     pub connections: usize,
-    /// How long a lost connection or a 503 is tried again.
+    /// How long a request is retried after a lost connection, a 429 or a 503.
     pub patience: Duration,
-    /// Which numbers are right.
+    /// Which numbers are accepted.
     pub numbering: Numbering,
 }
 
@@ -87,7 +87,7 @@ struct Open {
     chat: usize,
 }
 
-/// Creates an application and answers its token.
+/// Creates an application and returns its token.
 ///
 /// # Errors
 ///
@@ -109,7 +109,7 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// Fails with the first answer that is not a 201 with a number that is right.
+    /// Fails with the first answer that is not a 201 with a number that is accepted.
     pub async fn run(&self, corpus: &Arc<Corpus>, progress: &Arc<AtomicU64>) -> Result<Loaded> {
         let (chats, open) = self.create_chats(corpus).await?;
         let left: usize = open.iter().map(|open| open.left).sum();
@@ -129,7 +129,7 @@ impl Load {
         for _ in 0..self.connections {
             senders.spawn(Arc::clone(&shared).send_slices());
         }
-        // The rest is dropped, and so stopped, when one fails.
+        // When one fails, the others are dropped with the set, which aborts them.
         while let Some(outcome) = senders.join_next().await {
             outcome.context("a sender broke down")??;
         }
@@ -181,7 +181,7 @@ impl Load {
     }
 }
 
-/// A load that goes on beside a test.
+/// A load that runs in the background of a test.
 #[derive(Debug)]
 pub struct Loading {
     load: Load,
@@ -213,7 +213,7 @@ impl Loading {
         let task = tokio::spawn({
             let (load, corpus, answered) =
                 (load.clone(), Arc::clone(&corpus), Arc::clone(&answered));
-            // It checks each answer, also one lost and asked for again.
+            // It checks each answer, also that to a retry.
             async move { load.run(&corpus, &answered).await }
         });
         Ok(Self {
@@ -224,13 +224,13 @@ impl Loading {
         })
     }
 
-    /// Answers how many messages it has to send.
+    /// Returns how many messages it has to send.
     #[must_use]
     pub fn total(&self) -> usize {
         self.corpus.messages_count()
     }
 
-    /// Answers how many messages are answered so far.
+    /// Returns how many messages have been answered so far.
     #[must_use]
     pub fn answered(&self) -> usize {
         usize::try_from(self.answered.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
@@ -240,7 +240,7 @@ impl Loading {
     ///
     /// # Errors
     ///
-    /// Fails when the load ends before, or takes minutes for it.
+    /// Fails when the load ends before that, or does not get there in two minutes.
     pub async fn until_answered(&mut self, messages: usize) -> Result<()> {
         let give_up = Instant::now() + PATIENCE * 2;
         while self.answered() < messages {
@@ -258,7 +258,7 @@ impl Loading {
         Ok(())
     }
 
-    /// Waits until all is answered.
+    /// Waits until all messages are answered.
     ///
     /// # Errors
     ///
@@ -280,7 +280,7 @@ impl Loading {
     }
 }
 
-/// A corpus that was answered 201 to its last message.
+/// A corpus of which every message was answered 201.
 #[derive(Debug)]
 pub struct Sent {
     load: Load,
@@ -303,13 +303,13 @@ impl Sent {
         tally(api, application, &self.corpus, chats).await
     }
 
-    /// Answers the token of the application that has it.
+    /// Returns the token of the application that it was loaded into.
     #[must_use]
     pub fn application(&self) -> &str {
         &self.load.application
     }
 
-    /// Checks that everything can be read as it was sent, and is counted.
+    /// Checks that everything can be read as it was sent, and that the counts are right.
     ///
     /// # Errors
     ///
@@ -323,11 +323,11 @@ impl Sent {
         Ok(verified)
     }
 
-    /// Checks the same as soon as it is so: what is not stored yet can be read, but is not counted.
+    /// Retries [`verify`](Self::verify): what is not stored yet can be read, but is not counted.
     ///
     /// # Errors
     ///
-    /// Fails with the first differences when it does not come to that in a minute.
+    /// Fails with the first differences that are left after a minute.
     pub async fn verify_once_stored(&self) -> Result<Verified> {
         let give_up = Instant::now() + PATIENCE;
         loop {
@@ -344,7 +344,7 @@ struct Shared {
     load: Load,
     corpus: Arc<Corpus>,
     chats: Vec<u64>,
-    /// What the lines of each chat were numbered; a chat is in one connection's hands at a time.
+    /// The numbers that each chat's lines got; only one connection at a time works on a chat.
     numbers: Vec<Mutex<Vec<u64>>>,
     open: Mutex<BinaryHeap<Open>>,
     progress: Arc<AtomicU64>,

@@ -1,13 +1,13 @@
-//! The moments in answers: RFC 3339 in UTC, and comparable.
+//! The timestamps in answers: RFC 3339 in UTC, and comparable.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-/// A moment of an answer; a later one is greater.
+/// A timestamp in an answer; a later one is greater.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
     second: String,
-    /// The digits behind the second, without zeros at their end.
+    /// The digits of the fraction, without trailing zeros.
     fraction: String,
 }
 

@@ -17,21 +17,21 @@ use crate::{
 pub struct Operation {
     /// The method.
     pub method: &'static str,
-    /// The path, with the parts of it that name things in braces.
+    /// The path, with its parameters in braces.
     pub path: &'static str,
-    /// The status of a right call on a [`Scene`].
+    /// The status of a valid call on a [`Scene`].
     pub status: u16,
-    /// A right body, where it needs or takes one.
+    /// A valid body, where it needs or takes one.
     pub body: Option<&'static str>,
-    /// The texts that the body brings to be kept.
+    /// The text fields of the body that are stored.
     pub texts: &'static [Text],
     /// Whether it takes an `Idempotency-Key`.
     pub takes_key: bool,
-    /// The parameters of its query, but for those that only search knows on a list.
+    /// Its query parameters, but for those that make a search of a list, and `force` of a replay.
     pub parameters: &'static [&'static str],
 }
 
-/// A field of a body: a text that is kept as it came.
+/// A field of a body: a text that is stored as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text {
     /// The field's name.
@@ -197,7 +197,7 @@ impl Operation {
             .with_context(|| format!("the contract has no {method} {path}"))
     }
 
-    /// Answers the most items of its pages.
+    /// Returns the most items that its pages can have.
     #[must_use]
     pub fn largest_limit(&self) -> u64 {
         if self.path.ends_with("/search") {
@@ -207,7 +207,7 @@ impl Operation {
         }
     }
 
-    /// Answers whether only operators may use it.
+    /// Tells whether only operators may use it.
     #[must_use]
     pub fn is_for_admins(&self) -> bool {
         self.path.starts_with("/api/v1/")
@@ -215,13 +215,13 @@ impl Operation {
             && (self.method, self.path) != ("POST", APPLICATIONS)
     }
 
-    /// Answers whether its body may be left out.
+    /// Tells whether its body may be left out.
     #[must_use]
     pub fn may_be_empty(&self) -> bool {
         self.path == CHATS
     }
 
-    /// Makes a right call to it on the things of `scene`.
+    /// Makes a valid call to it on the things of `scene`.
     ///
     /// # Errors
     ///
@@ -252,12 +252,12 @@ pub struct Scene {
     pub chat: String,
     /// The message's number.
     pub message: String,
-    /// The id of a dead letter, of which there is none.
+    /// The id of a dead letter that does not exist.
     pub letter: String,
 }
 
 impl Scene {
-    /// Creates its things.
+    /// Creates the application, the chat and the message.
     ///
     /// # Errors
     ///
@@ -275,7 +275,7 @@ impl Scene {
         })
     }
 
-    /// Puts the things into the braces of a path.
+    /// Fills in the parameters of a path.
     #[must_use]
     pub fn fill(&self, path: &str) -> String {
         path.replace("{token}", &self.application.token)
@@ -284,25 +284,25 @@ impl Scene {
             .replace("{id}", &self.letter)
     }
 
-    /// Answers the path of the chat.
+    /// Returns the path of the chat.
     #[must_use]
     pub fn chat(&self) -> String {
         self.fill(CHAT)
     }
 
-    /// Answers the path of the chat's messages.
+    /// Returns the path of the chat's messages.
     #[must_use]
     pub fn messages(&self) -> String {
         self.fill(MESSAGES)
     }
 
-    /// Answers the path of the message.
+    /// Returns the path of the message.
     #[must_use]
     pub fn message(&self) -> String {
         self.fill(MESSAGE)
     }
 
-    /// Checks that whatever has `part` in its path answers that there is nothing.
+    /// Checks that each operation with `part` in its path answers 404.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Reads lists page by page, as their `next` leads, and checks each page's form.
+//! Reads lists page by page, following `next`, and checks each page's form.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::{client::Client, stage::fields};
 /// More pages than any list of a test has.
 const MOST: usize = 10_000;
 
-/// Reads the list at `path` to its end and answers its items, page by page.
+/// Reads the list at `path` to its end and returns its items, page by page.
 ///
 /// # Errors
 ///
@@ -25,7 +25,7 @@ pub async fn pages(client: &mut Client, path: &str) -> Result<Vec<Vec<Value>>> {
     Ok(pages)
 }
 
-/// Reads the list at `path` to its end and answers all its items.
+/// Reads the list at `path` to its end and returns all its items.
 ///
 /// # Errors
 ///
@@ -34,7 +34,7 @@ pub async fn items(client: &mut Client, path: &str) -> Result<Vec<Value>> {
     Ok(pages(client, path).await?.concat())
 }
 
-/// Reads one page and answers its items and the address of the next page.
+/// Reads one page and returns its items and the address of the next page.
 ///
 /// # Errors
 ///

@@ -9,7 +9,7 @@ use crate::{
     stage::fields,
 };
 
-/// The words, in small letters, that only the inside of the system knows.
+/// Words, in lower case, that would give internals of the system away.
 const INSIDE: [&str; 6] = ["sql", "serde", "tantivy", "panicked", "backtrace", ".rs:"];
 
 /// The length of an application's token.
@@ -95,14 +95,14 @@ pub fn expect_fault(answer: &Answer, field: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks that `answer` shows nothing of what the system is made of.
+/// Checks that `answer` gives no internals of the system away.
 ///
 /// # Errors
 ///
 /// Fails with the first word that does.
 pub fn expect_discretion(answer: &Answer) -> Result<()> {
     let text = String::from_utf8_lossy(&answer.body);
-    // A token is made by chance, and so may hold any short word.
+    // Tokens are left out: they are random, and so may contain any short word.
     let pieces = text.split_inclusive(|letter: char| !letter.is_alphanumeric());
     let said = pieces.filter(|piece| piece.len() < TOKEN);
     let text = said.collect::<String>().to_lowercase();
@@ -116,7 +116,7 @@ pub fn expect_discretion(answer: &Answer) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the headers tell what to do about it, where the status wants that.
+/// Checks for the header that tells a client what to do next, where the status asks for one.
 fn expect_way_out(answer: &Answer) -> Result<()> {
     let is_right = match answer.status {
         401 => answer

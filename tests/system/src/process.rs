@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::program::built;
 
-/// The wait between two looks at something that is being waited for.
+/// The polling interval.
 const POLL: Duration = Duration::from_millis(2);
 
 /// How many lines of a program's log are shown with a failed test.
@@ -65,7 +65,7 @@ impl Launch {
         settings.fold(self, |launch, (name, value)| launch.with(name, value))
     }
 
-    /// Answers the file that the program's output is appended to.
+    /// Returns the file that the program's output is appended to.
     #[must_use]
     pub fn log(&self) -> PathBuf {
         self.folder.join("output.log")
@@ -119,11 +119,11 @@ impl Process {
         Ok(Self { launch, child })
     }
 
-    /// Fails with the end of its output where it has ended.
+    /// Checks that it still runs.
     ///
     /// # Errors
     ///
-    /// As it says.
+    /// Fails with the end of its output when it has ended.
     pub fn expect_running(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait().context("looking at the program")? {
             bail!(
@@ -149,7 +149,7 @@ impl Process {
         Ok(())
     }
 
-    /// Holds it still as SIGSTOP does: its connections stay open, and nothing comes from it.
+    /// Suspends it by SIGSTOP: its connections stay open, and nothing comes from it.
     ///
     /// # Errors
     ///
@@ -169,7 +169,7 @@ impl Process {
     }
 
     fn send(&self, signal: &str) -> Result<()> {
-        // The standard library sends no other signal than SIGKILL; every shell does.
+        // The standard library can send no signal but SIGKILL; every shell can.
         let id = self.child.id().to_string();
         let sent = Command::new("sh")
             .args(["-c", "kill -s \"$1\" \"$0\"", &id, signal])
@@ -223,7 +223,7 @@ impl Process {
         Ok(())
     }
 
-    /// Reads how much memory of it is resident, in bytes.
+    /// Reads its resident memory, in bytes.
     ///
     /// # Errors
     ///
@@ -241,7 +241,7 @@ impl Process {
         Ok(kibibytes * 1024)
     }
 
-    /// Answers what was started.
+    /// Returns what was started.
     #[must_use]
     pub fn launch(&self) -> &Launch {
         &self.launch
@@ -252,13 +252,13 @@ impl Process {
         format!("`{}`", name.to_string_lossy())
     }
 
-    /// The last lines of what it said.
+    /// Returns the last lines of its output.
     pub(crate) fn last_output(&self) -> String {
         end_of(&self.launch.log(), 20)
     }
 }
 
-/// Answers the last lines of a log; none where there is no such file.
+/// Returns the last lines of a log; none where there is no such file.
 pub(crate) fn end_of(log: &Path, lines: usize) -> String {
     let log = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&log);
@@ -271,7 +271,7 @@ impl Drop for Process {
         // Both fail only when it has ended already.
         drop(self.child.kill());
         drop(self.child.wait());
-        // The log goes with the folder. Test runners show this when the test has failed.
+        // The log is deleted with the folder. Test runners show this when the test has failed.
         let log = self.launch.log();
         let said = end_of(&log, KEPT);
         if !said.is_empty() {

@@ -22,10 +22,10 @@ use crate::{
 /// How long a program may take until it answers, on a machine that is busy with other tests.
 const START_DEADLINE: Duration = Duration::from_secs(20);
 
-/// The wait between two looks at something that is being waited for.
+/// The polling interval.
 const POLL: Duration = Duration::from_millis(2);
 
-/// Answers the folder with the built programs: `CHAT_BIN_DIR`, else where the running one was built too,
+/// Returns the folder with the built programs: `CHAT_BIN_DIR`, else that of the running program,
 /// so that all are of one build.
 #[must_use]
 pub fn folder() -> PathBuf {
@@ -41,14 +41,14 @@ pub fn folder() -> PathBuf {
     )
 }
 
-/// Answers the root of the workspace.
+/// Returns the root of the workspace.
 #[must_use]
 pub fn workspace() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.ancestors().nth(2).unwrap_or(package).to_path_buf()
 }
 
-/// Answers the file of the built program `name`.
+/// Returns the file of the built program `name`.
 ///
 /// # Errors
 ///
@@ -66,7 +66,7 @@ pub fn built(name: &str) -> Result<PathBuf> {
 
 /// Makes an empty folder on the disk of the built programs.
 ///
-/// The system's temporary folder may lie in memory, where keeping data safe costs nothing.
+/// The system's temporary folder may lie in memory, where durable writes cost nothing.
 ///
 /// # Errors
 ///
@@ -80,8 +80,8 @@ pub fn scratch() -> Result<TempDir> {
 
 /// Finds a free port of loopback that no outgoing connection can be given.
 ///
-/// A client that knocks at a dead server's port can be given that very port as its own and then
-/// talks to itself, so the ports that systems hand out (32768 and above) are left alone.
+/// A client that connects to a dead server's port can be given that very port as its own and then
+/// talks to itself, so the ephemeral ports (32768 and above) are left alone.
 ///
 /// # Errors
 ///
@@ -127,7 +127,7 @@ impl Program {
         Self::start(launch, authority).await
     }
 
-    /// Starts what listens on an address and waits until it answers that it lives.
+    /// Starts a program that listens on `authority`, and waits until it reports that it is live.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl Program {
         let mut client = self.client().with_deadline(Duration::from_secs(1));
         loop {
             let answer = client.get("/health/live").await;
-            // Looked at in any case, so that nobody else's answer is taken for its own.
+            // Checked whatever the answer, which may be that of another process on this port.
             self.process.expect_running()?;
             if answer.is_ok_and(|answer| answer.status == 200) {
                 self.started_in = start.elapsed();
@@ -170,11 +170,11 @@ impl Program {
         self.process.kill()
     }
 
-    /// Fails with the end of its output where it has ended.
+    /// Checks that it still runs.
     ///
     /// # Errors
     ///
-    /// As it says.
+    /// Fails with the end of its output when it has ended.
     pub fn expect_running(&mut self) -> Result<()> {
         self.process.expect_running()
     }
@@ -201,13 +201,13 @@ impl Program {
         self.wait_until_live(start).await
     }
 
-    /// Answers how long the last start took until the first answer.
+    /// Returns how long the last start took until the first HTTP answer.
     #[must_use]
     pub fn started_in(&self) -> Duration {
         self.started_in
     }
 
-    /// Reads how much memory of it is resident, in bytes.
+    /// Reads its resident memory, in bytes.
     ///
     /// # Errors
     ///
@@ -222,13 +222,13 @@ impl Program {
         Client::new(&self.authority)
     }
 
-    /// Answers the address that it listens on.
+    /// Returns the address that it listens on.
     #[must_use]
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// Answers what was started.
+    /// Returns what was started.
     #[must_use]
     pub fn launch(&self) -> &Launch {
         self.process.launch()

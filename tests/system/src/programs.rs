@@ -1,5 +1,5 @@
-//! The programs of one system: one `api` on the embedded set, on all others as many as can get into
-//! each other's way.
+//! The programs of one system: one `api` on the embedded set, and on the live ones enough of each to
+//! get into each other's way.
 
 use std::{fs, path::Path};
 
@@ -47,7 +47,7 @@ impl Programs {
         })
     }
 
-    /// Starts two `api`, two `worker` and a `sync` that share what the settings lead to.
+    /// Starts two `api`, two `worker` and a `sync` that share the servers of the settings.
     ///
     /// Each has a folder of its own below `folder`.
     ///
@@ -58,8 +58,9 @@ impl Programs {
         Self::live_apart(folder, [settings; EACH]).await
     }
 
-    /// Starts the same, where the first `api` and `worker` and the `sync` get there by other ways than
-    /// the second of each.
+    /// Starts the same, where the programs may reach the servers in two ways.
+    ///
+    /// The `sync` and the first `api` and `worker` take the first one, the second of each the other.
     ///
     /// # Errors
     ///
@@ -82,7 +83,7 @@ impl Programs {
         })
     }
 
-    /// Answers the address of every `api`.
+    /// Returns the address of every `api`.
     #[must_use]
     pub fn servers(&self) -> Servers {
         let apis = self.apis.iter();
@@ -117,7 +118,7 @@ impl Programs {
         Ok(())
     }
 
-    /// Answers how much memory of the largest one is resident, in bytes.
+    /// Returns the resident memory of the largest one, in bytes.
     ///
     /// # Errors
     ///
@@ -145,7 +146,7 @@ impl Programs {
     }
 }
 
-/// Starts what serves no HTTP; under its name it finds again what it held when it was killed.
+/// Starts a `worker` or a `sync`; its fixed name lets it find again what it held when it was killed.
 fn start(program: &str, name: &str, folder: &Path, settings: &[Setting]) -> Result<Process> {
     let launch = Launch::of(program, &made(folder, name)?)?;
     let launch = launch

@@ -1,4 +1,4 @@
-//! A way to a server that can be slow, silent, cut, or lead elsewhere.
+//! A TCP proxy that can be slow or silent, cut connections, or lead to another server.
 
 use std::{
     io,
@@ -25,7 +25,7 @@ use tokio::{
 /// How many bytes are carried at once at most.
 const CHUNK: usize = 64 << 10;
 
-/// How long what was asked for is left to the server before its answer is cut off.
+/// How long the server gets to do what it was asked before its answer is cut off.
 const UNTIL_DONE: Duration = Duration::from_millis(50);
 
 /// What happens to bytes on their way.
@@ -37,11 +37,11 @@ pub enum Way {
     Late(Duration),
     /// They arrive one by one, with that pause between them.
     Dripping(Duration),
-    /// They stay where they are, and nobody is told; new connections are taken all the same.
+    /// They are held back without an error; new connections are accepted all the same.
     Silent,
     /// Connections are reset, and new ones too.
     Reset,
-    /// What holds these bytes arrives, its answer does not, and the connection is reset.
+    /// A request with these bytes in it arrives, its answer does not, and the connection is reset.
     Unanswered(&'static [u8]),
 }
 
@@ -64,11 +64,11 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Opens a way to a server.
+    /// Starts a proxy in front of a server.
     ///
     /// # Errors
     ///
-    /// Fails when nobody can listen.
+    /// Fails when it cannot listen.
     pub async fn to(server: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.context("listening as a proxy")?;
@@ -80,7 +80,7 @@ impl Proxy {
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (seen, counted) = (seen.clone(), Arc::clone(&counted));
-                // Its errors are what a proxy is for.
+                // Broken connections are what this proxy is for.
                 tokio::spawn(async move { drop(carry(client, seen, &counted).await) });
             }
         });
@@ -93,7 +93,7 @@ impl Proxy {
         })
     }
 
-    /// Changes what happens on the way, also to what is on it.
+    /// Changes what happens to bytes from now on, also on open connections.
     pub fn set(&self, way: Way) {
         self.route.send_modify(|route| route.way = way);
     }
@@ -103,13 +103,13 @@ impl Proxy {
         self.route.send_modify(|route| route.server = server);
     }
 
-    /// Answers how often an answer was cut off.
+    /// Returns how often an answer was cut off.
     #[must_use]
     pub fn unanswered(&self) -> usize {
         self.unanswered.load(Ordering::Relaxed)
     }
 
-    /// Puts its own address into a text in place of that of the server which it was made for.
+    /// Replaces in a text the address of the server that it was made for by its own.
     #[must_use]
     pub fn instead(&self, text: &str) -> String {
         text.replace(&self.first.to_string(), &self.address.to_string())
@@ -135,7 +135,7 @@ async fn carry(
     let mut server_stream = TcpStream::connect(server).await?;
     for stream in [&client, &server_stream] {
         stream.set_nodelay(true)?;
-        // So that both see a reset, and no end, when this is dropped.
+        // Both sides then see a reset when this is dropped, and no orderly end.
         stream.set_zero_linger()?;
     }
     let (from_client, to_client) = client.split();
@@ -143,7 +143,7 @@ async fn carry(
     let mut watched = route.clone();
     let is_cut = |route: &Route| route.way == Way::Reset || route.server != server;
     let heard = AtomicBool::new(false);
-    // When one ends all of it is dropped.
+    // When one of these ends, both connections are dropped.
     tokio::select! {
         outcome = pump(from_client, to_server, route.clone(), Side::Asking(unanswered), &heard) => outcome,
         outcome = pump(from_server, to_client, route, Side::Answering, &heard) => outcome,
@@ -153,7 +153,7 @@ async fn carry(
 
 /// Who speaks.
 enum Side<'a> {
-    /// The client, whose answers that are cut off are counted here.
+    /// The client; its answers that are cut off are counted here.
     Asking(&'a AtomicUsize),
     /// The server.
     Answering,
@@ -173,7 +173,7 @@ async fn pump(
         if bytes.is_empty() {
             return Ok(());
         }
-        // What comes while nothing arrives stays here until something does.
+        // While the way is silent, what was read waits here.
         let open = route.wait_for(|route| route.way != Way::Silent).await;
         let Ok(way) = open.map(|route| route.way) else {
             return Ok(());
@@ -198,7 +198,7 @@ async fn pump(
             }
             Way::Unanswered(asked) => match side {
                 Side::Asking(count) if bytes.windows(asked.len()).any(|part| part == asked) => {
-                    // Before the server can answer.
+                    // Set before the server can answer, so that no answer slips through.
                     heard.store(true, Ordering::SeqCst);
                     count.fetch_add(1, Ordering::Relaxed);
                     to.write_all(bytes).await?;
@@ -218,7 +218,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that answers each byte with itself.
+    /// Starts a server that echoes each byte, a proxy in front of it, and a client of that.
     async fn echo() -> (Proxy, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = listener.local_addr().unwrap();

@@ -12,7 +12,7 @@ use crate::{
 
 /// Sends each list of calls on connections of its own, all beginning at the same moment.
 ///
-/// Of several `api` the senders begin with one each, so that all of them are in the race.
+/// With several `api`, each sender begins with the next one, so that all of them are in the race.
 ///
 /// # Errors
 ///
@@ -25,7 +25,8 @@ pub async fn at_once(stage: &Stage, senders: Vec<Vec<Call>>) -> Result<Vec<Answe
         let mut client = Client::new(servers.clone().turned(sender));
         let (barrier, count) = (Arc::clone(&barrier), servers.count());
         sending.spawn(async move {
-            // Connects. Looked at behind the barrier, where nobody waits for this sender any more.
+            // Opens the connections. A failure is looked at behind the barrier, since a sender that gave up
+            // here would keep all others waiting there.
             let mut connected = Vec::with_capacity(count);
             for _ in 0..count {
                 connected.push(client.get("/health/live").await);
@@ -46,7 +47,7 @@ pub async fn at_once(stage: &Stage, senders: Vec<Vec<Call>>) -> Result<Vec<Answe
     Ok(answers)
 }
 
-/// Answers how many answers have which status.
+/// Counts the answers by their status.
 #[must_use]
 pub fn statuses(answers: &[Answer]) -> BTreeMap<u16, usize> {
     let mut counted = BTreeMap::new();

@@ -17,7 +17,7 @@ use crate::{
 /// How long Redis may take until it answers, on a busy machine.
 const START: Duration = Duration::from_secs(30);
 
-/// The wait between two looks at whether it does.
+/// The polling interval.
 const POLL: Duration = Duration::from_millis(2);
 
 /// How many nodes a cluster has, each with its share of the slots.
@@ -26,7 +26,7 @@ const NODES: u32 = 3;
 /// How many slots there are.
 const SLOTS: u32 = 16_384;
 
-/// One server, or the nodes of a cluster; they end with it.
+/// One server, or the nodes of a cluster; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Redis {
     nodes: Vec<Node>,
@@ -39,7 +39,7 @@ struct Node {
 }
 
 impl Redis {
-    /// Starts what `tests/services/up` starts, which keeps every write.
+    /// Starts it as `tests/services/up` does: a write is synced to disk before it is answered.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl Redis {
                 let folder = folder.join(format!("redis-{at}"));
                 fs::create_dir(&folder).context("making a folder for Redis")?;
                 fs::write(folder.join("nodes.conf"), nodes(&ports, at))?;
-                // A cluster says that it works two seconds after its start at the soonest.
+                // A cluster reports that it is up two seconds after its start at the earliest.
                 let clustered = format!(" --cluster-enabled yes --cluster-port {bus}");
                 redis.add(server, *port, &clustered, &folder)?;
             }
@@ -78,7 +78,7 @@ impl Redis {
         Ok(redis)
     }
 
-    /// Answers the URL that leads to it.
+    /// Returns the URL that leads to it.
     pub(crate) fn url(&self) -> String {
         let ports: Vec<String> = self.nodes.iter().map(|it| it.port.to_string()).collect();
         match ports.as_slice() {
@@ -107,7 +107,7 @@ impl Redis {
     }
 }
 
-/// What a node knows of all of them from the start, so that they have nothing to agree on.
+/// Builds a node's `nodes.conf`: all know the cluster from the start, and need not agree on it.
 fn nodes(ports: &[(u16, u16)], own: u32) -> String {
     let mut known = String::new();
     for (at, (port, bus)) in (0..).zip(ports) {
@@ -122,7 +122,7 @@ fn nodes(ports: &[(u16, u16)], own: u32) -> String {
     known + &format!("vars currentEpoch {NODES} lastVoteEpoch 0\n")
 }
 
-/// Says whether it takes writes.
+/// Tells whether the node, or the cluster as it sees it, is ready to serve.
 async fn answers(port: u16, clustered: bool) -> bool {
     let (asked, wanted) = if clustered {
         ("CLUSTER INFO\r\n", "cluster_state:ok")

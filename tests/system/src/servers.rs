@@ -4,7 +4,7 @@ use std::vec;
 
 use hyper::http::uri::Authority;
 
-/// The addresses of servers that serve the same.
+/// The addresses of servers that are interchangeable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Servers(Vec<Authority>);
 
@@ -42,13 +42,13 @@ impl IntoIterator for Servers {
 }
 
 impl Servers {
-    /// Answers how many there are.
+    /// Returns how many there are.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// Answers one of them, for each number in a row the next.
+    /// Picks one of them by a running number, round-robin.
     ///
     /// # Panics
     ///
@@ -58,7 +58,7 @@ impl Servers {
         &self.0[number % self.count()]
     }
 
-    /// Puts them in another order: so many of the first come last.
+    /// Rotates their order: the first `by` of them come last.
     #[must_use]
     pub fn turned(mut self, by: usize) -> Self {
         let count = self.count().max(1);

@@ -17,13 +17,13 @@ use crate::{
     programs::Setting,
 };
 
-/// How long a script may take: longer than it gives a server.
+/// How long a script may take: longer than it waits for a server.
 const DEADLINE: Duration = Duration::from_secs(90);
 
-/// The servers that a live system stands on.
+/// The servers that a live system runs on.
 pub const SERVERS: [&str; 3] = ["mariadb", "redis", "elasticsearch"];
 
-/// The settings that lead its programs to them: repository, counter, queue and search.
+/// The settings that point its programs to them: repository, counter, queue and search.
 pub const URLS: [&str; 4] = [
     "CHAT_REPOSITORY_URL",
     "CHAT_COUNTER_URL",
@@ -31,7 +31,7 @@ pub const URLS: [&str; 4] = [
     "CHAT_SEARCH_URL",
 ];
 
-/// Picks these settings out of all that [`Services::settings`] answers.
+/// Picks the settings of [`URLS`] out of those that [`Services::settings`] returns.
 ///
 /// # Panics
 ///
@@ -47,15 +47,15 @@ pub fn urls(settings: &BTreeMap<String, String>) -> Vec<Setting<'_>> {
 pub struct Services {
     folder: TempDir,
     settings: Vec<(&'static str, String)>,
-    /// Where what they said is kept when they are gone: in the folder of artefacts, by the test's name.
+    /// Where their logs are kept once they are gone: in the artefacts folder, under the test's name.
     kept: PathBuf,
 }
 
 impl Services {
-    /// Makes a folder for servers; where none are to be had, it says that the test `name` is skipped.
+    /// Makes a folder for servers, or reports the test `name` as skipped where none are available.
     ///
-    /// They are to be had where the settings that `tests/services/env` prints are in the
-    /// environment, and are taken for granted where `CHAT_TEST_REQUIRE` is, as in `tests/run`.
+    /// They are available where the environment has the settings that `tests/services/env` prints,
+    /// and are taken for granted where it has `CHAT_TEST_REQUIRE`, as in `tests/run`.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl Services {
         Self::new(name).map(Some)
     }
 
-    /// Makes a folder for servers; one that is missing is installed when it is started.
+    /// Makes a folder for servers; [`up`](Self::up) installs those that are missing.
     ///
     /// # Errors
     ///
@@ -96,7 +96,7 @@ impl Services {
         self
     }
 
-    /// Answers the folder.
+    /// Returns the folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -111,7 +111,7 @@ impl Services {
         self.prepare(script, arguments)?.run().await
     }
 
-    /// Prepares such a run.
+    /// Prepares what [`run`](Self::run) runs.
     ///
     /// # Errors
     ///
@@ -125,11 +125,11 @@ impl Services {
         Ok(arguments.iter().fold(invocation, Invocation::argument))
     }
 
-    /// Starts the servers `names`, those that were killed over their data.
+    /// Starts the servers `names`; one that was killed starts again on its data.
     ///
     /// # Errors
     ///
-    /// Fails with what was said when one of them does not come up.
+    /// Fails with the script's output when one of them does not come up.
     pub async fn up(&self, names: &[&str]) -> Result<String> {
         succeeded(self.run("up", names).await?)
     }
@@ -138,13 +138,13 @@ impl Services {
     ///
     /// # Errors
     ///
-    /// Fails with what was said.
+    /// Fails with the script's output.
     pub async fn kill(&self, name: &str) -> Result<()> {
         succeeded(self.run("down", &["--kill", name]).await?)?;
         Ok(())
     }
 
-    /// Answers the settings to use the servers that are up.
+    /// Returns the settings to use the servers that are up.
     ///
     /// # Errors
     ///
@@ -153,7 +153,7 @@ impl Services {
         self.settings_of(&[]).await
     }
 
-    /// Answers the settings to use the servers `names`; where several have the same, the last one counts.
+    /// Returns the settings to use the servers `names`; where several have the same, the last one counts.
     ///
     /// # Errors
     ///
@@ -165,7 +165,7 @@ impl Services {
 }
 
 impl Services {
-    /// Keeps what the servers said, for whoever asks why a test failed.
+    /// Keeps the servers' logs, which may tell why a test failed.
     fn keep_logs(&self) -> Result<()> {
         for entry in fs::read_dir(self.folder())? {
             let server = entry?;
@@ -177,7 +177,7 @@ impl Services {
             }
         }
         if self.kept.is_dir() {
-            // Shown where the test fails, and nowhere else.
+            // Test runners show this only when the test fails.
             eprintln!("what its servers said is in `{}`", self.kept.display());
         }
         Ok(())
@@ -189,7 +189,7 @@ impl Drop for Services {
         if let Err(error) = self.keep_logs() {
             eprintln!("what its servers said is lost: {error:#}");
         }
-        // Where it fails, servers are left over that do no harm.
+        // If this fails, the servers that are left over do no harm.
         drop(
             Command::new(file("down"))
                 .env("CHAT_SERVICES", self.folder())
@@ -207,7 +207,7 @@ fn succeeded(ended: Ended) -> Result<String> {
     Ok(ended.stdout)
 }
 
-/// Splits a line into a name of this system and its value.
+/// Splits a `NAME=value` line, whose name must be one of this system's.
 fn setting(line: &str) -> Result<(String, String)> {
     let (name, value) = line
         .split_once('=')
@@ -220,11 +220,11 @@ fn setting(line: &str) -> Result<(String, String)> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Asks the Redis of these settings, by its own client.
+/// Runs a command on the Redis of these settings, with `redis-cli`.
 ///
 /// # Errors
 ///
-/// Fails with what was said.
+/// Fails with the client's output.
 pub async fn ask_redis(settings: &BTreeMap<String, String>, words: &[&str]) -> Result<String> {
     let client = Invocation::of_file("redis-cli")?
         .argument("-u")
@@ -232,11 +232,11 @@ pub async fn ask_redis(settings: &BTreeMap<String, String>, words: &[&str]) -> R
     said(words.iter().fold(client, Invocation::argument)).await
 }
 
-/// Asks the MariaDB of these settings, by its own client.
+/// Runs SQL on the MariaDB of these settings, with its own client.
 ///
 /// # Errors
 ///
-/// Fails with what was said, and when the settings name no such server.
+/// Fails with the client's output, and when the URL is not of the form that `tests/services/env` prints.
 pub async fn ask_mariadb(settings: &BTreeMap<String, String>, sql: &str) -> Result<String> {
     let url = &settings["CHAT_TEST_MYSQL_URL"];
     let (password, port) = url
@@ -259,11 +259,11 @@ pub async fn ask_mariadb(settings: &BTreeMap<String, String>, sql: &str) -> Resu
     said(arguments.iter().fold(client, Invocation::argument)).await
 }
 
-/// Asks the Elasticsearch of these settings for a path, or puts a document there.
+/// Gets a path from the Elasticsearch of these settings, or puts a document there.
 ///
 /// # Errors
 ///
-/// Fails with what was said, also where that is no success.
+/// Fails with the client's output, also when the status is no success.
 pub async fn ask_elasticsearch(
     settings: &BTreeMap<String, String>,
     path: &str,

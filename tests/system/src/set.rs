@@ -5,13 +5,13 @@ use std::{env, fmt, str::FromStr};
 use anyhow::{Context as _, Result, bail};
 use hyper::http::uri::Authority;
 
-/// What names the set in the environment.
+/// The variable that names the set.
 const VARIABLE: &str = "CHAT_E2E";
 
-/// What names the address of a system that runs already.
+/// The variable with the address of a system that already runs.
 const ENTRY: &str = "CHAT_TEST_ENTRY";
 
-/// What a system stands on.
+/// What a system runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
     /// SQLite and Tantivy in one folder, and one `api` that does everything.
@@ -23,16 +23,16 @@ pub enum Set {
     /// The same as on Redis, on three nodes of a Redis Cluster.
     Cluster,
     /// Whatever answers where `CHAT_TEST_ENTRY` says: a system that somebody else started, and that all
-    /// tests share. It has its own settings and whatever others made in it, and is not killed.
+    /// tests share. It has its own settings, holds what others created in it, and is not killed.
     Entry,
 }
 
 impl Set {
-    /// Answers the set that `CHAT_E2E` names, by default the embedded one.
+    /// Returns the set that `CHAT_E2E` names, by default the embedded one.
     ///
     /// # Errors
     ///
-    /// Fails where it names none.
+    /// Fails when it names none of them.
     pub fn chosen() -> Result<Self> {
         match env::var_os(VARIABLE) {
             None => Ok(Self::Embedded),
@@ -40,11 +40,11 @@ impl Set {
         }
     }
 
-    /// Answers where the system is that runs already.
+    /// Returns the address of the system that already runs, for [`Entry`](Self::Entry).
     ///
     /// # Errors
     ///
-    /// Fails where `CHAT_TEST_ENTRY` does not say so, as in `127.0.0.1:8080`.
+    /// Fails when `CHAT_TEST_ENTRY` does not hold one, such as `127.0.0.1:8080`.
     pub fn entry() -> Result<Authority> {
         let address =
             env::var(ENTRY).with_context(|| format!("the set `{}` needs {ENTRY}", Self::Entry))?;

@@ -1,4 +1,4 @@
-//! What most tests begin with: a system with nothing in it, and short ways to create in it.
+//! What most tests begin with: an empty system, and shortcuts to create things in it.
 
 use std::{
     cell::RefCell,
@@ -31,14 +31,14 @@ pub const CHANGING: [Method; 2] = [Method::PATCH, Method::PUT];
 /// How long it may take until a whole corpus is found.
 const LONG: Duration = Duration::from_mins(3);
 
-/// The started programs of a system of its own, and a client of it.
+/// A running system, and a client of it.
 #[derive(Debug)]
 pub struct Stage {
     /// A client of it, whose requests go to each `api` in turn.
     pub client: Client,
     set: Set,
     servers: Servers,
-    // In the order in which they may go.
+    // Fields are dropped in this order: the programs end before their servers and their folder.
     programs: Programs,
     _ground: Option<Ground>,
     folder: TempDir,
@@ -96,13 +96,13 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Answers the set that it is on.
+    /// Returns the set that it is on.
     #[must_use]
     pub fn set(&self) -> Set {
         self.set
     }
 
-    /// Answers the address of every `api`, or of the entry point in front of them.
+    /// Returns the address of every `api`, or of the entry point in front of them.
     #[must_use]
     pub fn servers(&self) -> Servers {
         self.servers.clone()
@@ -114,7 +114,7 @@ impl Stage {
         Client::new(self.servers())
     }
 
-    /// Answers the address of one `api`, each time of the next.
+    /// Returns the address of one `api`, round-robin.
     ///
     /// # Panics
     ///
@@ -125,14 +125,15 @@ impl Stage {
         self.servers.one(next)
     }
 
-    /// Answers each `api`.
+    /// Returns each `api`.
     #[must_use]
     pub fn apis(&mut self) -> &mut [Program] {
         &mut self.programs.apis
     }
 
-    /// Kills every program as `kill -9` does, and starts all of them again; what runs already is not
-    /// ours to kill, and goes on.
+    /// Kills every program as `kill -9` does, and starts all of them again.
+    ///
+    /// A system of [`Set::Entry`] is not ours to kill, and goes on.
     ///
     /// # Errors
     ///
@@ -142,11 +143,11 @@ impl Stage {
         self.programs.restart().await
     }
 
-    /// Waits until everything works, as each `api` sees it.
+    /// Waits until each `api` reports that it and its dependencies are ready.
     ///
     /// # Errors
     ///
-    /// Fails when it does not in some seconds.
+    /// Fails when one does not answer 200, or is not ready in ten seconds.
     pub async fn until_ready(&self) -> Result<()> {
         for api in self.servers() {
             eventually("the server is ready", || async {
@@ -158,10 +159,10 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until whatever was created before is found, which may be much.
+    /// Waits until search finds all that was created before, which may be a whole corpus.
     ///
-    /// It waits until nothing is left to be stored, and then to be indexed, and looks for one that comes last:
-    /// what was indexed just before is shown by then, too.
+    /// It creates one more message, waits until nothing is left to be stored and then to be indexed, and
+    /// searches for that message: once it is found, so is what was indexed before it.
     ///
     /// # Errors
     ///
@@ -172,7 +173,7 @@ impl Stage {
         self.create(&messages, &json!({"body": "last"})).await?;
         let path = format!("{messages}/search?query=last");
         let stage = &*self;
-        // With several workers the last one is no proof of those before.
+        // With several workers, the last message can be found before earlier ones are indexed.
         for waiting in ["chat_queue_entries", "chat_outbox_rows"] {
             within(LONG, "nothing waits to be stored or indexed", || async {
                 let answer = stage.another_client().get("/metrics").await?;
@@ -207,7 +208,7 @@ impl Stage {
         })
     }
 
-    /// Creates a chat without a title and answers its path.
+    /// Creates a chat without a title and returns its path.
     ///
     /// # Errors
     ///
@@ -221,7 +222,7 @@ impl Stage {
         Ok(format!("{}/{}", application.chats(), chat["number"]))
     }
 
-    /// Creates a chat and answers the path of its messages.
+    /// Creates a chat and returns the path of its messages.
     ///
     /// # Errors
     ///
@@ -230,7 +231,7 @@ impl Stage {
         Ok(format!("{}/messages", self.chat(application).await?))
     }
 
-    /// Opens a stage with one chat and answers the path of its messages too.
+    /// Opens a stage with one chat and returns the path of its messages too.
     ///
     /// # Errors
     ///
@@ -246,7 +247,7 @@ impl Stage {
     ///
     /// # Errors
     ///
-    /// Fails when it does not come to that, with what it came to.
+    /// Fails with the last count seen when it is not right in ten seconds.
     pub async fn expect_count(&self, path: &str, field: &str, wanted: u64) -> Result<()> {
         let last = RefCell::new(Value::Null);
         let (stage, seen) = (self, &last);
@@ -261,7 +262,7 @@ impl Stage {
         counted.with_context(|| format!("`{field}` of {path} should be {wanted}, and is {last}"))
     }
 
-    /// Creates one object and answers it.
+    /// Creates one object and returns it.
     ///
     /// # Errors
     ///
@@ -270,7 +271,7 @@ impl Stage {
         self.client.post(path, body).await?.expect(201)
     }
 
-    /// Changes one object, by one of [`CHANGING`], and answers it.
+    /// Changes one object, by one of [`CHANGING`], and returns it.
     ///
     /// # Errors
     ///
@@ -322,7 +323,7 @@ impl Embedded {
         Ok(Self(Stage::open_on(Set::Embedded, settings).await?))
     }
 
-    /// Answers the only `api`.
+    /// Returns the only `api`.
     ///
     /// # Panics
     ///
@@ -332,7 +333,7 @@ impl Embedded {
         &mut self.0.programs.apis[0]
     }
 
-    /// Answers the folder that `api` was given as its data folder.
+    /// Returns the folder that `api` was given as its data folder.
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.0.folder.path().join("data")
@@ -363,14 +364,14 @@ pub struct Application {
 }
 
 impl Application {
-    /// Answers the path of its chats.
+    /// Returns the path of its chats.
     #[must_use]
     pub fn chats(&self) -> String {
         format!("{}/chats", self.path)
     }
 }
 
-/// Answers the names of an object's fields, sorted.
+/// Returns the names of an object's fields, sorted.
 #[must_use]
 pub fn fields(object: &Value) -> Vec<&str> {
     let mut names: Vec<&str> = object
@@ -383,20 +384,20 @@ pub fn fields(object: &Value) -> Vec<&str> {
     names
 }
 
-/// Answers the numbers of a page's items, in their order.
+/// Returns the numbers of a page's items, in their order.
 #[must_use]
 pub fn numbers(page: &Value) -> Vec<u64> {
     item_numbers(page["items"].as_array().map_or(&[], Vec::as_slice))
 }
 
-/// Answers the numbers of items, in their order; zero where one has none.
+/// Returns the numbers of items, in their order; zero where one has none.
 #[must_use]
 pub fn item_numbers(items: &[Value]) -> Vec<u64> {
     let numbers = items.iter().map(|item| item["number"].as_u64());
     numbers.map(Option::unwrap_or_default).collect()
 }
 
-/// Looks again and again until `look` finds what is waited for.
+/// Polls `look` until it finds what is waited for.
 ///
 /// # Errors
 ///
@@ -408,7 +409,7 @@ where
     within(Duration::from_secs(10), what, look).await
 }
 
-/// Looks again and again for so long.
+/// Polls `look` for as long as `limit`.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What became of what was answered, counted.
+//! Counts what became of the messages that were answered 201.
 
 use std::{collections::HashMap, env, fmt, fs::OpenOptions, io::Write as _};
 
@@ -11,7 +11,7 @@ use crate::{
     verify::{MessageView, read_pages},
 };
 
-/// What names the file that the rows of all tests are added to.
+/// The variable that names the file to which all tests add their rows.
 const TABLE: &str = "CHAT_FAULTS_TABLE";
 
 /// Messages that were answered 201, and where they are now.
@@ -23,15 +23,16 @@ pub struct Tally {
     pub stored: usize,
     /// How many of them are nowhere.
     pub lost: usize,
-    /// How many numbers were given twice: to two that were answered, or to one that was and one that is
-    /// there instead.
+    /// How many numbers were given twice: to two answered messages, or to an answered one and another
+    /// that is stored in its place.
     pub repeated: usize,
-    /// How many are there that were never answered: their answer was lost, and they were sent again.
+    /// How many are stored under a number that was never answered: the answer was lost, and the message
+    /// was sent again.
     pub unanswered: usize,
 }
 
 impl Tally {
-    /// Counts that all of so many are there, once.
+    /// Builds the tally of a run that stored each answered message once.
     #[must_use]
     pub fn all(answered: usize) -> Self {
         Self {
@@ -61,11 +62,11 @@ impl Tally {
         Ok(self)
     }
 
-    /// Tells it as a row of the table of faults, which is added to the file that `CHAT_FAULTS_TABLE` names.
+    /// Prints it as a row of the fault table, and appends that to the file in `CHAT_FAULTS_TABLE`.
     ///
     /// # Errors
     ///
-    /// Fails when that cannot be written.
+    /// Fails when that file cannot be written.
     pub fn report(&self, fault: &str) -> Result<()> {
         let Self {
             answered,

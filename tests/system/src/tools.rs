@@ -14,7 +14,7 @@ use tokio::{process::Command, time::timeout};
 
 use crate::{process::forget_settings, program::workspace};
 
-/// Names the folder that the tools are installed in.
+/// The variable that names the folder that the tools are installed in.
 const FOLDER: &str = "CHAT_TEST_TOOLS";
 
 /// The folder with the installed tools.
@@ -24,7 +24,7 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Finds the tools that the test `name` needs; where none are named, it says that it is skipped.
+    /// Finds the tools for the test `name`, or reports it as skipped where their folder is not named.
     ///
     /// Once `CHAT_TEST_TOOLS` names their folder, as `tests/run` does, a tool that is missing there
     /// fails the test.
@@ -61,7 +61,7 @@ impl Tools {
         Ok(self.run("node", home)?.argument(script))
     }
 
-    /// Prepares a run of an installed program, with `home` as its folder for everything.
+    /// Prepares a run of an installed program, with `home` as its home and working folder.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl Tools {
             .env("PATH", search)
             .env("HOME", home)
             .env(FOLDER, &self.folder)
-            // A proxy is for the world outside, which is none of the tests' business.
+            // Whoever runs the tests may have a proxy for the world outside; the programs are not behind it.
             .env("NO_PROXY", "127.0.0.1")
             .env("no_proxy", "127.0.0.1")
             .current_dir(home)
@@ -92,7 +92,7 @@ impl Tools {
         })
     }
 
-    /// Answers where to keep `name` for whoever looks at the run later: beside the tools' folder.
+    /// Returns where to keep the file `name` for a look after the run: beside the tools' folder.
     ///
     /// # Errors
     ///
@@ -104,7 +104,7 @@ impl Tools {
     }
 }
 
-/// Answers a file of `tests/tools`.
+/// Returns the path of a file in `tests/tools`.
 #[must_use]
 pub fn source(name: &str) -> PathBuf {
     workspace().join("tests/tools").join(name)
@@ -131,11 +131,11 @@ impl Run {
         self
     }
 
-    /// Runs it to its good end, and answers what it said, which is kept in the file `log`.
+    /// Runs it, expects success, and returns its output, which is also kept in the file `log`.
     ///
     /// # Errors
     ///
-    /// Fails with what it said when it ends with another code than 0, or does not end in time; it
+    /// Fails with its output when it ends with another code than 0, or does not end in time; it
     /// is killed then.
     pub async fn succeed(mut self, log: &Path, deadline: Duration) -> Result<String> {
         let file = File::create(log).with_context(|| format!("making `{}`", log.display()))?;

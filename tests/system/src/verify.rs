@@ -30,7 +30,7 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// Answers whether everything is as it was sent.
+    /// Tells whether everything is as it was sent.
     #[must_use]
     pub fn is_same(&self) -> bool {
         self.differences_count == 0
@@ -104,11 +104,11 @@ struct Page<T> {
 
 /// Compares everything in `application` with the corpus.
 ///
-/// `numbers` are the numbers that the chats were answered with, where they are still known.
+/// `numbers` are those that the chats got when they were created, where they are still known.
 ///
 /// # Errors
 ///
-/// Fails when something cannot be read; what is read and differs is in the answer.
+/// Fails when something cannot be read; differences are no error, but part of the result.
 pub async fn verify(
     api: impl Into<Servers>,
     application: &str,

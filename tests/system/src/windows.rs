@@ -1,4 +1,4 @@
-//! What a list by number shows of the numbers that there are, for each window on it.
+//! Checks what a list by number shows through each window: bounds, order and limit.
 
 use anyhow::{Context as _, Result, ensure};
 

@@ -23,7 +23,7 @@ use crate::client::Answer;
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long a connection that ends by itself may stay open behind its last answer.
+/// How long a connection that ends by itself may stay open after its last answer.
 const LINGER: Duration = Duration::from_millis(20);
 
 /// The most bytes that the head of an answer may have.
@@ -64,7 +64,7 @@ impl Wire {
         self.writing.write_all(bytes).await.context("sending")
     }
 
-    /// Sends bytes while the answer is read; who answers early need not take all of them.
+    /// Sends bytes while reading the answer; a server that answers early need not take all of them.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl Wire {
         self.arriving.answer(true).await
     }
 
-    /// Says that nothing more will be sent.
+    /// Shuts down the sending side; answers can still be read.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Wire {
         self.writing.shutdown().await.context("ending the request")
     }
 
-    /// Checks that the server ends the connection, in good order and without another word.
+    /// Checks that the server closes the connection in good order, without sending more.
     ///
     /// # Errors
     ///
@@ -114,7 +114,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Checks that the connection, behind an answer, can be used again or ends in good order.
+    /// Checks that the connection, after an answer, can be used again or ends in good order.
     ///
     /// # Errors
     ///
@@ -132,12 +132,12 @@ impl Wire {
     }
 }
 
-/// Writes a request with a Content-Length where it has a body; `headers` are lines with their ends.
+/// Writes a request with a Content-Length where it has a body; each line of `headers` ends in CRLF.
 #[must_use]
 pub fn request(method: &str, target: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let mut head = format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\n{headers}");
     if !body.is_empty() {
-        // A `String` takes whatever is written to it.
+        // Writing to a `String` cannot fail.
         let _ = write!(head, "content-length: {}\r\n", body.len());
     }
     [head.as_bytes(), b"\r\n", body].concat()
@@ -254,7 +254,7 @@ impl Arriving {
         Ok(self.buffer.is_empty() && !self.more().await?)
     }
 
-    /// Reads on, and answers whether there was more.
+    /// Reads on, and tells whether there was more.
     async fn more(&mut self) -> Result<bool> {
         let read = self.reading.read_buf(&mut self.buffer).await;
         Ok(read.context("receiving")? > 0)

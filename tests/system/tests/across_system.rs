@@ -12,7 +12,7 @@ const CHATS: &str = "/api/v1/chats";
 const MESSAGES: &str = "/api/v1/messages";
 const LISTS: [&str; 3] = ["/api/v1/applications", CHATS, MESSAGES];
 
-/// Three applications with chats and messages, all written in turns.
+/// Three applications whose chats and messages were created in turns.
 struct World {
     stage: Stage,
     applications: Vec<Application>,
@@ -23,15 +23,15 @@ struct World {
 }
 
 impl World {
-    /// Creates three chats in each application and two messages in each chat, and waits until all are
-    /// listed; what is pending need not be.
+    /// Creates three chats per application and two messages per chat, and waits until all are listed:
+    /// what is still pending need not be in these lists.
     async fn create() -> Result<Self> {
         let mut stage = Stage::open().await?;
         let mut applications = Vec::new();
         for _ in 0..3 {
             applications.push(stage.application().await?);
         }
-        // The last application comes first, so that the order is none of their creation.
+        // Starts with the last application, so that the order of creation is not that of the lists.
         for application in applications.iter().rev().cycle().take(9) {
             let title = json!({"title": application.token});
             stage.create(&application.chats(), &title).await?;
@@ -56,7 +56,7 @@ impl World {
         Ok(world)
     }
 
-    /// Reads every thing by itself, in the order that the lists should have.
+    /// Reads each chat and message on its own, in the order that the lists should have.
     async fn read(&mut self) -> Result<()> {
         for application in self.applications.clone() {
             for chat in 1..=3 {
@@ -77,7 +77,7 @@ impl World {
         Ok(())
     }
 
-    /// Waits until a list has so many items.
+    /// Waits until a list has `wanted` items.
     async fn expect_len(&self, list: &str, wanted: usize) -> Result<()> {
         let stage = &self.stage;
         eventually(&format!("{list} has {wanted} items"), || async move {
@@ -91,7 +91,7 @@ impl World {
         paging::items(&mut self.stage.client, path).await
     }
 
-    /// Answers the path of a chat of an application, both counted from 1.
+    /// Returns the path of a chat of an application, both counted from 1.
     fn chat(&self, application: usize, chat: usize) -> String {
         format!("{}/{chat}", self.applications[application - 1].chats())
     }
@@ -133,7 +133,7 @@ async fn next_leads_through_all_pages_whatever_the_limit() -> Result<()> {
         (CHATS, world.chats.clone()),
         (MESSAGES, world.messages.clone()),
     ] {
-        // Limits that cut within and between applications and chats, and such that fit exactly.
+        // Limits whose pages end within and between applications and chats, and some that fit exactly.
         for limit in [1, 2, 3, 4, 5, 6, 8, 9, 17, 18, 1_000] {
             let path = format!("{list}?limit={limit}");
             let pages = paging::pages(&mut world.stage.client, &path).await?;
@@ -177,7 +177,7 @@ async fn a_page_has_fifty_items_where_no_limit_is_set() -> Result<()> {
 
 #[tokio::test]
 async fn paging_goes_on_where_the_last_item_was_deleted() -> Result<()> {
-    // Behind which item the first page ends, and what is deleted then.
+    // Where the first page ends, what is then deleted (chat 0: the application), and which items are left.
     for (list, limit, deleted, left) in [
         // The item itself, and the one after it.
         (CHATS, 4, vec![(2, 1), (2, 2)], [5, 6, 7, 8].as_slice()),
@@ -277,7 +277,7 @@ async fn a_cursor_is_good_for_its_own_list_alone() -> Result<()> {
                 expect_fault(&answer, "cursor").with_context(what)?;
             }
         }
-        // Nor is one that was changed.
+        // A cursor that was tampered with is refused, too.
         for changed in [
             format!("{cursor}x"),
             format!("{cursor}-1"),
@@ -314,7 +314,7 @@ async fn a_wrong_parameter_is_refused_and_an_unknown_one_ignored() -> Result<()>
             let answer = stage.client.get(&format!("{list}?{name}={value}")).await?;
             expect_fault(&answer, name).with_context(|| format!("{list}?{name}={value}"))?;
         }
-        // All at once, and each is named.
+        // Both faults are reported at once.
         let answer = stage
             .client
             .get(&format!("{list}?limit=0&cursor=x"))
@@ -332,7 +332,7 @@ async fn a_wrong_parameter_is_refused_and_an_unknown_one_ignored() -> Result<()>
 async fn the_lists_are_for_operators() -> Result<()> {
     let mut stage = Stage::open_with(&[("CHAT_ADMIN_KEY", "open-sesame")]).await?;
     for list in LISTS {
-        // Whatever else is wrong with the request.
+        // The missing key is reported first, whatever else is wrong with the request.
         for query in ["", "?limit=0", "?cursor=made-up"] {
             let answer = stage.client.get(&format!("{list}{query}")).await?;
             expect_problem(&answer, 401, "unauthorized").with_context(|| list.to_owned())?;

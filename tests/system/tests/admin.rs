@@ -15,7 +15,7 @@ use serde_json::json;
 const LETTERS: &str = "/api/v1/admin/dead-letters";
 const KEY: &str = "open-sesame";
 
-/// Answers every operation that is for operators.
+/// Returns the operations that only operators may use.
 fn operations() -> impl Iterator<Item = &'static Operation> {
     OPERATIONS
         .iter()
@@ -75,7 +75,7 @@ async fn an_unknown_dead_letter_is_not_found() -> Result<()> {
 
 #[tokio::test]
 async fn operators_need_the_key_where_there_is_one() -> Result<()> {
-    // A key makes `key` the default.
+    // Where there is a key, `CHAT_ADMIN` defaults to `key`.
     for settings in [
         vec![("CHAT_ADMIN_KEY", KEY)],
         vec![("CHAT_ADMIN_KEY", KEY), ("CHAT_ADMIN", "key")],
@@ -136,7 +136,7 @@ async fn operators_have_no_way_in_where_admin_is_off() -> Result<()> {
 
 #[tokio::test]
 async fn operators_need_nothing_where_admin_is_open() -> Result<()> {
-    // Without a key, on loopback, it is by default, to who is there.
+    // Without a key and listening on loopback, it defaults to `local`.
     for settings in [
         vec![],
         vec![("CHAT_ADMIN", "local")],
@@ -241,13 +241,13 @@ async fn the_key_is_judged_behind_the_route_and_the_method_and_before_all_else()
     Ok(())
 }
 
-/// Checks that what is for everybody needs no key.
+/// Checks that everything that is not for operators needs no key.
 async fn expect_everybody_else_is_let_in(stage: &mut Stage, scene: &Scene) -> Result<()> {
     for operation in OPERATIONS
         .iter()
         .filter(|operation| !operation.is_for_admins())
     {
-        // What is deleted would be missed by the rest.
+        // A delete would take away what the later operations need.
         if operation.method != "DELETE" {
             let answer = stage.client.send(&operation.call(scene)?).await?;
             assert_eq!(answer.status, operation.status, "{operation}: {answer}");

@@ -231,7 +231,7 @@ async fn applications_are_listed_in_the_order_of_their_creation() -> Result<()> 
     let pages = paging::pages(&mut stage.client, &format!("{PATH}?limit=2")).await?;
     assert_eq!(pages, created.chunks(2).collect::<Vec<&[Value]>>());
     assert_eq!(paging::items(&mut stage.client, PATH).await?, created);
-    // A rename leaves the order alone, and shows.
+    // A rename shows in the list, and does not change its order.
     let path = path_of(&created[2])?;
     created[2] = stage
         .change(&Method::PUT, &path, &json!({"name": "z"}))
@@ -299,7 +299,7 @@ async fn a_deleted_application_is_gone_with_all_below_it() -> Result<()> {
         for call in &used {
             expect_not_found(&stage.client.send(call).await?).with_context(|| call.to_string())?;
         }
-        // Nothing else is.
+        // Nothing else is gone.
         assert_eq!(stage.read(&other.message()).await?["body"], "said");
         let listed = paging::items(&mut stage.client, PATH).await?;
         let tokens: Vec<&Value> = listed.iter().map(|item| &item["token"]).collect();
@@ -340,7 +340,7 @@ async fn the_cursor_of_a_deleted_application_leads_on() -> Result<()> {
     }
     let (items, next) = paging::page(&mut stage.client, &format!("{PATH}?limit=3")).await?;
     assert_eq!(items, created[..3]);
-    // Those around the cut, and the last one.
+    // The last item of the first page, the first of the second, and the last of all.
     for gone in [2, 3, 5] {
         stage.delete(&path_of(&created[gone])?).await?;
     }
@@ -354,7 +354,7 @@ async fn the_cursor_of_a_deleted_application_leads_on() -> Result<()> {
     Ok(())
 }
 
-/// Answers every method and path that takes a name.
+/// Returns every method and path that takes a name.
 fn naming(path: &str) -> [(Method, &str); 3] {
     [
         (Method::POST, PATH),

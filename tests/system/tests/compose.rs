@@ -1,4 +1,4 @@
-//! What docker-compose.yml promises, read from the file; `tests/run compose` brings it up.
+//! Rules for docker-compose.yml, checked on the file alone; `tests/run compose` brings it up.
 
 use std::{collections::BTreeSet, fs};
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use chat_system::program::workspace;
 use serde_json::{Map, Value};
 
-/// What a file of services is checked against.
+/// What a compose file is checked against.
 struct Rules {
     /// The names of the programs' settings.
     settings: BTreeSet<String>,
@@ -85,7 +85,7 @@ services:
     image: two:local
 ";
 
-/// What to put for what in it, and the fault that this makes.
+/// Replacements in `FINE`: what is replaced, by what, and the fault that this makes.
 const BREAKS: [(&str, &str, &str); 17] = [
     (
         "CHAT_LOG",
@@ -166,7 +166,7 @@ const BREAKS: [(&str, &str, &str); 17] = [
     ),
 ];
 
-/// Each rule is trusted since it finds its fault here.
+/// Shows that each rule catches a file that breaks it.
 #[test]
 fn a_fault_of_each_kind_is_found() -> Result<()> {
     let rules = Rules {
@@ -186,7 +186,7 @@ fn a_fault_of_each_kind_is_found() -> Result<()> {
 }
 
 impl Rules {
-    /// Reads which settings there are from the README, which another test keeps true.
+    /// Reads the names of the settings from the README, which another test keeps complete.
     fn known() -> Result<Self> {
         let page = read("README.md")?;
         let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
@@ -199,7 +199,7 @@ impl Rules {
         Ok(Self { settings })
     }
 
-    /// Answers what breaks a rule, in words.
+    /// Returns a sentence for each rule that is broken.
     fn faults(&self, file: &str) -> Result<Vec<String>> {
         let mut faults: Vec<String> = settings_in(file)
             .into_iter()
@@ -227,7 +227,7 @@ fn faults_of(service: &Value, services: &Map<String, Value>) -> impl Iterator<It
     ) {
         faults.push("does not start again".to_owned());
     }
-    // The programs' own CHAT_SHUTDOWN_SECONDS, and more than that.
+    // It has to be longer than the programs' CHAT_SHUTDOWN_SECONDS, which defaults to 10.
     let grace = service["stop_grace_period"].as_str().unwrap_or_default();
     let seconds: Option<u64> = grace.strip_suffix('s').and_then(|text| text.parse().ok());
     if seconds.is_none_or(|seconds| seconds <= 10) {
@@ -259,7 +259,7 @@ fn faults_of(service: &Value, services: &Map<String, Value>) -> impl Iterator<It
     faults.into_iter()
 }
 
-/// Answers the names in a text that look like settings of the programs.
+/// Returns the names in a text that look like settings of the programs.
 fn settings_in(text: &str) -> BTreeSet<String> {
     let is_of_name = |letter: char| letter.is_ascii_uppercase() || letter == '_';
     text.split(|letter| !is_of_name(letter))
@@ -268,7 +268,7 @@ fn settings_in(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Answers what a service waits for, and until when.
+/// Returns the services that a service waits for, each with its condition.
 fn depends_on(service: &Value) -> Vec<(String, String)> {
     match &service["depends_on"] {
         Value::Object(others) => others
@@ -298,7 +298,7 @@ fn has_fixed_version(image: &str) -> bool {
             .all(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Answers a text as it is where none of its variables is set: each is its default.
+/// Expands each `${NAME:-default}` to its default, as compose does where no variable is set.
 fn by_default(text: &str) -> String {
     let Some((before, rest)) = text.split_once("${") else {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! The OpenAPI document: it keeps the rules of its kind, and `api` answers as it says.
+//! The OpenAPI document: a linter accepts it, and a fuzzer sees `api` answer as it says.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn the_document_keeps_the_rules_of_its_kind() -> Result<()> {
     Ok(())
 }
 
-/// Every operation is asked with valid and invalid requests, alone and after one another.
+/// Fuzzes every operation with valid and invalid requests, alone and in sequences.
 #[tokio::test]
 async fn whatever_is_asked_the_answer_is_one_that_the_document_tells() -> Result<()> {
     let Some(tools) = Tools::find("the fuzzer of the document") else {

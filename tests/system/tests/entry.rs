@@ -1,4 +1,4 @@
-//! A system behind an entry point, while what stands behind that is killed under load.
+//! A system behind an entry point, while the programs behind that are killed under load.
 //!
 //! It needs a system that runs already, at `CHAT_TEST_ENTRY`, and `CHAT_TEST_STRIKE`, a program that kills
 //! one `api` or one `worker` of it; `tests/run compose` has both.
@@ -32,13 +32,13 @@ use tokio::{
 const SENDERS: usize = 24;
 const EACH: usize = 500;
 
-/// Several send into one chat, so that numbers are fought for.
+/// Several senders share a chat, so that they compete for its numbers.
 const CHATS: usize = 6;
 
 /// How long after a kill a request may be refused, or its connection be lost.
 const UNREST: Duration = Duration::from_secs(5);
 
-/// How long one request is tried again.
+/// How long a request is retried.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A refused or lost request: when, and whether it was answered 503.
@@ -47,7 +47,7 @@ struct Failure {
     is_answered: bool,
 }
 
-/// What the senders tell.
+/// What the senders report.
 #[derive(Default)]
 struct Tally {
     /// The bodies that were answered 201, by chat and number.
@@ -104,7 +104,7 @@ async fn what_is_answered_is_kept_while_an_api_and_a_worker_are_killed() -> Resu
     expect_kept(&mut client, &chats, &tally).await
 }
 
-/// Sends one message after the other, each until it is answered 201.
+/// Sends one message after the other, and retries each until it is answered 201.
 async fn send(
     mut client: Client,
     path: &str,
@@ -145,7 +145,7 @@ async fn send(
     Ok(())
 }
 
-/// A refusal is a 503 as the contract has it, whoever answers.
+/// Checks that a refusal is the contract's 503, whether `api` or the entry point answers.
 fn expect_unavailable(answer: &Answer) -> Result<()> {
     ensure!(answer.status == 503, "expected 201 or 503, got {answer}");
     expect_discretion(answer)?;
@@ -161,7 +161,7 @@ fn expect_unavailable(answer: &Answer) -> Result<()> {
     Ok(())
 }
 
-/// What was in an `api` when that was killed had no answer; everything else has one.
+/// Checks that requests failed only around kills, and no more of them than were under way then.
 fn expect_unrest_at_strikes_alone(tally: &Tally, strikes: &[(Instant, Instant)]) -> Result<()> {
     let failures = held(&tally.failures);
     for failure in failures.iter() {
@@ -186,7 +186,7 @@ fn expect_unrest_at_strikes_alone(tally: &Tally, strikes: &[(Instant, Instant)])
     Ok(())
 }
 
-/// Every message is there under its number, no number is left out, and all are counted.
+/// Checks that every message is there under its number, without gaps, and that all are counted.
 async fn expect_kept(client: &mut Client, chats: &str, tally: &Tally) -> Result<()> {
     let created = held(&tally.created).clone();
     for chat in 1..=CHATS as u64 {

@@ -20,7 +20,7 @@ fn search(messages: &str, query: &str) -> String {
     format!("{messages}/search?query={}", percent_encoded(query))
 }
 
-/// Searches until exactly these numbers are found, and answers how long that took.
+/// Searches until exactly these numbers are found, and returns how long that took.
 async fn until_found(stage: &Stage, path: &str, wanted: &[u64]) -> Result<Duration> {
     let began = Instant::now();
     eventually(&format!("{path} finds {wanted:?}"), || async {
@@ -30,7 +30,7 @@ async fn until_found(stage: &Stage, path: &str, wanted: &[u64]) -> Result<Durati
     .await
 }
 
-/// Searches until that was answered once: a fresh engine first compiles what it will run.
+/// Searches until that succeeds once: a fresh search server has to compile its scripts first.
 async fn warm_up(stage: &Stage, path: &str) -> Result<()> {
     eventually("a first search is answered", || async {
         let answer = stage.another_client().get(path).await?;
@@ -48,8 +48,8 @@ async fn send(client: &mut Client, messages: &str, body: &str) -> Result<Value> 
 
 /// How many changes of each kind are timed.
 ///
-/// A disk that others use, too, makes one of them late now and then, and most of them never; the
-/// benchmark `found` measures the 99th hundredth.
+/// On a shared disk one of them is late now and then, but never most of them; the benchmark `found`
+/// measures the 99th percentile.
 const TIMED: u64 = 5;
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The data folder belongs to one `api` at a time, of one schema, and is left in good order.
+//! The data folder: one `api` at a time, no schema of a later release, and an orderly shutdown.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ async fn sync_rebuilds_the_index_of_an_api_that_has_ended() -> Result<()> {
         "{rebuilt:?}"
     );
     stage.api().restart().await?;
-    // At once, so that it is not what `api` may index by itself.
+    // Searched at once, so that what is found was indexed by `sync`, and not by `api` since its start.
     let page = stage
         .read(&format!("{messages}/search?query=parcle"))
         .await?;
@@ -164,7 +164,7 @@ async fn idle_and_half_sent_requests_do_not_hold_the_end_up() -> Result<()> {
         stream.write_all(part.as_bytes()).await?;
         half_sent.push(stream);
     }
-    // Answered after them, so they have been accepted by now.
+    // This is answered after those connections were made, so they have been accepted by now.
     stage.application().await?;
     assert_eq!(stage.api().stop(STOP).await?.code(), Some(0));
     drop(half_sent);

@@ -1,4 +1,4 @@
-//! A client that a common generator makes of the document does what a device needs.
+//! A client that a common generator makes from the OpenAPI document does all that a device needs.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Whether the server lives, what it stands on, and what it counts.
+//! Health and metrics: whether the server lives, what it depends on, and what it counts.
 
 use anyhow::Result;
 use chat_system::{
@@ -60,7 +60,7 @@ async fn metrics_are_what_a_prometheus_server_reads() -> Result<()> {
 async fn requests_are_counted_by_route_method_and_status() -> Result<()> {
     let mut stage = Stage::open().await?;
     let scene = Scene::set(&mut stage).await?;
-    // Each `api` counts its own.
+    // All requests go to one `api`, since each counts only its own.
     let mut client = Client::new(stage.one_api());
     let chats = "/api/v1/applications/{token}/chats";
     let messages = "/api/v1/applications/{token}/chats/{chat}/messages";
@@ -127,7 +127,7 @@ async fn metrics_name_no_token_no_raw_path_and_no_text() -> Result<()> {
         .await?;
     stage.read(&format!("{}?limit=7", scene.messages())).await?;
     stage.read(&scene.message()).await?;
-    // Whatever a stranger asks for is no route, and makes no line.
+    // What matches no route must not make a metric of its own.
     for path in [
         "/a-secret-path",
         "/api/v1/a-secret-path",

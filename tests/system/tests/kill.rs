@@ -38,7 +38,7 @@ async fn kills_lose_nothing_and_repeat_nothing() -> Result<()> {
     let sent = loading.finish().await?;
     println!("{}", sent.verify().await?);
 
-    // Nothing was only in memory.
+    // Another kill shows that nothing was in memory only.
     stage.crash().await?;
     sent.verify().await?;
     let tally = sent.tally().await?.expect_all()?;

@@ -76,7 +76,7 @@ async fn dead_letters_of_the_embedded_set_are_left_to_api() -> Result<()> {
             expect_sentence(&ended, &named)?;
         }
     }
-    // A setting behind the innermost command counts as one.
+    // Settings may follow the innermost subcommand, too.
     let worker = Invocation::of("worker")?.argument("dead-letters");
     let worker = worker.argument("list").argument("--counter-url");
     let refused = worker.argument("gopher://localhost").run().await?;
@@ -180,7 +180,7 @@ fn expect_sentence(ended: &Ended, named: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Tells what the parser of flags adds below its sentence.
+/// Tells whether a line is one that the parser of flags adds below its sentence.
 fn is_hint(line: &str) -> bool {
     line.is_empty() || line.starts_with("[possible values") || line.starts_with("For more info")
 }

@@ -1,4 +1,4 @@
-//! The search index is built by itself, and anew when an operator asks for that.
+//! The search index is built automatically, and rebuilt when an operator asks for that.
 
 use anyhow::Result;
 use chat_system::{
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const REBUILD: &str = "/api/v1/admin/search/rebuild";
 
-/// Waits until no rebuild runs, and answers how the last one ended.
+/// Waits until no rebuild runs, and returns how the last one ended.
 async fn rebuilt(stage: &Stage) -> Result<Value> {
     eventually("the rebuild has ended", || async {
         let progress = stage.another_client().get(REBUILD).await?.expect(200)?;
@@ -49,7 +49,7 @@ async fn a_rebuild_is_accepted_and_tells_its_progress() -> Result<()> {
     rebuilt(&stage).await?;
     let call = Call::try_new(Method::POST, REBUILD)?;
     for _ in 0..3 {
-        // While one runs it is told of that one.
+        // While one runs, asking again answers the progress of that one.
         let progress = stage.client.send(&call).await?.expect(202)?;
         assert_eq!(progress["state"], "running");
         assert!(progress["started_at"].is_string(), "{progress}");

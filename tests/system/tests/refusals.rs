@@ -1,4 +1,4 @@
-//! The order of faults: of all that is wrong with a request, the first is told.
+//! The order of faults: of all that is wrong with a request, the first is reported.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ impl Flaw {
         Absence,
     ];
 
-    /// Answers what a request with this flaw, and none before it, is told.
+    /// Returns the status and code that answer a request whose first flaw is this.
     fn answer(self) -> (u16, &'static str) {
         match self {
             Route | Absence => (404, "not_found"),
@@ -58,7 +58,7 @@ impl Flaw {
         }
     }
 
-    /// Answers whether a request of this operation can have this flaw.
+    /// Tells whether a request of this operation can have this flaw.
     fn is_possible(self, operation: &Operation) -> bool {
         match self {
             Route | Self::Method => true,
@@ -142,7 +142,7 @@ impl Flawed<'_> {
     }
 }
 
-/// Answers all combinations of the flaws that a request of the operation can have, but none.
+/// Returns all non-empty combinations of the flaws that a request of the operation can have.
 fn combinations(operation: &Operation) -> Vec<Vec<Flaw>> {
     let possible = Flaw::ALL.iter().filter(|flaw| flaw.is_possible(operation));
     let mut combinations = vec![Vec::new()];
@@ -157,7 +157,7 @@ fn combinations(operation: &Operation) -> Vec<Vec<Flaw>> {
     combinations
 }
 
-/// Answers scenes of which the last thing that the operation's path names is not there.
+/// Returns scenes in which the last thing that the operation's path names does not exist.
 fn absences(operation: &Operation, scene: &Scene, other: &Scene) -> Vec<Scene> {
     let with_message = |number: &str| Scene {
         message: number.to_owned(),
@@ -222,7 +222,7 @@ async fn expect_order(wanted: impl Fn(&Operation) -> bool) -> Result<()> {
                 vec![scene.clone()]
             };
             for scene in &scenes {
-                // A key is known within its application alone; of the rest there is a test below.
+                // A key is known only within its application; chats under invalid numbers are tested below.
                 let is_known = operation.path.contains("{chat}") && scene.chat == "7";
                 if flaws.contains(&Reuse) && flaws.contains(&Absence) && !is_known {
                     continue;
@@ -320,7 +320,7 @@ async fn a_used_key_is_told_before_a_number_that_is_none() -> Result<()> {
     .await
 }
 
-/// Uses a key for one chat, and then for others of its application that are not there.
+/// Uses a key for one chat, and then for others of its application that do not exist.
 async fn expect_reuse_before_absence(others: &[&'static str]) -> Result<()> {
     let mut stage = Stage::open().await?;
     let scene = Scene::set(&mut stage).await?;

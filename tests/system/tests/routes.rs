@@ -17,7 +17,7 @@ const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PURGE", "get",
 ];
 
-/// The methods of each path of the document, and of what the document leaves out.
+/// The methods of each path of the document, and of the paths that it leaves out.
 type Routes = BTreeMap<String, BTreeSet<String>>;
 
 async fn routes(client: &mut Client) -> Result<Routes> {
@@ -37,7 +37,7 @@ async fn routes(client: &mut Client) -> Result<Routes> {
     Ok(routes)
 }
 
-/// Answers what the Allow header of a route with these methods names.
+/// Returns what the Allow header of a route with these methods names.
 fn allowed(methods: &BTreeSet<String>) -> BTreeSet<String> {
     let mut allowed = methods.clone();
     allowed.insert("OPTIONS".to_owned());
@@ -55,7 +55,7 @@ fn allow(answer: &Answer) -> Result<BTreeSet<String>> {
     Ok(different)
 }
 
-/// Answers a scene of which nothing is there.
+/// Returns a scene in which nothing exists.
 fn nowhere(scene: &Scene) -> Scene {
     let mut nowhere = scene.clone();
     nowhere.application.token = "A".repeat(32);
@@ -100,7 +100,7 @@ async fn head_answers_as_get_without_a_body() -> Result<()> {
             for name in ["content-type", "link"] {
                 assert_eq!(head.header(name), got.header(name), "{name} of {path}");
             }
-            // What the server tells of itself has another length each time.
+            // Metrics have another length each time.
             if let Some(length) = head.header("content-length")
                 && path != "/metrics"
             {
@@ -118,7 +118,7 @@ async fn options_names_the_methods_of_the_document() -> Result<()> {
     let mut stage = Stage::open().await?;
     let scene = Scene::set(&mut stage).await?;
     for (path, methods) in routes(&mut stage.client).await? {
-        // What a path names need not be there.
+        // What a path names need not exist.
         for scene in [&scene, &nowhere(&scene)] {
             let call = Call::try_new("OPTIONS".parse()?, &scene.fill(&path))?;
             let answer = stage.client.send(&call).await?;
@@ -283,7 +283,7 @@ async fn an_id_is_taken_where_it_is_128_visible_characters_at_most() -> Result<(
     Ok(())
 }
 
-/// Reads the id of an answer, which must be one that would be taken, too.
+/// Reads the request id of an answer, and checks that a request could have it, too.
 fn request_id(answer: &Answer) -> Result<String> {
     let id = answer
         .header("x-request-id")
@@ -293,7 +293,7 @@ fn request_id(answer: &Answer) -> Result<String> {
     Ok(id.to_owned())
 }
 
-/// Answers a path without the names of its parts.
+/// Returns a path without the names of its parameters.
 fn anonymous(path: &str) -> String {
     let parts = path.split('/');
     let parts = parts.map(|part| if part.starts_with('{') { "{}" } else { part });

@@ -1,4 +1,4 @@
-//! Search without a query, which lists every message, and the form of every search.
+//! Search without a query, which lists every message, and the parameters of every search.
 
 use anyhow::{Context as _, Result};
 use chat_system::{
@@ -23,7 +23,7 @@ const BLANKS: [&str; 5] = [
     "?query=%E3%80%80",
 ];
 
-/// Opens a stage with one chat of `count` messages, and answers their path too.
+/// Opens a stage with one chat of `count` messages, and returns their path too.
 async fn stage_with_messages(count: usize) -> Result<(Stage, String)> {
     let (mut stage, messages) = Stage::open_with_chat().await?;
     for number in 1..=count {
@@ -33,7 +33,7 @@ async fn stage_with_messages(count: usize) -> Result<(Stage, String)> {
     Ok((stage, messages))
 }
 
-/// Answers the hits that messages are where nothing is searched for.
+/// Returns messages as the hits that they are in a search without a query.
 fn unranked(messages: &[Value]) -> Vec<Value> {
     let hit = |message: &Value| {
         let mut hit = message.clone();
@@ -44,7 +44,7 @@ fn unranked(messages: &[Value]) -> Vec<Value> {
     messages.iter().map(hit).collect()
 }
 
-/// Makes every score a fraction: whether 0 is written `0` or `0.0` is the server's business.
+/// Makes every score a float, since the server may write 0 as `0` or as `0.0`.
 fn with_fractions(mut hits: Vec<Value>) -> Vec<Value> {
     for hit in &mut hits {
         if let Some(score) = hit["matching_score"].as_f64() {
@@ -54,7 +54,7 @@ fn with_fractions(mut hits: Vec<Value>) -> Vec<Value> {
     hits
 }
 
-/// Answers each way of searching the chat without a query.
+/// Returns a call for each way of searching the chat without a query.
 fn ways_without_a_query(messages: &str) -> Result<Vec<Call>> {
     let mut calls = Vec::new();
     for blank in BLANKS {
@@ -205,7 +205,7 @@ async fn a_query_without_words_finds_nothing() -> Result<()> {
         .create(&messages, &json!({"body": "*** ... ***"}))
         .await?;
     let empty = json!({"items": [], "next": null});
-    // The longest query, in one-byte and in three-byte characters.
+    // The last two are as long as a query may be, in one-byte and in three-byte characters.
     for query in [
         "***",
         "\"",
@@ -245,7 +245,7 @@ async fn a_wrong_parameter_is_refused_and_named() -> Result<()> {
         ("query", &too_long),
         ("query", &too_long_in_four_bytes),
     ] {
-        // On the list it is the query that makes the limit one of search.
+        // On the list, only a query makes the smaller limit of search apply.
         let list = if name == "query" {
             messages.clone() + "?"
         } else {
@@ -326,7 +326,7 @@ async fn a_query_makes_the_list_a_search_and_its_windows_nothing() -> Result<()>
         let pages = paging::pages(&mut stage.client, &next).await?;
         assert_eq!(item_numbers(&pages.concat()), [1, 2, 3, 4, 5], "{next}");
     }
-    // More than a search takes, and less than a list does.
+    // A limit that is too large for a search, but not for a list.
     let answer = stage
         .client
         .get(&format!("{messages}?query=&limit=101"))
@@ -363,7 +363,7 @@ async fn what_is_not_there_is_not_searched() -> Result<()> {
     Ok(())
 }
 
-/// Searches by POST, and answers the hits and the address of the next page.
+/// Searches by POST, and returns the hits and the address of the next page.
 async fn search(
     stage: &mut Stage,
     messages: &str,

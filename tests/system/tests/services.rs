@@ -1,4 +1,4 @@
-//! The scripts in `tests/services`: servers come up, survive, and go without harm to anybody else.
+//! The scripts in `tests/services`: servers start, keep their data, and stop without harm to others.
 
 use std::{
     fs,
@@ -123,7 +123,7 @@ async fn what_died_is_started_again_over_its_data_and_nobody_is_taken_for_it() -
     let mut stranger = Stranger::start()?;
     let died = fs::read_to_string(record(&services))?;
 
-    // The number of what died is another's now.
+    // The process id of what died belongs to somebody else now.
     services.kill("redis").await?;
     stranger.write_as(&died, &record(&services))?;
     expect_sentence(&services.run("env", &[]).await?, "redis")?;
@@ -174,7 +174,7 @@ async fn what_lost_its_folder_is_ended() -> Result<()> {
         services.up(&["redis"]).await?;
         let settings = services.settings().await?;
         assert_eq!(ask_redis(&settings, &["PING"]).await?, "PONG");
-        // What works in a removed folder, and is no server from here, is left alone.
+        // Another process that works in the removed folder, but is none of these servers, is left alone.
         let mut stranger = Stranger::start_in(&services.folder().join("redis"))?;
         fs::remove_dir_all(services.folder().join("redis"))?;
         let ended = services.run(script, &["redis"]).await?;
@@ -257,12 +257,12 @@ async fn what_is_missing_is_installed_or_named() -> Result<()> {
     assert_eq!(update, "update -qq");
     assert!(install.starts_with("install ") && install.ends_with(" redis-server"));
     assert!(install.contains("--no-remove"), "{install}");
-    // What would start the package's own server is a program that does nothing.
+    // What would start the package's own server was replaced by a program that does nothing.
     assert_eq!(invoked, "/bin/true");
     Ok(())
 }
 
-/// A process of somebody else's.
+/// A process that none of the scripts has started.
 struct Stranger(Child);
 
 impl Stranger {
@@ -275,7 +275,7 @@ impl Stranger {
         Ok(Self(child.context("starting a stranger")?))
     }
 
-    /// Writes a record of a process that died, as if the stranger had got its number.
+    /// Writes the record of a process that died, as if the stranger had got its process id.
     fn write_as(&self, died: &str, record: &Path) -> Result<()> {
         let (_, rest) = died.split_once(' ').context("a number comes first")?;
         fs::write(record, format!("{} {rest}", self.0.id())).context("writing the record")
@@ -294,7 +294,7 @@ impl Drop for Stranger {
     }
 }
 
-/// A machine on which Redis is not installed, and nobody can install anything.
+/// A machine, as far as `PATH` shows one, without Redis and without a way to install it.
 struct Machine {
     folder: tempfile::TempDir,
 }
@@ -341,7 +341,7 @@ impl Machine {
     }
 }
 
-/// Answers the file that says which process is the started Redis.
+/// Returns the file that says which process is the started Redis.
 fn record(services: &Services) -> PathBuf {
     services.folder().join("redis/process")
 }

@@ -35,7 +35,7 @@ const DRIVERS: [&str; 20] = [
     "ureq",
 ];
 
-/// The names that the root may show, and those that must be there.
+/// The names that the root may show; all but `docker-compose.yml` must be there.
 const SHOWN: [&str; 8] = [
     "Cargo.toml",
     "README.md",
@@ -79,7 +79,7 @@ fn only_the_runtime_knows_adapters_and_adapters_know_the_domain_alone() -> Resul
             "chat-runtime" => continue,
             name if is_adapter(name) => &["chat-core"],
             "chat-api" | "chat-worker" | "chat-sync" => &["chat-core", "chat-runtime"],
-            // What a match is, is said by the domain alone.
+            // Its tests compute the expected matches by the domain's own rules.
             "chat-system" => &["chat-core"],
             _ => &[],
         };
@@ -262,7 +262,7 @@ fn no_test_that_can_run_on_every_set_is_left_out_there() -> Result<()> {
         let name = file.strip_prefix(folder)?.with_extension("");
         let name = name.iter().next().context("a file has a name")?;
         let name = name.to_string_lossy().into_owned();
-        // These two words open a system on the set that the run is about.
+        // This call opens a system on the set that `CHAT_E2E` names.
         if read(&file)?.contains(concat!("Stage::", "open")) {
             everywhere.insert(name.clone());
         }
@@ -309,7 +309,7 @@ fn is_adapter(name: &str) -> bool {
     name.starts_with("chat-adapter-")
 }
 
-/// Answers which other crates of the workspace `package` depends on, for whatever purpose.
+/// Returns the other crates of the workspace that `package` depends on, for whatever purpose.
 fn dependencies_in_workspace<'a>(metadata: &Metadata, package: &'a Package) -> BTreeSet<&'a str> {
     let members: BTreeSet<String> = metadata
         .workspace_packages()
@@ -324,7 +324,7 @@ fn dependencies_in_workspace<'a>(metadata: &Metadata, package: &'a Package) -> B
         .collect()
 }
 
-/// Answers the files that are committed or about to be, relative to the root.
+/// Returns the files that git tracks or does not ignore, relative to the root.
 fn files() -> Result<Vec<PathBuf>> {
     let output = Command::new("git")
         .args([
@@ -347,7 +347,7 @@ fn files() -> Result<Vec<PathBuf>> {
         .split('\0')
         .filter(|name| !name.is_empty())
         .map(PathBuf::from);
-    // What is deleted and not committed yet is still listed.
+    // A file whose deletion is not committed yet is still listed.
     Ok(files
         .filter(|file| workspace().join(file).exists())
         .collect())
@@ -370,7 +370,7 @@ fn read(file: &Path) -> Result<String> {
         .with_context(|| format!("reading `{}`", file.display()))
 }
 
-/// Answers the names in the numbered list of each `# Contract` section.
+/// Returns the names in the numbered list of each `# Contract` section.
 fn listed_laws(source: &str) -> Vec<String> {
     let mut laws = Vec::new();
     let mut in_contract = false;

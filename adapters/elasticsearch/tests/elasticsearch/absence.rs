@@ -72,7 +72,7 @@ async fn a_server_that_comes_back_is_used_again() {
     index.find(&query("word")).await.unwrap();
 }
 
-/// What takes long by itself is no way to see whether a server is there.
+/// An expensive search must not be the probe that tells whether a server is back.
 #[tokio::test]
 async fn a_heavy_search_bars_no_server_that_is_back() {
     let is_there = Arc::new(AtomicBool::new(false));
@@ -186,7 +186,7 @@ async fn other_servers_and_old_ones_are_told() {
     let stub = Stub::start(|_| Some(refusal(401, "security_exception"))).await;
     let examined = stub.index().examine().await;
     assert!(examined.is_err_and(|error| !error.is_retryable()));
-    // Who may use the indices need not be told about the cluster.
+    // Who may use the indices need not have the privilege to ask about the cluster.
     let stub = Stub::start(|_| Some(refusal(403, "security_exception"))).await;
     stub.index().examine().await.unwrap();
 }

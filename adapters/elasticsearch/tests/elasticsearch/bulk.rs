@@ -33,7 +33,7 @@ fn item(status: u16, code: &str) -> Value {
     }
 }
 
-/// A server that ends a message's line as `outcome` says, by its number and how often it came.
+/// A server that answers each line by `outcome` of the message's number and its attempt.
 async fn server(outcome: fn(u64, u32) -> (u16, &'static str)) -> Stub {
     let mut came: BTreeMap<u64, u32> = BTreeMap::new();
     Stub::start(move |asked| {

@@ -1,4 +1,4 @@
-//! Chats and applications that end with more in them than one request deletes.
+//! Deleted chats and applications that hold more than one request deletes.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn all_of_a_large_chat_goes_call_by_call() {
     assert!(index.find(&query("word")).await.unwrap().is_empty());
 }
 
-/// Others wait for a call to end.
+/// A call has to end soon, since other changes wait for it.
 #[tokio::test]
 async fn no_call_goes_on_until_all_is_deleted() {
     let stub = Stub::start(|asked| {

@@ -38,7 +38,7 @@ async fn an_index_that_is_not_ours_is_neither_used_nor_removed() {
     assert_eq!(removed.kind, PortErrorKind::Misconfigured);
     assert!(index.serve_generation(&SERVING).await.is_err());
 
-    // Also where it has our alias.
+    // The same holds where it has our alias.
     let alias = format!("{}generation-1", fresh.config.prefix);
     ask(url, "PUT", &format!("{name}/_alias/{alias}"), "");
     for _ in 0..2 {
@@ -92,7 +92,7 @@ async fn an_index_of_another_version_is_as_good_as_lost() {
     let index = fresh.open();
     assert!(index.generations().await.unwrap().is_empty());
     assert!(index.apply(&SERVING, &[put(1, 1, "body")]).await.is_err());
-    // It is ours to remove.
+    // Even so it may be removed, since this system made it.
     index.remove_generation(&SERVING).await.unwrap();
     index.create_generation(&SERVING).await.unwrap();
     assert_eq!(index.generations().await.unwrap(), [1]);
@@ -131,7 +131,7 @@ async fn an_index_with_a_field_more_is_as_good_as_lost_and_goes_with_the_rest() 
     );
 }
 
-/// A pattern finds nothing where a user may see nothing.
+/// Without privileges a pattern matches nothing instead of being refused.
 #[tokio::test]
 async fn what_may_not_be_seen_is_not_lost() {
     let stub = Stub::start(|asked| {
@@ -186,7 +186,7 @@ async fn what_serves_is_changed_at_once() {
     let Some(mut fresh) = FreshIndex::name() else {
         return;
     };
-    // What was written while it was filled is not to wait for it.
+    // Documents written while it was filled must not wait this long once it serves.
     fresh.config.refresh = Duration::from_mins(10);
     let index = fresh.open();
     let generations = [1, 2].map(|number| Generation {
@@ -218,7 +218,7 @@ async fn what_is_gone_for_good_stays_gone() {
         key: key(number),
         version: IndexChange::LAST_VERSION,
     };
-    // Also what was never there.
+    // Number 2 was never there.
     let changes = [
         put(1, 1, "body"),
         end(1),

@@ -9,8 +9,10 @@ use crate::{
     shelf::{SERVING, put, query},
 };
 
-/// What words are made of: near each other, so that everything happens; letters of two halves, marks,
-/// scripts without spaces, pictures.
+/// What words are made of.
+///
+/// Few letters, so that many words are similar; surrogate pairs, combining marks, scripts without
+/// spaces, emoji.
 const LETTERS: [&str; 14] = [
     "a",
     "b",
@@ -32,7 +34,7 @@ const BODIES: u64 = 400;
 
 const QUERIES: u64 = 250;
 
-/// Numbers that look drawn by lot, and are the same in each run of a seed.
+/// Pseudo-random numbers, the same in each run of a seed.
 struct Draw(u64);
 
 impl Draw {

@@ -1,4 +1,4 @@
-//! What the laws cannot say, because it is the server's: its script, its refusals, its end.
+//! What the laws cannot test because it is specific to the server: its script, refusals and outages.
 
 #![expect(clippy::unwrap_used, reason = "a failing call fails the test")]
 

@@ -1,4 +1,4 @@
-//! Repair: what was lost under the adapter comes back by the core's services.
+//! Repair: the core's services restore an index that was lost.
 
 use std::{sync::Arc, time::Duration};
 

@@ -16,7 +16,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What is asked for: method and path in one, and the body.
+/// A request: its first line, with method and path, and its body.
 pub(crate) struct Asked {
     pub(crate) line: String,
     pub(crate) body: String,
@@ -32,7 +32,7 @@ pub(crate) struct Stub {
 }
 
 impl Stub {
-    /// Starts a server; where there is no answer it keeps silent.
+    /// Starts a server; where `answer` returns `None`, it never responds.
     pub(crate) async fn start(
         answer: impl FnMut(&Asked) -> Option<(u16, Value)> + Send + 'static,
     ) -> Self {

@@ -53,7 +53,7 @@ async fn serve(folder: &TempDir) -> (Server, u16) {
 
 #[tokio::test]
 async fn a_certificate_that_nobody_trusts_is_not_waited_for() {
-    // What starts the servers of the tests needs openssl, too.
+    // Run only where servers are started for the tests: starting them needs openssl, too.
     if FreshIndex::name().is_none() {
         return;
     }

@@ -41,7 +41,7 @@ impl FreshIndex {
             ..ElasticsearchConfig::new(url)
         };
         let fresh = Self { config };
-        // A process of this id may have been killed before.
+        // A process of the same id that was killed may have left some.
         fresh.remove();
         Some(fresh)
     }
@@ -51,8 +51,9 @@ impl FreshIndex {
         Arc::new(ElasticsearchSearchIndex::try_new(&self.config).expect("the settings are right"))
     }
 
-    /// Removes all indices of these names, by a program of its own, since the caller may be in the
-    /// middle of a runtime.
+    /// Removes all indices of these names.
+    ///
+    /// By `curl`, since the caller may be in the middle of a runtime, and cannot wait for a future.
     fn remove(&self) {
         let url = format!("{}/{}*", self.config.url, self.config.prefix);
         let ended = Command::new("curl")

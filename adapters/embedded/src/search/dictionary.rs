@@ -37,11 +37,11 @@ impl Dictionary {
     }
 }
 
-/// How the words of a segment match a query; each is judged when it is met first.
+/// How the words of a segment match a query, each judged when it is first met.
 pub(super) struct Judged<'a> {
     dictionary: &'a Dictionary,
     terms: &'a Terms,
-    /// For each word what is known of it.
+    /// What is known of each word.
     known: Vec<Known>,
     matched: Vec<Matched>,
 }
@@ -55,7 +55,7 @@ impl Known {
     const NOTHING: Self = Self(0);
     const JUDGED: u32 = 1;
     const ADVANCES: u32 = 2;
-    /// Above the flags: one more than its place in `matched`, if it matches.
+    /// The shift of the place in `matched`, above the flags; it is stored plus one, 0 for no match.
     const PLACE: u32 = 2;
 
     fn new(advances: bool, place: Option<usize>) -> Self {

@@ -1,4 +1,4 @@
-//! One generation of the index: a folder of Tantivy's.
+//! One generation of the index: a Tantivy folder.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -33,7 +33,7 @@ const WRITER_BYTES: usize = 30_000_000;
 /// Words beyond that are read again for each search.
 const DICTIONARY_BYTES: u64 = 64 << 20;
 
-/// How many segments a generation has about.
+/// About how many segments a generation has.
 const SEGMENTS: usize = 32;
 
 /// One generation.
@@ -42,7 +42,7 @@ pub(super) struct FolderIndex {
     fields: Fields,
     index: Index,
     reader: IndexReader,
-    /// Absent until it is needed, and after a failure, which it may not survive.
+    /// Absent until it is needed, and after a failure, since it may not survive one.
     writer: Mutex<Option<IndexWriter>>,
     dictionaries: Cache<SegmentId, Arc<Dictionary>, Bytes>,
 }
@@ -57,7 +57,7 @@ impl Weighter<SegmentId, Arc<Dictionary>> for Bytes {
     }
 }
 
-/// Why a folder is no generation.
+/// Why a folder cannot be used as a generation.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unusable {
     #[error("another version made it")]
@@ -69,7 +69,7 @@ pub(super) enum Unusable {
 }
 
 impl Unusable {
-    /// Says whether the folder is a ruin: trying again will not help, and nothing is lost with it.
+    /// Says whether the folder is beyond repair: a retry will not help, and removing it loses nothing.
     pub(super) fn is_ruin(&self) -> bool {
         match self {
             Self::OtherSchema | Self::Damaged(_) => true,
@@ -122,13 +122,13 @@ impl FolderIndex {
         })
     }
 
-    /// Applies changes, and answers once they are on disk and found.
+    /// Applies changes, and returns once they are on disk and can be found.
     pub(super) fn apply(&self, changes: &[IndexChange]) -> Result<(), TantivyError> {
         let mut writer = lock(&self.writer);
         let mut open = if let Some(open) = writer.take() {
             open
         } else {
-            // What was committed last may not have been read yet.
+            // The reader may not have seen the last commit yet.
             self.reader.reload()?;
             self.index.writer_with_num_threads(1, WRITER_BYTES)?
         };
@@ -138,9 +138,9 @@ impl FolderIndex {
             self.hand_in(&open, &searcher, &mut versions, change)?;
         }
         open.commit()?;
-        // Before anybody else compares versions with what is there.
+        // Before the lock is released, so that the next call compares versions with these.
         self.reader.reload()?;
-        // Only one that has not failed is kept.
+        // A writer that has failed is not kept.
         *writer = Some(open);
         Ok(())
     }
@@ -182,7 +182,7 @@ impl FolderIndex {
         Ok(())
     }
 
-    /// The version of a message that the index has.
+    /// Reads the version of a message in the index.
     fn version(&self, searcher: &Searcher, key: MessageKey) -> Result<Option<u64>, TantivyError> {
         let term = self.fields.key_term(key);
         let mut highest = None;
@@ -243,9 +243,9 @@ impl FolderIndex {
             .retain(|segment, _| live.contains(segment));
     }
 
-    /// Removes the folder; what still reads from it reads on.
+    /// Removes the folder; searches that still read from it go on.
     pub(super) fn remove(&self) -> io::Result<()> {
-        // The writer would go on merging in it.
+        // An open writer would go on merging segments in it.
         drop(lock(&self.writer).take());
         fs::remove_dir_all(&self.folder)
     }

@@ -2,10 +2,10 @@
 //!
 //! The words of a message are a column of numbers, each the number of a word in its segment's
 //! dictionary.
-//! A search goes through the messages of the chat: each different word is judged once by the core's own
-//! [`Terms::matched`](chat_core::text::Terms::matched), and from then on the message's rank is a matter
-//! of comparing numbers.
-//! So what is found, and in which order, is what the core says, whatever the script, and takes time in
+//! A search scans the messages of the chat: each distinct word is matched once by the core's own
+//! [`Terms::matched`](chat_core::text::Terms::matched), and from then on ranking a message only
+//! compares numbers.
+//! So what is found, and in which order, is what the core says, in any script, and takes time in
 //! proportion to the chat: some milliseconds for 10,000 messages.
 //! The dictionaries are kept in memory, some bytes for each different word, up to a bound.
 
@@ -69,7 +69,7 @@ struct State {
 }
 
 impl EmbeddedSearchIndex {
-    /// Opens the generations that are in a folder; what is damaged is removed, and loudly so.
+    /// Opens the generations in a folder; a damaged one is removed, and logged as an error.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl EmbeddedSearchIndex {
         })
     }
 
-    /// Does something with the shelf on a thread that may block.
+    /// Runs work on the shelf, on a thread that may block.
     async fn act<T: Send + 'static>(
         &self,
         operation: &'static str,
@@ -234,7 +234,7 @@ impl Shelf {
     }
 }
 
-/// Writes a small file, so that after a crash there is the old one or the new one.
+/// Replaces a small file, so that after a crash there is the old one or the new one.
 fn write_through(file: &Path, text: &str) -> io::Result<()> {
     let new = file.with_extension("new");
     let mut written = fs::File::create(&new)?;
@@ -267,7 +267,7 @@ impl SearchIndex for EmbeddedSearchIndex {
         })?;
         let (query, deadline) = (query.clone(), Instant::now() + PATIENCE);
         let find = move |shelf: &Shelf| {
-            // Held to the end of the work, also where nobody waits for it any more.
+            // Held until the work ends, even if nobody waits for it any more.
             let _turn = turn;
             Ok(shelf.serving()?.find(&query, deadline)?)
         };

@@ -1,4 +1,4 @@
-//! Finding: every message of the chat is ranked by its words, as numbers.
+//! The scan: every message of the chat is ranked by the numbers of its words.
 
 use std::{cmp::Reverse, collections::BinaryHeap, time::Instant};
 
@@ -16,10 +16,10 @@ use super::{
     schema::{APPLICATION, CHAT_NUMBER, CREATED_AT, Fields, NUMBER, WORDS},
 };
 
-/// After how many messages the time is looked at.
+/// How many messages are ranked between two looks at the clock.
 const LOOK: usize = 256;
 
-/// A hit's place: score, age and key; the higher comes first.
+/// What hits are sorted by, score, time of creation and key; the highest comes first.
 type Place = (u64, i64, u64, u64, u64);
 
 /// The best hits so far.
@@ -92,7 +92,8 @@ impl<'a> Best<'a> {
         let Some(score) = scan.score(document) else {
             return Ok(());
         };
-        // Most hits of a large chat are no better than what is there, by their score alone.
+        // Most hits of a large chat are out by their score alone, and their other columns need not be
+        // read.
         let is_full = self.places.len() >= self.query.limit;
         if is_full
             && self

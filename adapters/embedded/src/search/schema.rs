@@ -25,9 +25,9 @@ pub(super) const VERSION: &str = "version";
 #[derive(Clone)]
 pub(super) struct Fields {
     pub(super) schema: Schema,
-    /// Which message it is, to replace it by.
+    /// The message's key, to replace it by.
     key: Field,
-    /// Which chat it is in, to search and to remove by; absent on what is deleted.
+    /// The chat's key, to search and to remove by; absent on a tombstone.
     chat: Field,
     application: Field,
     chat_number: Field,
@@ -83,7 +83,7 @@ impl Fields {
         document
     }
 
-    /// What is left of a message that is gone: its version, so that nothing older comes back.
+    /// What is left of a deleted message: its key and version, so that nothing older comes back.
     pub(super) fn versioned(&self, key: MessageKey, version: u64) -> TantivyDocument {
         let mut document = TantivyDocument::new();
         document.add_bytes(self.key, &key_bytes(key));

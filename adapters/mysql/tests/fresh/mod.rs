@@ -13,14 +13,14 @@ use sqlx::{
 
 /// A database that is dropped at the end of its test.
 pub(crate) struct FreshDatabase {
-    /// How to open it; it is made by the first who does.
+    /// How to open it; the first to do so creates it.
     pub(crate) config: MySqlConfig,
     server: MySqlConnectOptions,
     /// The database's name.
     pub(crate) database: String,
 }
 
-/// Says whether a test fails that would be skipped.
+/// Says whether a test without a server fails instead of being skipped.
 pub(crate) fn is_required() -> bool {
     let required = std::env::var("CHAT_TEST_REQUIRE").unwrap_or_default();
     required.split(',').any(|name| name.trim() == "mysql")
@@ -32,7 +32,7 @@ impl FreshDatabase {
         Self::named("chat_test")
     }
 
-    /// The same with a name that begins with something.
+    /// Does the same with a name that begins with `beginning`.
     pub(crate) fn named(beginning: &str) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let Ok(server) = std::env::var("CHAT_TEST_MYSQL_URL") else {
@@ -55,7 +55,7 @@ impl FreshDatabase {
             server: server.parse().expect("CHAT_TEST_MYSQL_URL is an address"),
             database: name,
         };
-        // A process of this id may have been killed before.
+        // A process of the same id that was killed may have left one.
         database.drop_database();
         Some(database)
     }

@@ -1,4 +1,4 @@
-//! Audits of parents that are large, far apart in their numbers, or not to be had.
+//! Audits of parents that are large, have numbers far apart, or are locked by somebody else.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ async fn fill(connection: &mut MySqlConnection, application: u64, chats: u64, me
     }
 }
 
-/// Audits all chats; how many were compared, and in how many pages.
+/// Audits all chats; returns how many were compared, in how many pages, and which were repaired.
 async fn audit_chats(scene: &Scene) -> (u64, usize, Vec<ChatKey>) {
     let (mut checked, mut pages, mut repaired, mut after) = (0, 0, Vec::new(), None);
     loop {
@@ -161,7 +161,7 @@ async fn a_large_application_is_counted_piece_by_piece() {
     check_counts(&mut connection).await;
 }
 
-/// Somebody holds a chat: the others are put right, and it is named.
+/// Somebody else has locked a chat: the others are repaired, and it is reported.
 #[tokio::test]
 async fn a_chat_that_fails_is_passed_over() {
     let Some(database) = FreshDatabase::name() else {

@@ -53,7 +53,7 @@ impl Caller {
             let repository = self.scene.repository();
             let report = self.persist(|| repository.store(&batch)).await;
             for outcome in report.outcomes {
-                // Where the answer of a commit was lost, it is there already.
+                // If the answer to a commit was lost, it is there already.
                 assert!(matches!(
                     outcome,
                     StoreOutcome::Stored | StoreOutcome::Present
@@ -68,7 +68,7 @@ impl Caller {
         stored
     }
 
-    /// Tries again as long as it is told that this may help.
+    /// Retries as long as the error says that this may help.
     async fn persist<T, Call>(&self, call: impl Fn() -> Call) -> T
     where
         Call: Future<Output = Result<T, PortError>>,
@@ -114,7 +114,7 @@ impl Work {
         work
     }
 
-    /// Ends it, and checks that all that was said to be stored is there.
+    /// Stops the callers, and checks that all that was said to be stored is there.
     async fn end(self, scene: &Scene) -> u64 {
         self.end.store(true, Ordering::Relaxed);
         let mut expected: BTreeMap<ChatKey, Vec<MessageKey>> = BTreeMap::new();
@@ -144,7 +144,7 @@ async fn cut_connections_lose_and_repeat_nothing() {
     let mut dice = Dice::new(1);
     let mut cut = 0;
     let begun = Instant::now();
-    // A server that is slow to let go of a connection is cut as often, and for longer.
+    // Where the server is slow to end connections, as many are cut, but it takes longer.
     while begun.elapsed() < Duration::from_secs(3) || cut <= 100 {
         assert!(
             begun.elapsed() < Duration::from_mins(1),
@@ -153,7 +153,7 @@ async fn cut_connections_lose_and_repeat_nothing() {
         let threads = threads(&mut admin).await;
         if !threads.is_empty() {
             let kill = format!("KILL CONNECTION {}", threads[dice.below(threads.len())]);
-            // It may have gone by itself.
+            // The connection may have ended by itself.
             cut += u64::from(admin.execute(AssertSqlSafe(kill)).await.is_ok());
         }
         tokio::time::sleep(Duration::from_micros(500 + dice.below(4_000) as u64)).await;
@@ -192,7 +192,7 @@ async fn a_server_that_comes_back_is_found_with_all_that_was_stored() {
     let options: MySqlConnectOptions = server.url("chat").parse().unwrap();
     let mut admin = options.connect().await.unwrap();
     check_counts(&mut admin).await;
-    // A server that became a replica is not well, though it answers.
+    // A server that became a replica is not healthy, though it answers.
     run(&mut admin, "SET GLOBAL read_only = ON").await;
     let error = scene.repository().check().await.unwrap_err();
     assert!(error.is_retryable(), "{error}");
@@ -200,7 +200,7 @@ async fn a_server_that_comes_back_is_found_with_all_that_was_stored() {
     scene.repository().check().await.unwrap();
 }
 
-/// Connections that died while nobody used them are replaced without anybody being told, however many.
+/// Connections that died while idle are replaced without a caller noticing, however many.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn dead_connections_are_replaced_unnoticed() {
     let Some(mut database) = FreshDatabase::name() else {
@@ -211,7 +211,7 @@ async fn dead_connections_are_replaced_unnoticed() {
     let key = scene.stored_chat().await;
     let mut admin = database.connect().await;
     for number in 1..=4 {
-        // Each caller needs a connection of its own while the chat is held.
+        // Each caller needs a connection of its own while the chat is locked.
         run(&mut admin, "BEGIN").await;
         run(&mut admin, "SELECT number FROM chats FOR UPDATE").await;
         let mut callers = JoinSet::new();
@@ -229,7 +229,7 @@ async fn dead_connections_are_replaced_unnoticed() {
         }
         run(&mut admin, "COMMIT").await;
         callers.join_all().await;
-        // Those that were given back are asked for a sign of life first.
+        // Connections that were returned are pinged first; let that end.
         tokio::time::sleep(Duration::from_millis(50)).await;
         for thread in threads(&mut admin).await {
             let kill = format!("KILL CONNECTION {thread}");
@@ -246,11 +246,11 @@ async fn threads(admin: &mut MySqlConnection) -> Vec<u64> {
         "SELECT CAST(id AS UNSIGNED) FROM information_schema.processlist
           WHERE db = DATABASE() AND id <> CONNECTION_ID()",
     );
-    // MySQL fails to show a statement with bytes in it.
+    // MySQL fails to list a statement with binary data in it.
     threads.fetch_all(admin).await.unwrap_or_default()
 }
 
-/// Whoever gives up in the middle of a call leaves no answer behind that another would take for theirs.
+/// An abandoned call must leave no answer behind that a later caller would take for its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn abandoned_calls_disturb_nobody() {
     let Some(mut database) = FreshDatabase::name() else {
@@ -266,7 +266,7 @@ async fn abandoned_calls_disturb_nobody() {
         let key = message_key(chat, 10 + round);
         let creations = [new_message(&scene, key)];
         let batch = batch(&creations);
-        // Most give up, at any point.
+        // Most calls are abandoned, at any point.
         drop(tokio::time::timeout(patience, scene.repository().store(&batch)).await);
         let one = scene.repository().message(message_key(chat, 1)).await;
         assert_eq!(one.unwrap().found().unwrap().key, message_key(chat, 1));

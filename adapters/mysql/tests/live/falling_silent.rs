@@ -1,4 +1,4 @@
-//! A server that falls silent at a certain question.
+//! A proxy to the server that falls silent at a certain statement.
 
 use std::net::Ipv4Addr;
 
@@ -7,8 +7,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Stands between a client and the server of `url`, and passes nothing more on once the client has said
-/// `word`; answers its own address.
+/// Starts a proxy to the server of `url` that forwards nothing more once the client has sent `word`;
+/// returns its address.
 pub(crate) async fn falling_silent(url: &str, word: &'static str) -> String {
     let (user, place) = url.rsplit_once('@').expect("a user");
     let (server, database) = place.split_once('/').expect("a database");
@@ -21,7 +21,7 @@ pub(crate) async fn falling_silent(url: &str, word: &'static str) -> String {
             tokio::spawn(pass(client, server, word));
         }
     });
-    // What is encrypted could not be looked into.
+    // The proxy could not read encrypted traffic.
     format!("{user}@127.0.0.1:{port}/{database}?ssl-mode=DISABLED")
 }
 

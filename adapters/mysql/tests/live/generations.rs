@@ -1,4 +1,4 @@
-//! A generation is added after every transaction that does not know of it.
+//! Adding a generation waits for every transaction that does not know of it.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +21,7 @@ use crate::{
     stage::{batch, message_key, new_message, open, run, wait_for_a_waiter},
 };
 
-/// A transaction that has not noted anything yet is waited for.
+/// Adding waits for a transaction that has not noted anything yet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn adding_waits_for_older_transactions() {
     let Some(database) = FreshDatabase::name() else {
@@ -29,7 +29,7 @@ async fn adding_waits_for_older_transactions() {
     };
     let scene = open(&database.config).await;
     let key = scene.stored_chat().await;
-    // Holds up a store that has read that there is no generation.
+    // Blocks a store that has read that there is no generation.
     let mut other = database.connect().await;
     run(&mut other, "BEGIN; SELECT * FROM applications FOR UPDATE").await;
     let storing = tokio::spawn({
@@ -51,7 +51,7 @@ async fn adding_waits_for_older_transactions() {
     assert_eq!(scanned.len(), 1, "what was not noted must be there");
 }
 
-/// Whoever waited for the addition knows of it, though its statement began before.
+/// A transaction that waited for the addition sees it, though its statement began before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_waits_for_an_addition_notes() {
     let Some(database) = FreshDatabase::name() else {

@@ -1,4 +1,4 @@
-//! What the laws cannot say, because it is the server's: its plans, its locks, its texts, its end.
+//! What the laws cannot test because it is specific to the server: plans, locks, texts and crashes.
 
 #![expect(clippy::unwrap_used, reason = "a failing call fails the test")]
 

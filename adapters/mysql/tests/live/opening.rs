@@ -98,7 +98,7 @@ async fn a_schema_of_a_newer_version_is_refused() {
             ),
             "{error}"
         );
-        // Whoever is refused must not keep others out.
+        // A refused program must leave the rows of the migrations as they are.
         assert_eq!(
             count(&mut connection, "_sqlx_migrations WHERE version > 9999").await,
             2
@@ -126,7 +126,7 @@ async fn what_cannot_be_opened_is_said_in_a_sentence() {
     assert!(!format!("{error:?}").contains("s3cret"));
 }
 
-/// A server that takes the connection and then says nothing more must not be waited for without end.
+/// A server that accepts the connection and then falls silent must not be waited for forever.
 #[tokio::test]
 async fn a_step_that_hangs_is_named() {
     let Some(database) = FreshDatabase::name() else {
@@ -150,7 +150,7 @@ async fn a_step_that_hangs_is_named() {
     MySqlRepository::open(&database.config).await.unwrap();
 }
 
-/// What waiting cannot mend is told apart from what it can.
+/// Errors that waiting may cure are told apart from those that it cannot.
 #[tokio::test]
 async fn only_what_may_pass_can_be_tried_again() {
     let Some(database) = FreshDatabase::name() else {
@@ -186,7 +186,7 @@ async fn connecting_makes_nothing() {
     assert_eq!(count(&mut connection, tables).await, 0);
 }
 
-/// A server that cannot prove who it is is refused by whoever asks for that, never used without.
+/// A server that cannot prove its identity is refused where the address demands that proof.
 #[tokio::test]
 async fn the_address_says_what_the_server_has_to_prove() {
     let Some(database) = FreshDatabase::name() else {

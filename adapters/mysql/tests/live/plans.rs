@@ -1,4 +1,4 @@
-//! What the server makes of every statement: it looks up what it needs, and sorts nothing.
+//! The query plan of every statement: it uses an index for what it needs, and sorts nothing.
 //!
 //! The statements are taken from the server's own log, so none can be forgotten here.
 
@@ -12,9 +12,9 @@ use crate::{calls::call_everything, fresh::FreshDatabase};
 
 /// Statements that read a whole table, by a part of their text, and why they may.
 const WHOLE: [&str; 5] = [
-    // A rebuild begins with it, once: the sum over all chats.
+    // The sum over all chats, with which a rebuild begins, once.
     "SUM(c.messages_count)",
-    // A part of an index of eight bytes a row, of rows that are gone within seconds.
+    // A limited part of an index of eight bytes a row; its rows are gone within seconds.
     "(SELECT id FROM outbox LIMIT ",
     // Two rows at most.
     "FROM generations",
@@ -44,7 +44,7 @@ async fn every_statement_looks_up_what_it_needs() {
     check_plans(size, |_| true).await;
 }
 
-/// Servers would rather read small tables whole; a statement that locks what it reads must not.
+/// Servers prefer to scan small tables; a statement that locks what it reads must not.
 #[tokio::test]
 async fn few_rows_are_looked_up_where_they_are_locked() {
     let size = Size {
@@ -59,7 +59,7 @@ async fn few_rows_are_looked_up_where_they_are_locked() {
     check_plans(size, locks).await;
 }
 
-/// What is not called has no plan that could be looked at.
+/// A method that is not called has no plan that could be checked.
 #[test]
 fn every_method_of_the_port_is_called() {
     let port = include_str!("../../../../chat-core/src/ports/repository.rs");
@@ -91,7 +91,7 @@ async fn check_plans(size: Size, is_checked: impl Fn(&str) -> bool) {
     let logging = Logging::begin(&mut admin, &database).await;
     call_everything(repository).await;
     let statements = logging.end(&mut admin, &threads).await;
-    // A call that is not made above would leave its statements out.
+    // With fewer, some call is not made above, and its statements are not checked.
     assert!(statements.len() > 70, "{} statements", statements.len());
 
     let mut bad = Vec::new();
@@ -184,7 +184,7 @@ struct Logging<'a> {
 
 impl<'a> Logging<'a> {
     async fn begin(admin: &mut MySqlConnection, database: &'a FreshDatabase) -> Self {
-        // The log is one for all; two tests must not have it at once.
+        // The log is global, so two tests must not use it at once.
         let begin = "SELECT GET_LOCK('chat_test_log', 120); SET GLOBAL general_log = OFF; TRUNCATE TABLE mysql.general_log;
                      SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = ON";
         admin.execute(begin).await.unwrap();

@@ -105,7 +105,7 @@ impl Drop for PrivateServer {
 
 fn launch(folder: &TempDir, port: u16) -> Child {
     let folder = folder.path();
-    // It refuses to be the administrator unless that is said.
+    // The server refuses to run as root unless it is told to.
     let is_administrator = fs::metadata(folder).unwrap().uid() == 0;
     let user = is_administrator.then_some("--user=root");
     Command::new(mariadbd().unwrap())
@@ -114,7 +114,7 @@ fn launch(folder: &TempDir, port: u16) -> Child {
         .arg(format!("--datadir={}", folder.join("data").display()))
         .arg(format!("--port={port}"))
         .args([
-            // In the data's folder: its path may be too long for a socket.
+            // Relative to the data folder, whose path may be too long for a socket.
             "--socket=socket",
             "--bind-address=127.0.0.1",
             "--innodb-flush-log-at-trx-commit=1",
@@ -131,7 +131,7 @@ fn mariadbd() -> Option<PathBuf> {
     named.or_else(|| program("mariadbd"))
 }
 
-/// Finds a program, also where only administrators look.
+/// Finds a program, even where only root looks for programs.
 fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();

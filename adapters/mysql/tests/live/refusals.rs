@@ -14,7 +14,7 @@ use crate::{
     stage::{open, run},
 };
 
-/// What the refused ones of a batch may cost the others.
+/// How long the refused rows of a batch may delay the others.
 const DELAY: Duration = Duration::from_secs(1);
 
 /// How often it is tried, since the machine may be busy with something else.

@@ -1,4 +1,4 @@
-//! What these tests are played with, beside the scene of the laws.
+//! Helpers of these tests, beside the scene of the laws.
 
 use std::{
     sync::Arc,
@@ -139,17 +139,17 @@ pub(crate) async fn wait_for_a_waiter(connection: &mut MySqlConnection) -> Strin
                JOIN information_schema.processlist AS p ON p.id = t.trx_mysql_thread_id
               WHERE p.db = DATABASE() AND t.trx_state = 'LOCK WAIT'",
         );
-        // MySQL fails to show a statement with bytes in it.
+        // MySQL fails to list a statement with binary data in it.
         if let Ok(Some(level)) = waiting.fetch_optional(&mut *connection).await {
             return level;
         }
         assert!(Instant::now() < deadline, "nobody waits");
-        // MariaDB reads the table anew only where nobody has read it for a while.
+        // MariaDB refreshes the table only where nobody has read it for a while.
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
 }
 
-/// Numbers without a pattern, and the same in every run.
+/// Pseudo-random numbers, the same in every run.
 pub(crate) struct Dice(u64);
 
 impl Dice {

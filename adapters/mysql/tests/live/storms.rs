@@ -1,4 +1,4 @@
-//! Many at once, in each other's way.
+//! Many at once, with contention for the same rows.
 
 use std::{
     sync::Arc,
@@ -106,7 +106,7 @@ async fn every_kind_of_change_at_once_leaves_counts_right() {
     check_counts(&mut database.connect().await).await;
 }
 
-/// Does some sixty things, by the throw of dice.
+/// Does sixty operations, chosen at random.
 async fn change(scene: &Scene, creations: &[Creation], chats: &[ChatKey], caller: usize) {
     let it = scene.repository();
     let mut dice = Dice::new(1_000 + caller as u64);
@@ -124,7 +124,7 @@ async fn change(scene: &Scene, creations: &[Creation], chats: &[ChatKey], caller
                     .await
                     .unwrap();
             }
-            // Late, and by one alone, or little would be left to do.
+            // Late, and by one caller alone, or little would be left to change.
             (4, _) if caller == 0 && round == 40 => {
                 it.delete_chat(chats[0], now, None).await.unwrap();
             }
@@ -144,7 +144,7 @@ async fn change(scene: &Scene, creations: &[Creation], chats: &[ChatKey], caller
     }
 }
 
-/// What a queue hands out twice may come together, in any order, and with a repeat.
+/// A batch may hold redeliveries, in any order, and other creations under the same numbers.
 #[tokio::test]
 async fn a_batch_may_say_the_same_twice() {
     let Some(database) = FreshDatabase::name() else {
@@ -203,7 +203,7 @@ async fn no_call_waits_for_ever() {
     assert_eq!(stored.outcomes, [StoreOutcome::Stored]);
 }
 
-/// What nobody waits for any more does not go on in the server, not even after an audit was given its time.
+/// The server ends a read that nobody waits for any more, even after an audit had a longer limit.
 #[tokio::test]
 async fn a_read_that_took_too_long_ends_in_the_server_too() {
     let Some(mut database) = FreshDatabase::name() else {
@@ -229,7 +229,7 @@ async fn a_read_that_took_too_long_ends_in_the_server_too() {
     run(&mut other, "UNLOCK TABLES").await;
 }
 
-/// Two that hold what the other one waits for: the server ends one, and that one begins again.
+/// In a deadlock the server aborts one of the two transactions, and that one is retried.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadlock_is_survived() {
     let Some(database) = FreshDatabase::name() else {
@@ -238,7 +238,7 @@ async fn a_deadlock_is_survived() {
     let scene = open(&database.config).await;
     let key = scene.stored_chat().await;
     let mut other = database.connect().await;
-    // What has changed the most is not the one to be ended.
+    // The server does not abort the transaction that has changed the most.
     let hold_the_chat =
         "BEGIN; INSERT INTO settings (name, value) VALUES ('a', 1), ('b', 1), ('c', 1);
                          SELECT * FROM chats FOR UPDATE";

@@ -1,4 +1,4 @@
-//! Texts and settings: byte for byte, nothing bent.
+//! Texts and settings: values come back byte for byte, and none is adjusted silently.
 
 use chat_core::{
     model::{
@@ -50,7 +50,7 @@ async fn the_longest_texts_of_four_bytes_survive() {
     let bodies = [
         four_bytes(MessageBody::MAX / 4),
         format!("{}  ", "e\u{301}"),
-        // What collations take for equal, or for nothing.
+        // Characters that collations treat as equal, or ignore.
         "\u{200B}a\u{FFFE}\u{FDD0}A\u{E000}".to_owned(),
         "back\\slash 'quote' \"double\" `tick` %_\u{1a}\u{8}".to_owned(),
     ];
@@ -74,7 +74,7 @@ async fn the_longest_texts_of_four_bytes_survive() {
     assert_eq!(read.title.unwrap().as_str(), text);
 }
 
-/// Numbers go to the server in lists of JSON, where some programs take them for floating point.
+/// Numbers go to the server in JSON arrays, which some programs read as floating point.
 #[tokio::test]
 async fn the_largest_numbers_survive() {
     let Some(database) = FreshDatabase::name() else {
@@ -166,8 +166,8 @@ async fn ids_that_differ_in_white_space_or_case_are_different() {
     }
 }
 
-/// The driver asks the server to count rows that were found, not changed; so no method may read off it
-/// what was inserted.
+/// The driver asks the server to count rows that were found, not changed, so no method may conclude
+/// from that what was inserted.
 #[tokio::test]
 async fn the_driver_counts_rows_that_did_not_change() {
     let Some(database) = FreshDatabase::name() else {
@@ -209,8 +209,8 @@ async fn what_does_not_fit_is_refused_and_not_bent() {
     assert!(!told.contains("a message"), "it quotes data: {told}");
 }
 
-/// A statement sees what is committed when it begins, or what a lock was waited for would be read as
-/// it was before.
+/// A statement must see what is committed when it begins; else, after a wait for a lock, it would read
+/// what was there before the wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn transactions_read_what_is_committed() {
     let Some(database) = FreshDatabase::name() else {

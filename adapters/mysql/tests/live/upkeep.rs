@@ -1,4 +1,4 @@
-//! Audits and purges of what went wrong, and of much.
+//! Audits that repair wrong counts, and purges of many rows.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn wrong_counts_are_found_and_put_right() {
     assert_eq!(again.repaired, []);
 }
 
-/// What is stored is found stored though its chat's last number denies it.
+/// A row is found to be stored even if the last number of its chat is too low.
 #[tokio::test]
 async fn a_wrong_last_number_hides_no_row() {
     let Some(database) = FreshDatabase::name() else {
@@ -124,7 +124,7 @@ async fn a_purge_goes_to_the_end_and_finds_nothing_twice() {
     assert_eq!(count(&mut connection, "messages").await, 2);
     let of_doomed = format!("chats WHERE application_id = {doomed}");
     assert_eq!(count(&mut connection, &of_doomed).await, 0);
-    // What comes late is dropped, so nothing has to be looked for again.
+    // Late creations are dropped, so the purge need not look there again.
     let late = crate::stage::chat_key(doomed, 1);
     let creations = [
         new_chat(&scene, late),

@@ -1,16 +1,16 @@
-//! Where the server for the tests is.
+//! The server for the tests, as the environment names it.
 
 use std::{
     env,
     io::{self, Write as _},
 };
 
-/// The URL of the server; `None` where none is named and none is asked for.
+/// The URL of the server; `None` if it is unset and `CHAT_TEST_REQUIRE` does not ask for one.
 pub(crate) fn server() -> Option<String> {
     setting("CHAT_TEST_RABBITMQ_URL")
 }
 
-/// What is said of the server; `None` where it is not said and no server is asked for.
+/// A variable about the server; `None` if it is unset and no server is required.
 pub(crate) fn setting(name: &str) -> Option<String> {
     if let Ok(value) = env::var(name) {
         return Some(value);

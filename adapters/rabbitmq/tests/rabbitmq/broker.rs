@@ -1,4 +1,4 @@
-//! The broker that is named, seen from outside.
+//! The broker under test, seen from outside.
 
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
@@ -21,18 +21,18 @@ use crate::{named, proxy::Proxy};
 
 pub(crate) const MOMENT: Duration = Duration::from_millis(200);
 
-/// Queues of their own on the broker, and a way to it.
+/// A test's own queues on the broker, and a proxy in front of it.
 pub(crate) struct Broker {
     pub(crate) proxy: Proxy,
     pub(crate) config: RabbitMqConfig,
     url: String,
     _connection: Connection,
-    /// A connection beside the adapter's.
+    /// A channel on a connection beside the adapter's.
     pub(crate) channel: Channel,
 }
 
 impl Broker {
-    /// `None` where none is named.
+    /// Finds the broker; `None` if none is named.
     pub(crate) async fn find() -> Option<Self> {
         let url = named::server()?;
         let place = url.rsplit_once('@').expect("the URL has a user").1;
@@ -82,7 +82,7 @@ impl Broker {
     }
 }
 
-/// What the names of queues begin with that nobody else has.
+/// A prefix for names of queues that nobody else has.
 pub(crate) fn own_prefix() -> String {
     let random = RandomState::new().build_hasher().finish();
     format!("test-{random:x}.")
@@ -106,7 +106,7 @@ pub(crate) fn one() -> Consumer {
     Consumer("one".to_owned())
 }
 
-/// Takes what comes within two seconds, up to so many; errors pass by.
+/// Takes exactly so many entries, with retries for a few seconds; errors are ignored.
 pub(crate) async fn receive(queue: &RabbitMqQueue, most: usize) -> Vec<Delivery> {
     for _ in 0..20 {
         match queue.receive(&one(), most, MOMENT).await {

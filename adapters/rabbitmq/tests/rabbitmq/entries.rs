@@ -1,4 +1,4 @@
-//! Entries that nobody here wrote, and those that were handed out too often.
+//! Foreign entries, and entries that were delivered too often.
 
 use chat_adapter_rabbitmq::{RabbitMqConfig, RabbitMqQueue};
 use chat_core::{

@@ -11,7 +11,7 @@ use crate::{
     proxy::Way,
 };
 
-/// Asks until it works, for a few seconds.
+/// Publishes, with retries for a few seconds.
 async fn publish_at_last(queue: &chat_adapter_rabbitmq::RabbitMqQueue, number: u64) {
     for _ in 0..50 {
         if queue.publish(&creation(number), false).await.is_ok() {
@@ -40,7 +40,7 @@ async fn a_cut_connection_is_told_at_once_and_made_anew() {
     assert!(error.is_retryable(), "{error}");
     broker.proxy.set(Way::Open);
     publish_at_last(&queue, 3).await;
-    // Nobody acknowledged the first, whose receipt says nothing any more.
+    // Nobody acknowledged the first one; its receipt has no effect any more.
     let receipts = [held[0].receipt.clone()];
     queue.acknowledge(&receipts).await.unwrap();
     let again = receive(&queue, 2).await;
@@ -88,7 +88,7 @@ async fn an_attempt_to_connect_that_is_not_answered_leaves_nothing_behind() {
     let _ = queue.backlog().await;
     let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
     let before = threads();
-    // Several attempts, each of which the driver runs on a thread of its own.
+    // Time for several attempts, each of which the driver runs on a thread of its own.
     sleep(5 * (broker.config.connect_timeout + MOMENT)).await;
     assert!(threads() <= before + 2, "{} after {before}", threads());
 }
@@ -100,7 +100,7 @@ async fn what_nobody_waits_for_any_more_comes_again() {
     };
     let (queue, one) = (broker.process().await, one());
     queue.publish(&creation(1), false).await.unwrap();
-    // In each phase of a wait: it comes at once, and more is waited for.
+    // Give up in each phase of a wait: before the entry comes, and while more is waited for.
     for millis in (0..24).chain([40, 60]) {
         let waiting = queue.receive(&one, 5, Duration::from_secs(2));
         if let Ok(taken) = timeout(Duration::from_millis(millis), waiting).await {

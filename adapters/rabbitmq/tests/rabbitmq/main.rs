@@ -1,4 +1,4 @@
-//! What laws do not say: lost connections, silent brokers, strange entries, and who may not come in.
+//! Tests beyond the laws: lost connections, silent brokers, foreign entries, and refused users.
 
 #![expect(
     clippy::unwrap_used,

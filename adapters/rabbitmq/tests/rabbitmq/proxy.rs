@@ -1,4 +1,4 @@
-//! A way to the broker that can be cut and blocked.
+//! A proxy to the broker that can be cut and blocked.
 
 use std::net::SocketAddr;
 
@@ -15,9 +15,9 @@ use tokio_util::task::AbortOnDropHandle;
 pub(crate) enum Way {
     /// They arrive.
     Open,
-    /// They stay where they are, and nobody is told.
+    /// They are held back, and no side is told.
     Silent,
-    /// Connections are ended, and new ones too.
+    /// Connections are closed, and new ones too.
     Cut,
 }
 

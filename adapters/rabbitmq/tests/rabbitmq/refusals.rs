@@ -1,4 +1,4 @@
-//! Who may not come in, and what is not ours.
+//! Refused users, and queues that are not ours.
 
 use chat_adapter_rabbitmq::{OpenError, RabbitMqConfig, RabbitMqQueue};
 use lapin::{options::QueueDeclareOptions, types::FieldTable};

@@ -1,4 +1,4 @@
-//! TLS, by a certificate of an authority that nobody knows unless he is told of it.
+//! TLS, with a certificate of an authority that is only trusted where a test says so.
 
 use std::{env, process::Command};
 
@@ -10,7 +10,7 @@ use crate::{
     named,
 };
 
-/// What names the authorities that a process trusts.
+/// The variable that names the file of the authorities that a process trusts.
 const TRUSTED: &str = "SSL_CERT_FILE";
 
 fn by_tls() -> Option<RabbitMqConfig> {
@@ -20,7 +20,7 @@ fn by_tls() -> Option<RabbitMqConfig> {
     })
 }
 
-/// Says whether this process trusts the broker; one that does not runs the test in one that does.
+/// Says whether this process trusts the broker; if not, runs the test in a child that does.
 fn is_trusting(test: &str) -> bool {
     let Some(authority) = named::setting("CHAT_TEST_RABBITMQ_AUTHORITY") else {
         return false;

@@ -1,4 +1,4 @@
-//! An authority that nobody knows, and what it certifies.
+//! A certificate authority for tests, and what it certifies.
 
 use std::{
     env,
@@ -10,20 +10,20 @@ use tempfile::TempDir;
 
 use crate::private_server::skip;
 
-/// What names the authorities that a process trusts.
+/// The variable that names the file of the authorities that a process trusts.
 const TRUSTED: &str = "SSL_CERT_FILE";
 
-/// Where an authority of the test's process lies, which that one trusts.
+/// The variable that names the folder of the authority that a child process trusts.
 const FOLDER: &str = "CHAT_TEST_AUTHORITY";
 
-/// It certifies that servers are those at 127.0.0.1, and no others.
+/// A certificate authority with one server certificate, which is for 127.0.0.1 alone.
 pub(crate) struct Authority {
     folder: PathBuf,
     _temporary: Option<TempDir>,
 }
 
 impl Authority {
-    /// Makes one that nobody trusts; `None` where that cannot be done and is not asked for.
+    /// Makes one that nobody trusts; `None` if `openssl` is missing and not required.
     pub(crate) fn unknown() -> Option<Self> {
         let temporary = TempDir::new().unwrap();
         let folder = temporary.path().to_owned();
@@ -61,8 +61,10 @@ impl Authority {
         })
     }
 
-    /// The one that this process trusts. One that trusts none runs the test in one that does, and is
-    /// answered `None`: it has nothing left to do.
+    /// The authority that this process trusts.
+    ///
+    /// A process that trusts none runs the test in a child process that does, and gets `None`: it has
+    /// nothing left to do.
     pub(crate) fn trusted(test: &str) -> Option<Self> {
         if let Some(folder) = env::var_os(FOLDER) {
             return Some(Self {
@@ -86,7 +88,7 @@ impl Authority {
         None
     }
 
-    /// How a server is told to speak TLS with it, to its clients and to other nodes.
+    /// The arguments that make a server speak TLS, to its clients and to other nodes.
     pub(crate) fn arguments(&self, port: u16) -> Vec<String> {
         let file = |name: &str| Path::new(&self.folder).join(name).display().to_string();
         [

@@ -53,7 +53,7 @@ async fn a_promoted_replica_begins_an_epoch_for_its_shards_alone() {
         let epoch = try_again(&scene, *chat).await.epoch;
         assert_eq!(epoch != Epoch::FIRST, home == doomed, "{chat:?} {epoch}");
     }
-    // What comes back follows the one that took its place, and nothing is asked of it.
+    // The old master comes back as a replica of the new one, and is asked nothing.
     cluster.nodes[doomed].come_back().await;
     until("it follows", async || {
         let info = cluster.nodes[doomed].text("INFO replication").await;
@@ -80,7 +80,7 @@ async fn a_slot_that_moves_while_it_numbers_repeats_nothing() {
     while cluster.migrate_keys(slot, from, to, 3).await > 0 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    // Half-way, the other shards of both nodes are numbered and read as ever.
+    // Until the migration ends, the other shards of both nodes are numbered and read as ever.
     load.go_on(200).await;
     cluster.end_migration(slot, to).await;
     let next = try_again(&scene, chats[0]).await;
@@ -99,7 +99,7 @@ async fn a_slot_that_moves_while_it_numbers_repeats_nothing() {
     while work(&scene).await > 0 {}
 }
 
-/// A new chat's keys are not known before its number is, and so may be missing where its slot is leaving.
+/// A new chat's keys depend on its number and are not declared, so a migrating slot may refuse them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chat_is_created_while_its_slot_is_leaving() {
     let Some(cluster) = PrivateCluster::start().await else {
@@ -131,7 +131,7 @@ async fn a_chat_is_created_while_its_slot_is_leaving() {
     assert_eq!(try_again(&scene, within).await.number.get(), 1);
 }
 
-/// The run is the same then, and the scripts and the epoch, too: only the data has been elsewhere.
+/// The run, the scripts and the epoch are the same then: only the data has been elsewhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_was_elsewhere_and_lost_something_there_repeats_nothing() {
     let Some(cluster) = PrivateCluster::start().await else {
@@ -150,7 +150,7 @@ async fn a_slot_that_was_elsewhere_and_lost_something_there_repeats_nothing() {
     let lost = format!("DEL {name}c {name}p {{s{shard:02}}}:q");
     assert_eq!(cluster.nodes[away].number(&lost).await, 3);
     bring(&cluster, slot, away, home).await;
-    // As long as who answers is taken for known.
+    // Wait until the cached vitals are stale.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     let next = try_again(&scene, chat).await;
     assert!(next.number > given.number, "{} again", next.number);
@@ -172,7 +172,7 @@ async fn a_node_that_comes_back_on_its_own_disk_leaves_no_gap() {
         let next = try_again(&scene, *chat).await;
         assert_eq!((next.number.get(), next.epoch), (4, Epoch::FIRST));
     }
-    // What was taken from the node before is no one's any more, and comes again.
+    // Everything that was accepted before and after the restart gets stored.
     let mut done = 0;
     until("all is stored", async || work(&scene).await == 0).await;
     for chat in &chats {
@@ -201,7 +201,7 @@ async fn a_cluster_and_a_server_are_not_taken_for_each_other() {
         assert!(matches!(refused, OpenError::Unusable { .. }), "{refused:?}");
         assert!(refused.to_string().contains(wanted), "{refused}");
     }
-    // One that is named and away is no hindrance.
+    // A named node that is away does no harm.
     let url = format!(
         "redis+cluster://127.0.0.1:1?node=127.0.0.1:{}",
         cluster.nodes[2].port
@@ -239,7 +239,7 @@ pub(crate) async fn bring(cluster: &PrivateCluster, slot: u32, from: usize, to: 
     cluster.end_migration(slot, to).await;
 }
 
-/// Creates once the shard can be created in again.
+/// Creates a message once the shard numbers again.
 pub(crate) async fn try_again(scene: &Scene, chat: ChatKey) -> Creation {
     static COUNT: Mutex<u64> = Mutex::new(0);
     let key = {
@@ -321,7 +321,7 @@ impl Load {
             let owner = owners.insert(place, creation.draft.uid);
             assert_eq!(owner, None, "{place:?} was given twice");
         }
-        // What was answered on the nodes that kept everything is there.
+        // What was answered is still pending, but for the little that a failover may lose.
         let mut kept = 0;
         for creation in &given {
             let sequence = creation.sequence();

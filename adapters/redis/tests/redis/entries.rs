@@ -1,4 +1,4 @@
-//! Entries that are foreign, held by the dead, or kept for their pending creation.
+//! Entries that are foreign, held by dead consumers, or kept for their pending creation.
 
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ async fn what_is_set_aside_stays_readable_and_is_not_waited_for() {
         .unwrap();
     assert_eq!(page.creations, std::slice::from_ref(&sent));
 
-    // Put back to work, it comes once more, and nothing of either entry stays.
+    // Once replayed it is delivered again, and nothing of either entry stays.
     scene.queue().publish(&sent, true).await.unwrap();
     counter
         .point_to_letter(&sequence, sent.number, uid, None)
@@ -255,7 +255,7 @@ async fn a_silent_consumer_that_holds_nothing_is_removed() {
         .process_with(&server, |config| config.silence = short)
         .await;
     let chat = scene.chat().await;
-    // A consumer gets its name once it takes something.
+    // A consumer only exists once it has taken something.
     let taken = receive(&scene, "silent").await;
     let receipts: Vec<_> = taken.into_iter().map(|it| it.receipt).collect();
     scene.queue().give_back(&receipts).await.unwrap();

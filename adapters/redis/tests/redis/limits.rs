@@ -1,4 +1,4 @@
-//! What is too much is refused whole, and what is foreign is not touched.
+//! What is over a limit is refused as a whole, and the keys of others are left alone.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ async fn a_full_memory_leaves_nothing_half_done() {
     assert!(given > 5);
     everything_agrees(&server, chat, given, 0).await;
 
-    // What is stored makes room, also while the memory is full.
+    // Settling makes room, even while memory is full.
     assert!(work(&scene).await > 0);
     let next = scene.create(message(chat, "after")).await;
     assert_eq!(next.number.get(), given + 1);
@@ -119,7 +119,7 @@ async fn a_key_of_another_type_leaves_nothing_half_done() {
         let submission = Submission { draft, key: None };
         match scene.counter().create(&submission).await {
             Err(refused) => assert_eq!(refused.kind, PortErrorKind::Corrupt, "{key}"),
-            // What is no counter is unknown, and whoever seeds it is told of it.
+            // A key that is no counter counts as unknown, and seeding it reports what is wrong.
             Ok(Numbering::Unknown(unknown)) if key == counter => {
                 let seed = Seed {
                     sequence: unknown.sequence,
@@ -131,7 +131,7 @@ async fn a_key_of_another_type_leaves_nothing_half_done() {
                 let refused = scene.counter().seed(&seed).await.unwrap_err();
                 assert_eq!(refused.kind, PortErrorKind::Corrupt, "{key}");
             }
-            // Whoever looks at the server that is not open is told of it.
+            // The shard counts as closed, and sighting it reports what is wrong.
             Ok(Numbering::Closed(shard)) if ["{s00}:e", "{s00}:q"].contains(&key) => {
                 let refused = scene.counter().sight(shard).await.unwrap_err();
                 assert_eq!(refused.kind, PortErrorKind::Corrupt, "{key}");
@@ -176,7 +176,7 @@ async fn too_many_bytes_are_refused_until_many_are_stored() {
     assert!(matches!(full, Numbering::Overloaded { .. }), "{full:?}");
     assert!((7..=9).contains(&sent.len()), "{} fit", sent.len());
 
-    // Room for one more is not enough; only below the low water it goes on.
+    // Room for one more is not enough: the bytes have to fall to the low limit first.
     let sequence = Sequence::Messages(chat);
     let mut last = 0;
     let refused = |numbering| matches!(numbering, Numbering::Overloaded { .. });
@@ -280,7 +280,7 @@ async fn no_sequence_has_more_pending_than_its_limit() {
         matches!(numbering, Numbering::Overloaded { .. }),
         "{numbering:?}"
     );
-    // Others are not concerned, and it goes on once something is stored.
+    // Other sequences are not affected, and this one goes on once something is stored.
     let other = scene.chat().await;
     send(&scene, other, 1).await;
     work(&scene).await;
@@ -366,9 +366,9 @@ async fn a_password_is_used_and_never_told() {
     assert!(!chain.contains("secret"), "{chain}");
 }
 
-/// Counter, stream, pending and bytes tell of the same creations.
+/// Asserts that counter, stream, pending list and bytes agree on the same creations.
 ///
-/// `chats` of the application are pending too.
+/// `chats` is how many chats of the application are pending too.
 async fn everything_agrees(server: &PrivateServer, chat: ChatKey, given: u64, chats: i64) {
     let name = format!("{{s00}}:{}:{}", chat.application, chat.chat);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Keys that vanish, and what of them is needed.
+//! Keys that get lost or expire, and that none is left over.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the laws cannot say: restarts, losses, limits and foreign hands, each on a server of its own.
+//! Tests beyond the laws: restarts, losses, limits and tampering, each on a server of its own.
 
 #![expect(clippy::unwrap_used, reason = "a failing call fails the test")]
 

@@ -28,7 +28,7 @@ async fn every_order_of_settling_leaves_the_rest() {
     }
     let mut jump = 0;
     for round in 0.. {
-        // Pieces of growing size, from the front, the back, and all over the middle.
+        // Pieces of one to five, from the front, the back, and all over the middle.
         let left: Vec<u64> = pending.keys().copied().collect();
         let take = (round % 5 + 1).min(left.len());
         let mut chosen = Vec::new();

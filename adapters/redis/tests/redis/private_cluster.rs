@@ -24,12 +24,12 @@ pub(crate) struct PrivateCluster {
 }
 
 impl PrivateCluster {
-    /// Starts one; `None` where no server is installed and none is asked for.
+    /// Starts one; `None` if no server is installed and `CHAT_TEST_REQUIRE` does not name it.
     pub(crate) async fn start() -> Option<Self> {
         Self::start_with(None).await
     }
 
-    /// The same; its nodes speak TLS, to each other too, where an authority certifies that they may.
+    /// The same; with an authority, its nodes speak TLS, to each other too.
     pub(crate) async fn start_with(authority: Option<&Authority>) -> Option<Self> {
         let mut cluster = Self { nodes: Vec::new() };
         for at in 0..MASTERS {
@@ -88,7 +88,7 @@ impl PrivateCluster {
         for node in &self.nodes {
             until("the nodes agree", async || {
                 let info = node.text("CLUSTER INFO").await;
-                // A node is known before it is known what it has.
+                // A node may be known before its slots are.
                 ["cluster_state:ok", &count, &slots]
                     .iter()
                     .all(|part| info.contains(part))
@@ -109,7 +109,7 @@ impl PrivateCluster {
         format!("{scheme}+cluster://127.0.0.1:{first}?node=127.0.0.1:{second}")
     }
 
-    /// The slot of a shard, and which of the nodes has it.
+    /// The slot of a shard, and which of the nodes had it at first.
     pub(crate) async fn home(&self, shard: u16) -> (u32, usize) {
         let asking = format!("CLUSTER KEYSLOT {{s{shard:02}}}");
         let slot = u32::try_from(self.nodes[0].number(&asking).await).unwrap();
@@ -132,7 +132,7 @@ impl PrivateCluster {
             .await;
     }
 
-    /// Brings up to so many keys of a slot to the other node; answers how many there were.
+    /// Moves up to `most` keys of a slot to the other node; returns how many it moved.
     pub(crate) async fn migrate_keys(&self, slot: u32, from: usize, to: usize, most: u32) -> usize {
         let source = &self.nodes[from];
         let keys = source
@@ -152,7 +152,7 @@ impl PrivateCluster {
         keys.len()
     }
 
-    /// Ends it, once all keys are there.
+    /// Ends the migration of a slot, once all its keys are moved.
     pub(crate) async fn end_migration(&self, slot: u32, to: usize) {
         let target_id = self.nodes[to].text("CLUSTER MYID").await;
         let others = (0..self.nodes.len()).filter(|at| *at != to);
@@ -191,7 +191,7 @@ async fn bus(node: &PrivateServer) -> String {
     redis::from_redis_value(pair.pop().unwrap()).unwrap()
 }
 
-/// Looks again and again until it is so.
+/// Polls until it is so.
 pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so().await {

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A running server with a folder of its own; it ends with the test.
 pub(crate) struct PrivateServer {
     pub(crate) port: u16,
-    /// Where it speaks TLS, if it does; the test itself goes without.
+    /// Its TLS port, if it has one; the test's own commands go without TLS.
     pub(crate) tls_port: Option<u16>,
     folder: TempDir,
     arguments: Vec<String>,
@@ -28,12 +28,12 @@ pub(crate) struct PrivateServer {
 }
 
 impl PrivateServer {
-    /// Starts a server; `None` where none is installed and none is asked for.
+    /// Starts a server; `None` if none is installed and `CHAT_TEST_REQUIRE` does not name it.
     pub(crate) async fn start(arguments: &[&str]) -> Option<Self> {
         Self::start_with(arguments, None).await
     }
 
-    /// The same, and speaks TLS where an authority certifies that it may.
+    /// The same, with TLS if there is an authority to certify the server.
     pub(crate) async fn start_with(
         arguments: &[&str],
         authority: Option<&Authority>,
@@ -82,7 +82,7 @@ impl PrivateServer {
         self.answer().await;
     }
 
-    /// The same under a supervisor: a server may find its log damaged, mend it, and end.
+    /// The same under a supervisor, since a server may find its log damaged, mend it, and exit.
     pub(crate) async fn come_back_supervised(&mut self) {
         self.kill();
         self.spawn().unwrap();
@@ -96,7 +96,7 @@ impl PrivateServer {
         }
     }
 
-    /// The file that its log is written to, where there is but one.
+    /// The only file that its log is written to.
     pub(crate) fn log(&self) -> PathBuf {
         let mut logs = fs::read_dir(self.folder.path().join("appendonlydir"))
             .unwrap()
@@ -107,7 +107,7 @@ impl PrivateServer {
         log
     }
 
-    /// Changes an argument, for when it comes back.
+    /// Replaces its arguments by this one, for when it comes back.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.arguments = vec![name.to_owned(), value.to_owned()];
     }
@@ -119,20 +119,20 @@ impl PrivateServer {
         backup
     }
 
-    /// Comes back with what was copied before.
+    /// Restarts it with what was copied before.
     pub(crate) async fn restore(&mut self, backup: &TempDir) {
         self.put_back(backup);
         self.come_back().await;
     }
 
-    /// Ends, and has what was copied before.
+    /// Kills it, and puts what was copied before back on its disk.
     pub(crate) fn put_back(&mut self, backup: &TempDir) {
         self.kill();
         fs::remove_dir_all(self.folder.path()).unwrap();
         copy(backup.path(), self.folder.path());
     }
 
-    /// Sends a command that is written in words.
+    /// Sends a command that is written as one line of words.
     pub(crate) async fn ask(&self, words: &str) -> Value {
         let mut words = words.split(' ');
         let mut command = redis::cmd(words.next().unwrap());
@@ -168,7 +168,7 @@ impl PrivateServer {
         keys
     }
 
-    /// Makes it a copy of another server, as far as that one has come.
+    /// Makes it a replica of another server, and waits until it has that one's data.
     pub(crate) async fn copy_from(&self, other: &Self) {
         self.ask(&format!("REPLICAOF 127.0.0.1 {}", other.port))
             .await;
@@ -233,7 +233,7 @@ impl Drop for PrivateServer {
     }
 }
 
-/// Says that a test is skipped for want of a program; fails where it is asked for.
+/// Reports that a test is skipped for want of a program; fails if the program is required.
 pub(crate) fn skip(program: &str, error: &io::Error) {
     assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
     let required = env::var("CHAT_TEST_REQUIRE").unwrap_or_default();

@@ -122,7 +122,7 @@ async fn a_promoted_replica_leaps() {
     assert!(next.number > given.number, "{} again", next.number);
 }
 
-/// The run stays the same then, and its scripts too: only the data is another server's.
+/// The run and its scripts stay the same then: only the data is another server's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_was_a_replica_in_between_leaps() {
     let (Some(first), Some(second)) = (PrivateServer::strict().await, replica().await) else {
@@ -315,17 +315,17 @@ async fn a_server_that_hangs_holds_nobody_for_long() {
         });
     }
     let longest = callers.join_all().await.into_iter().max().unwrap();
-    // Once for the turn to ask who answers, and once for the answer.
+    // One timeout for the turn to ask for vitals, and one for the answer.
     assert!(longest < Duration::from_millis(700), "{longest:?}");
 }
 
-/// A server that copies at once when it is asked to, and takes a second over giving its own data away.
+/// A strict server that waits two seconds before it gives its data to a replica.
 async fn replica() -> Option<PrivateServer> {
     let arguments = ["--appendfsync", "always", "--repl-diskless-sync-delay", "2"];
     PrivateServer::start(&arguments).await
 }
 
-/// Creates until the process sees that another server follows, and leaves word of it: for a second.
+/// Creates until the process has seen and noted the replica, which takes up to a second.
 async fn see_the_replica(scene: &Scene, chat: ChatKey, server: &PrivateServer) -> Vec<Creation> {
     let mut created = Vec::new();
     scene
@@ -338,7 +338,7 @@ async fn see_the_replica(scene: &Scene, chat: ChatKey, server: &PrivateServer) -
     created
 }
 
-/// Creates once the server that came back is found again.
+/// Creates a message once the restarted server can be reached.
 async fn try_again(scene: &Scene, chat: ChatKey) -> Creation {
     let pending = scene.eventually("finding the server again", async || {
         let check = scene.counter().check();

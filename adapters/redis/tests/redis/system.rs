@@ -44,7 +44,7 @@ impl System {
         self.process_at(server.url(), change).await
     }
 
-    /// A process on what a URL names.
+    /// A process on the server or cluster that a URL names.
     pub(crate) async fn process_at(
         &self,
         url: String,
@@ -75,7 +75,7 @@ pub(crate) fn message(chat: ChatKey, text: &str) -> Content {
     }
 }
 
-/// Creates some messages, and answers the last one.
+/// Creates some messages, and returns the last one.
 pub(crate) async fn send(scene: &Scene, chat: ChatKey, count: usize) -> Creation {
     let mut last = None;
     for _ in 0..count {

@@ -1,4 +1,4 @@
-//! TLS, by certificates of an authority that nobody knows unless he is told of it.
+//! TLS, with certificates of an authority that is only trusted where a test says so.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ async fn a_cluster_numbers_and_carries_by_tls_also_what_moves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_nobody_trusts_is_not_waited_for() {
-    // This one is trusted, so that whoever trusts all alike, or none, is found.
+    // This process trusts another authority: trusting one must not mean trusting all.
     let name = "tls::a_certificate_that_nobody_trusts_is_not_waited_for";
     if Authority::trusted(name).is_none() {
         return;
@@ -87,13 +87,13 @@ fn url(server: &PrivateServer) -> String {
     format!("rediss://127.0.0.1:{}", server.tls_port.unwrap())
 }
 
-/// Somebody asks the server at the port where it speaks TLS.
+/// Says whether a client is connected to the server's TLS port.
 async fn has_client_by_tls(server: &PrivateServer) -> bool {
     let at = format!(" laddr=127.0.0.1:{} ", server.tls_port.unwrap());
     server.text("CLIENT LIST").await.contains(&at)
 }
 
-/// Nobody waits for a server that cannot prove who it is, and whoever starts is told so.
+/// Asserts that opening fails with a certificate error, which is not worth a retry.
 async fn expect_distrust(url: String) {
     let ports = Memory::new().ports();
     let config = RedisConfig::new(url);

@@ -1,4 +1,4 @@
-//! A server that was killed while it wrote its log, and what comes of the half transaction at its end.
+//! A server that was killed while it wrote its log, and the half transaction at the log's end.
 
 use std::{
     collections::BTreeMap,
@@ -17,18 +17,18 @@ use crate::{
     system::{System, message, receive, send},
 };
 
-/// A server with a log that ends in a creation that nobody was answered.
+/// A server whose log ends in a creation that counts as never answered, since the log is cut there.
 struct Torn {
     server: PrivateServer,
     system: System,
     chat: ChatKey,
     backup: TempDir,
-    /// Where the log may be cut, each within another command of that creation.
+    /// Offsets to cut the log at, each within another command of that creation.
     cuts: Vec<u64>,
 }
 
 impl Torn {
-    /// Three messages were answered.
+    /// Creates four messages, the last of which is the one to cut off.
     async fn start(arguments: &[&str]) -> Option<Self> {
         let mut server = PrivateServer::start(arguments).await?;
         let system = System::new();
@@ -48,7 +48,7 @@ impl Torn {
         })
     }
 
-    /// Has the server come back with its log cut off.
+    /// Restarts the server with its log cut off.
     async fn cut(&mut self, at: u64) {
         self.server.put_back(&self.backup);
         let log = OpenOptions::new().write(true).open(self.server.log());
@@ -56,13 +56,13 @@ impl Torn {
         self.server.come_back().await;
     }
 
-    /// Creates a message by a process that knows nothing yet.
+    /// Creates a message in a new process, which knows nothing yet.
     async fn create(&self) -> Creation {
         let scene = self.system.process(&self.server).await;
         scene.create(message(self.chat, "next")).await
     }
 
-    /// The messages in the queue; none has another one's number.
+    /// The messages in the queue by number, after making sure that no number occurs twice.
     async fn queued(&self) -> BTreeMap<u64, Uid> {
         let scene = self.system.process(&self.server).await;
         let mut queued = BTreeMap::new();
@@ -79,7 +79,7 @@ impl Torn {
     }
 }
 
-/// Waits until the server has written its log anew.
+/// Waits until no rewrite of the log is in progress.
 async fn rewritten(server: &PrivateServer) {
     let info = async || server.text("INFO persistence").await;
     while !info().await.contains("aof_rewrite_in_progress:0") {
@@ -105,7 +105,7 @@ async fn half_a_creation_never_comes_back() {
     }
 }
 
-/// The server finds its log damaged, mends it, ends, and is well at the next start.
+/// The server finds its log damaged, mends it, exits, and is fine at the next start.
 #[tokio::test(flavor = "multi_thread")]
 async fn half_a_creation_never_comes_back_where_the_log_is_not_rewritten_yet() {
     let slow = ["--appendfsync", "always", "--rdb-key-save-delay", "50000"];
@@ -125,7 +125,7 @@ async fn half_a_creation_never_comes_back_where_the_log_is_not_rewritten_yet() {
     }
 }
 
-/// As where a worker alone was at the server between its two starts.
+/// As if only a worker had written to the server between its two starts.
 #[tokio::test(flavor = "multi_thread")]
 async fn half_a_creation_that_comes_back_before_the_next_one_shares_no_number() {
     let Some(mut torn) = Torn::start(&["--appendfsync", "always"]).await else {
@@ -144,7 +144,7 @@ async fn half_a_creation_that_comes_back_before_the_next_one_shares_no_number() 
     }
 }
 
-/// Places in a log, each in the middle of a command of the last transaction but the first, which begins it.
+/// The middle of each command of the log's last transaction, but for the `MULTI` that begins it.
 fn within_last_transaction(log: &[u8]) -> Vec<u64> {
     let mut last = Vec::new();
     let mut rest = log;
@@ -162,7 +162,7 @@ fn within_last_transaction(log: &[u8]) -> Vec<u64> {
     last
 }
 
-/// What stands behind the first command: `*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`.
+/// What follows the first command, which looks like `*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`.
 fn behind_command(log: &[u8]) -> Option<&[u8]> {
     let (words, mut rest) = header(log, b'*')?;
     for _ in 0..words {
@@ -172,7 +172,7 @@ fn behind_command(log: &[u8]) -> Option<&[u8]> {
     Some(rest)
 }
 
-/// The number in a line that begins with a mark, and what stands behind the line.
+/// The number in a line that begins with a mark, and what follows the line.
 fn header(log: &[u8], mark: u8) -> Option<(usize, &[u8])> {
     let end = log.iter().position(|byte| *byte == b'\n')?;
     let line = log.get(..end - 1)?.strip_prefix(&[mark])?;

@@ -18,7 +18,7 @@ pub enum Malformed {
     LoneSurrogate,
 }
 
-/// Where the grammar is broken; the parser's own words are its own business.
+/// Where the grammar is broken, without the parser's own wording.
 struct Place<'a>(&'a serde_json::Error);
 
 impl fmt::Display for Place<'_> {
@@ -43,8 +43,8 @@ pub(super) fn check_encoding(json: &[u8]) -> Result<&str, Malformed> {
 
 /// Says whether an escape names one half of a character without the other.
 ///
-/// The parser finds that in what it reads as text, not in what it skips.
-/// (In JSON a backslash stands in texts alone, so nothing else has to be understood here.)
+/// The parser finds that in strings that it decodes, not in what it skips.
+/// (In JSON a backslash occurs in strings alone, so nothing else has to be parsed here.)
 fn has_lone_surrogate(json: &str) -> bool {
     let mut rest = json;
     while let Some((_, escape)) = rest.split_once('\\') {
@@ -57,7 +57,7 @@ fn has_lone_surrogate(json: &str) -> bool {
                 }
             }
             Some(0xDC00..=0xDFFF) => return true,
-            // One character on, since it may be a backslash, which then begins nothing.
+            // Skip the escaped character: a backslash there does not begin an escape of its own.
             _ => {
                 let mut characters = escape.chars();
                 characters.next();

@@ -1,4 +1,4 @@
-//! The fields of a body: read in one pass without a tree, judged with all faults.
+//! The fields of a body: parsed in one pass without a tree, and validated with all faults reported.
 
 use std::{borrow::Cow, fmt};
 
@@ -64,8 +64,8 @@ impl Fields {
 
     /// Reads JSON whose object may have fields of these names.
     ///
-    /// Values are looked at from the outside first, so that neither depth nor size of what is not
-    /// wanted matters.
+    /// Values are only delimited at first, so that neither depth nor size of what is not wanted
+    /// matters.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ impl Fields {
         self.faults.push(fault);
     }
 
-    /// All that is wrong, what is not known last.
+    /// All faults, with the unknown fields last.
     #[must_use]
     pub fn into_faults(self) -> Vec<Fault> {
         let Self {
@@ -193,7 +193,7 @@ impl Fields {
         }
     }
 
-    /// Keeps a field's value; a second one of the same name would leave it open which counts.
+    /// Keeps a field's value; a second one is a fault, since it would be unclear which counts.
     fn keep(&mut self, name: &str, raw: &RawValue) -> serde_json::Result<()> {
         let Some(position) = self.position(name) else {
             self.refuse(name);

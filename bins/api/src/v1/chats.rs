@@ -53,7 +53,7 @@ impl Example for NewChat {
     }
 }
 
-/// What a client wants on its chat.
+/// What a client says about its new chat.
 pub(crate) struct Heading {
     title: Option<ChatTitle>,
 }
@@ -171,7 +171,7 @@ enum ChatRead {
     Read(Json<ChatView>),
 }
 
-/// Where an application's chats are.
+/// The path of an application's chats.
 fn path(token: &ApplicationToken) -> String {
     format!("{APPLICATIONS}/{}/chats", token.as_str())
 }

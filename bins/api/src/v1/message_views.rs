@@ -91,7 +91,7 @@ impl From<Hit> for HitView {
     }
 }
 
-/// Where a chat's messages are.
+/// The path of a chat's messages.
 pub(super) fn path_of_messages(token: &ApplicationToken, chat: ChatNumber) -> String {
     format!("{APPLICATIONS}/{}/chats/{chat}/messages", token.as_str())
 }

@@ -42,13 +42,13 @@ pub type Api = (
     RebuildApi,
 );
 
-/// Where everything is.
+/// The path that everything is under.
 const ROOT: &str = "/api/v1";
 
-/// Where applications are.
+/// The path of the applications.
 const APPLICATIONS: &str = "/api/v1/applications";
 
-/// What the paths begin with of all that is of one application, in the document.
+/// The start of each path in the document that belongs to one application.
 pub(crate) const OF_APPLICATION: &str = "/api/v1/applications/{token}";
 
 /// Serves every resource.
@@ -78,7 +78,7 @@ pub(crate) fn forms() -> [Cow<'static, str>; 7] {
     ]
 }
 
-/// What marks the answer to a repeated create.
+/// The header's value that marks the answer to a replayed create.
 fn replayed(replayed: bool) -> Option<String> {
     replayed.then(|| "true".to_owned())
 }

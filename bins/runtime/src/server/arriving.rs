@@ -1,4 +1,4 @@
-//! A request's body on its way: it tells when it keeps the server waiting, and what is left of it.
+//! A request's body as it arrives: it notes when the server waits for it, and what was left unread.
 
 use std::{
     io,
@@ -15,10 +15,10 @@ use tokio::time::timeout;
 
 use super::watched::{Activity, Phase};
 
-/// How much is read of a body that nobody wants.
+/// How many bytes are drained at most of a body that was left unread.
 const DRAINED_BYTES: usize = 1_024 * 1_024;
 
-/// How long it is read.
+/// How long such a body is drained at most.
 const DRAINING: Duration = Duration::from_secs(2);
 
 /// A body as the endpoint gets it; what it leaves unread can be drained afterwards.
@@ -30,9 +30,9 @@ pub(super) struct Arriving {
 }
 
 impl Arriving {
-    /// Wraps a body, and answers where its rest will be.
+    /// Wraps a body, and returns where its unread rest will be kept.
     ///
-    /// One that is held back is sent once it is asked for, which reading does.
+    /// A client that holds it back (`Expect: 100-continue`) sends it once the first read asks for it.
     pub(super) fn new(
         body: Incoming,
         is_held_back: bool,
@@ -100,7 +100,7 @@ impl Leftover {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
     }
 
-    /// Reads on for a while: closing a connection with unread data in it can undo the answer.
+    /// Reads the rest, within limits: a connection that is closed with unread data can lose the answer.
     pub(super) async fn drain(self) {
         let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut body) = left else { return };

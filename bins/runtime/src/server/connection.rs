@@ -21,25 +21,25 @@ use super::{
 };
 use crate::lifecycle::Shutdown;
 
-/// How long a client may keep a connection without getting on: idle, with half a request, or with an
-/// answer that it does not take. It is closed after one to two of these.
+/// How long a client may keep a connection without progress: idle, with half a request, or with an
+/// answer that it does not read. The connection is closed after one to two of these periods.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How many times as long an answer may take that the client takes bit by bit.
+/// How many such periods a client may take over one answer that it reads bit by bit.
 const LONGEST_ANSWER: u32 = 10;
 
 /// As [`PATIENCE`], while the program ends.
 const LAST_PATIENCE: Duration = Duration::from_millis(500);
 
-/// How many bytes of a request's head, or of what comes next, a connection holds.
+/// How many bytes of a request's head, or of what follows it, a connection buffers.
 const MOST_BUFFERED: usize = 64 * 1_024;
 
-/// Serves a connection until one of both sides ends it.
+/// Serves a connection until either side ends it.
 pub(super) async fn serve<E>(stream: TcpStream, endpoint: Arc<E>, shutdown: Shutdown)
 where
     E: Endpoint<Output = Response> + 'static,
 {
-    // Where this fails the connection is broken, and the first read tells.
+    // A failure means that the connection is broken, which the first read reports.
     let _ = stream.set_nodelay(true);
     let local = stream
         .local_addr()
@@ -70,7 +70,7 @@ where
     });
     let mut connection = pin!(
         http1::Builder::new()
-            // A request that is being served is served to its end, also where its client sends no more.
+            // Finish a request that has begun even after its client has closed the sending side.
             .half_close(true)
             .max_buf_size(MOST_BUFFERED)
             .serve_connection(io, service)
@@ -81,7 +81,7 @@ where
     loop {
         tokio::select! {
             biased;
-            // A failure is the client's: it went away, or spoke something else than HTTP.
+            // An error here is the client's doing: it went away, or does not speak HTTP.
             _ = connection.as_mut() => return,
             () = asked_to_end.as_mut(), if !is_ending => {
                 is_ending = true;
@@ -92,7 +92,7 @@ where
             () = look.as_mut() => {
                 let waits_for_client = match activity.phase() {
                     Phase::Client => true,
-                    // Reading a body has a deadline of its own, which answers.
+                    // Reading a body has a deadline of its own, after which the request is answered.
                     Phase::Body => is_ending,
                     Phase::Server => false,
                 };

@@ -1,10 +1,10 @@
 //! How many files the process may have open, of which each connection is one.
 
-/// How many are open beside connections: those to servers, an index's, logs.
+/// How many files are open besides clients' connections: connections to servers, index files, logs.
 const OTHERS: u64 = 500;
 
-/// Raises the system's limit of open files to what so many connections take, as far as it lets the process, and
-/// tells where that is not enough.
+/// Raises the limit of open files to what so many connections need, and warns where the system does
+/// not allow that many.
 pub fn allow_files(connections: usize) {
     let wanted = u64::try_from(connections)
         .unwrap_or(u64::MAX)
@@ -37,7 +37,7 @@ mod tests {
         Resource::NOFILE.set(256, most).unwrap();
         allow_files(500);
         assert_eq!(Resource::NOFILE.get().unwrap().0, 1_000.min(most));
-        // It is never lowered, and more than all there is is no failure.
+        // The limit is never lowered, and wanting more than the system allows is no failure.
         allow_files(10);
         assert_eq!(Resource::NOFILE.get().unwrap().0, 1_000.min(most));
         allow_files(usize::MAX);

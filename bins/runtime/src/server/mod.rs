@@ -26,9 +26,9 @@ pub use files::allow_files;
 /// The pause after a failure to accept: file descriptors or memory have run out.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until the program is asked to end; connections end as tasks of `shutdown`.
+/// Serves until the program is asked to end; the connections are tasks that `shutdown` waits for.
 ///
-/// Further connections than there is room for wait in the operating system's queue.
+/// Connections that there is no room for wait in the operating system's queue.
 pub async fn serve<E>(listener: TcpListener, endpoint: Arc<E>, room: Room, shutdown: &Shutdown)
 where
     E: Endpoint<Output = Response> + 'static,

@@ -1,4 +1,4 @@
-//! What a connection is at, seen from outside of it.
+//! What a connection waits for, observed from outside.
 
 use std::{
     io::{self, IoSlice},
@@ -27,7 +27,7 @@ pub(super) enum Phase {
     Server = 2,
 }
 
-/// What a connection is at, and how often it got on.
+/// What a connection waits for, and how often it made progress.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     phase: AtomicU8,
@@ -36,7 +36,7 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    /// Notes what is waited for; waiting anew for the same is no step.
+    /// Notes what is waited for, which is no progress by itself.
     pub(super) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
@@ -45,7 +45,7 @@ impl Activity {
         self.steps.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that an answer is ready, which the client has to take now.
+    /// Notes that an answer is ready, which the client has to read now.
     pub(super) fn answer(&self) {
         self.answers.fetch_add(1, Ordering::Relaxed);
         self.enter(Phase::Client);
@@ -70,9 +70,9 @@ impl Activity {
     }
 }
 
-/// A stream whose writing counts as getting on.
+/// A stream whose writes count as progress.
 ///
-/// Reading does not: who sends a request byte by byte must come to its end, too.
+/// Reads do not: a client that sends its request byte by byte must be timed out, too.
 pub(super) struct Watched {
     stream: TcpStream,
     activity: Arc<Activity>,

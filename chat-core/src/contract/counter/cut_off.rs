@@ -11,8 +11,8 @@ use crate::{
     ports::{Consumer, Entry, Ports},
 };
 
-/// Of a create whose caller goes away all is done, or nothing: each number that was given has a creation,
-/// and is on its way to be stored where the counter sees to that.
+/// A create whose caller goes away is done as a whole or not at all: each number that was given has a
+/// creation, which is enqueued where the counter does that.
 pub async fn cut_off_create_leaves_no_gap(ports: Ports) {
     let scene = Scene::new(ports);
     let chat = scene.chat().await;

@@ -1,4 +1,4 @@
-//! What a counter forgets is known again from what is stored and what is pending.
+//! What a counter forgets is restored from what is stored and what is pending.
 
 use std::{collections::BTreeSet, pin::Pin, sync::Arc};
 
@@ -25,8 +25,8 @@ pub struct Forgetful {
     pub forget: Forget,
 }
 
-/// A sequence that was evicted, with some of its creations stored and some pending, goes on without
-/// a gap and without a repeat, also for callers who race.
+/// An evicted sequence, with some of its creations stored and some pending, goes on without gaps or
+/// repeats, even if callers race.
 pub async fn forgotten_sequence_goes_on(system: Forgetful) {
     let Forgetful { ports, forget } = system;
     let scene = Scene::new(ports);
@@ -74,8 +74,8 @@ pub async fn forgotten_sequence_goes_on(system: Forgetful) {
     }
 }
 
-/// A lease ends with whatever makes its sequence known or gone, so it seeds nothing where the sequence
-/// is forgotten again.
+/// A lease ends as soon as its sequence is known or gone, so it cannot seed a sequence that is
+/// forgotten again.
 pub async fn lease_ends_once_known(system: Forgetful) {
     let Forgetful { ports, forget } = system;
     let scene = Scene::new(ports);
@@ -115,7 +115,8 @@ pub async fn lease_ends_once_known(system: Forgetful) {
     assert_eq!(scene.counter().seed(&late).await.unwrap(), Seeding::Refused);
 }
 
-/// A lease tells the highest number that was pending when it was given, also where that was settled since.
+/// A lease comes with the highest number that was pending when it was granted, even if that is settled
+/// before the seed.
 pub async fn lease_tells_what_is_pending(system: Forgetful) {
     let Forgetful { ports, forget } = system;
     let scene = Scene::new(ports);
@@ -136,7 +137,7 @@ pub async fn lease_tells_what_is_pending(system: Forgetful) {
     assert_eq!(write().await.number.get(), 4);
 }
 
-/// What seeds the messages of a chat with what its lease tells; `None` where nobody needs seed them.
+/// Takes the lease on a chat's messages, and answers its seed; `None` if they need no seeding.
 async fn leave_to_seed(scene: &Scene, key: ChatKey) -> Option<Seed> {
     let Numbering::Unknown(unknown) = scene.submit(message(key, "hello")).await else {
         return None;

@@ -96,7 +96,7 @@ pub async fn refused_create_keeps_its_key_free(ports: Ports) {
     assert!(!replayed);
 }
 
-/// A key answers also after what it created lies below a deleted chat.
+/// A key still answers for a message whose chat was deleted since.
 pub async fn key_outlives_its_chat(ports: Ports) {
     let scene = Scene::new(ports);
     let key = scene.chat().await;

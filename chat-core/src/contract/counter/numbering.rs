@@ -15,7 +15,7 @@ use crate::{
     ports::{Lease, Numbering, Ports, Seed, Seeding, UnknownSequence},
 };
 
-/// A sequence that nobody seeded is unknown or gone, and gives nothing.
+/// A sequence that nobody seeded is unknown or gone, and gives no number.
 pub async fn never_starts_by_itself(ports: Ports) {
     let scene = Scene::new(ports);
     scene.application().await;
@@ -53,7 +53,7 @@ pub async fn never_repeats(ports: Ports) {
     assert_eq!(distinct, expected);
 }
 
-/// Drawing from one leaves every other alone, also the chat 1 of another application.
+/// Drawing from one leaves every other alone, even that of chat 1 of another application.
 pub async fn sequences_are_independent(ports: Ports) {
     let scene = Scene::new(ports);
     let (one, other) = (scene.chat().await, scene.chat().await);
@@ -95,7 +95,7 @@ pub async fn seed_never_lowers(ports: Ports) {
         Seeding::Seeded
     );
     assert_eq!(scene.create(chat(application)).await.number.get(), 6);
-    // The same seeder once more, and with less: it had stalled after the first time.
+    // The same seeder comes once more, with a lower number, as if it had stalled.
     assert_eq!(
         scene.counter().seed(&seed(0)).await.unwrap(),
         Seeding::Refused
@@ -133,12 +133,12 @@ pub async fn seed_needs_its_lease(ports: Ports) {
     assert_eq!(scene.create(chat(application)).await.number.get(), 42);
 }
 
-/// Right after a chat was numbered its messages are, from 1.
+/// Once a chat has its number, its messages are numbered from 1, without seeding.
 pub async fn new_chat_starts_at_one(ports: Ports) {
     let scene = Scene::new(ports);
     for _ in 0..3 {
         let chat = scene.chat().await;
-        // No help: the sequence is known without anybody seeding it.
+        // This submits only: the sequence is known without anybody seeding it.
         let numbering = scene.submit(message(chat, "at once")).await;
         assert!(
             matches!(numbering, Numbering::Accepted { number, .. } if number.get() == 1),
@@ -177,7 +177,7 @@ pub async fn deleted_stays_deleted(ports: Ports) {
     assert_eq!(scene.submit(message(chat, "after")).await, Numbering::Gone);
 }
 
-/// The next caller need not wait for a seeder that gave up; nobody gives back what another one holds.
+/// The next caller need not wait for a seeder that gave up; nobody can give back another caller's lease.
 pub async fn lease_given_back_is_handed_out_at_once(ports: Ports) {
     let scene = Scene::new(ports);
     let application = scene.application().await.id;
@@ -204,7 +204,7 @@ pub async fn lease_given_back_is_handed_out_at_once(ports: Ports) {
     );
     release_lease(lease).await;
     let next = ask().await.expect("it is free at once");
-    // The first one is not let in again: not to seed, and not to give back what it has no more.
+    // The first caller can no longer seed, nor give back the lease that it has lost.
     release_lease(lease).await;
     assert_eq!(ask().await, None, "a lease was given back twice");
     let seed = |lease, last| Seed {

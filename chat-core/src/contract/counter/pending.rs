@@ -66,7 +66,7 @@ pub async fn settling_twice_is_harmless(ports: Ports) {
     assert_eq!(scene.create(message(chat, "three")).await.number.get(), 3);
 }
 
-/// Settling one uid leaves another creation of that number.
+/// Settling one uid leaves another creation with the same number.
 pub async fn settling_spares_another_uid(ports: Ports) {
     let scene = Scene::new(ports);
     let chat = scene.chat().await;
@@ -80,7 +80,7 @@ pub async fn settling_spares_another_uid(ports: Ports) {
     assert_eq!(is_pending(&scene, &created).await, pending);
 }
 
-/// A page carries the last issued number of its moment.
+/// A page carries the last number issued when it was read.
 pub async fn pending_page_tells_what_was_issued(ports: Ports) {
     let scene = Scene::new(ports);
     let chat = scene.chat().await;
@@ -103,7 +103,7 @@ pub async fn older_epoch_does_not_settle(ports: Ports) {
     if !is_pending(&scene, &created).await {
         return;
     }
-    // The highest shard number that any adapter uses is not known here, so all are named.
+    // Which shards the adapter has is not known here, so more are named than it is likely to have.
     let newer: Vec<_> = (0..64)
         .map(|shard| (Shard::new(shard), created.epoch.next()))
         .collect();
@@ -238,7 +238,7 @@ pub async fn acknowledged_stays_pending(ports: Ports) {
     assert!(!is_pending(&scene, &created).await);
 }
 
-/// A page of large texts ends early, and the rest is behind it.
+/// A page of large texts ends early, and later pages have the rest.
 pub async fn pending_page_is_bounded_in_bytes(ports: Ports) {
     const COUNT: usize = 40;
     let scene = Scene::new(ports);

@@ -35,7 +35,7 @@ pub async fn dead_letter_is_kept_once(ports: Ports) {
     );
 }
 
-/// A removed letter is handed out once, then it is unknown.
+/// Removing a letter answers it once; then it is unknown.
 pub async fn removed_letter_is_gone(ports: Ports) {
     let scene = Scene::new(ports);
     let letter = letter(&scene, 1);
@@ -49,7 +49,7 @@ pub async fn removed_letter_is_gone(ports: Ports) {
     assert_eq!(repository.dead_letter(&letter.id).await.unwrap(), None);
 }
 
-/// A letter whose last failure nobody had seen is not removed.
+/// Only a caller who has seen a letter's last failure removes it.
 pub async fn letter_that_failed_again_stays(ports: Ports) {
     let scene = Scene::new(ports);
     let repository = scene.repository();
@@ -68,7 +68,7 @@ pub async fn letter_that_failed_again_stays(ports: Ports) {
     let removed = repository.remove_dead_letter(&again.id, again.last_failed_at);
     assert_eq!(removed.await.unwrap(), Some(again.clone()));
 
-    // Nor is it where whoever set it aside last has a clock that is behind.
+    // Neither does a caller who saw an earlier failure, if the last one was noted by a clock that is behind.
     repository.add_dead_letter(&again).await.unwrap();
     let behind = DeadLetter {
         last_failed_at: seen.minus(Duration::from_mins(1)),

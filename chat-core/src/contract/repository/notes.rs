@@ -13,8 +13,8 @@ use crate::{
     ports::{Claim, Deletion, JobClaim, Lookup, OutboxBacklog, OutboxChange, Ports},
 };
 
-/// While an index generation exists each store, update and deletion leaves an outbox row; without
-/// one none does.
+/// While an index generation exists, each store, update and deletion leaves an outbox row; without a
+/// generation none does.
 pub async fn changes_leave_outbox_rows(ports: Ports) {
     let scene = Scene::new(ports);
     let repository = scene.repository();
@@ -81,7 +81,7 @@ pub async fn changes_leave_outbox_rows(ports: Ports) {
     assert!(repository.generations().await.unwrap().is_empty());
 }
 
-/// Concurrent claims share no row, and an expired claim is free.
+/// Concurrent claims share no row, and rows of an expired claim are free.
 pub async fn outbox_rows_are_claimed_once(ports: Ports) {
     const CLAIMANTS: usize = 8;
     let scene = Scene::new(ports);
@@ -153,7 +153,8 @@ pub async fn outbox_rows_are_claimed_once(ports: Ports) {
     );
 }
 
-/// A row that its holder gave back is claimed at once; nobody gives back what another one holds.
+/// A row that its holder gave back can be claimed at once; nobody can give back a row that another
+/// claimant holds.
 pub async fn released_rows_are_free(ports: Ports) {
     let scene = Scene::new(ports);
     let repository = scene.repository();
@@ -173,13 +174,13 @@ pub async fn released_rows_are_free(ports: Ports) {
     repository.release_outbox(&one, &ids[1..]).await.unwrap();
     let free = repository.claim_outbox(&two, 9).await.unwrap();
     assert_eq!(free, taken[1..]);
-    // What was given back is another one's by now.
+    // What was given back has another holder by now, so it stays.
     repository.complete_outbox(&one, &ids).await.unwrap();
     assert_eq!(repository.outbox_backlog().await.unwrap().rows, 2);
 }
 
-/// What was noted by hand is claimed like any change, and the backlog tells how much there is and how
-/// far it goes back.
+/// What was noted by hand is claimed like any change, and the backlog tells how many rows there are
+/// and which is the oldest.
 pub async fn noted_changes_come_out(ports: Ports) {
     let scene = Scene::new(ports);
     let repository = scene.repository();
@@ -212,8 +213,8 @@ pub async fn noted_changes_come_out(ports: Ports) {
     );
 }
 
-/// A scan shows each live message once, with its version, looks no further past those that do not live, and the
-/// count of those that do is right.
+/// A scan shows each live message once, with its version, does not read on to make up for dead ones, and
+/// the count of the live ones is right.
 pub async fn scan_finds_every_live_message(ports: Ports) {
     let scene = Scene::new(ports);
     let repository = scene.repository();
@@ -242,7 +243,7 @@ pub async fn scan_finds_every_live_message(ports: Ports) {
     loop {
         let some = repository.scan_messages(after, 2).await.unwrap();
         let Some(last) = some.last() else { break };
-        // Of each two one lives, and of the last chat none.
+        // A piece may have fewer live messages, or none, but always moves on.
         assert!(some.len() <= 2 && after < Some(last.key));
         after = Some(last.key);
         let live = some
@@ -271,7 +272,7 @@ pub async fn chat_on_its_way_hides_nothing_from_the_index(ports: Ports) {
     let is_live = async || {
         let read = repository.messages_by_key(&[one]).await.unwrap();
         let scanned = repository.scan_messages(None, 9).await.unwrap();
-        // A deleted one may be scanned as one that does not live, or not at all.
+        // A scan may show a deleted message as gone, or leave it out.
         assert_eq!(scanned.first().unwrap_or(&read[0]), &read[0]);
         read[0].current.is_some()
     };
@@ -281,7 +282,7 @@ pub async fn chat_on_its_way_hides_nothing_from_the_index(ports: Ports) {
     assert!(!is_live().await, "after its chat");
 }
 
-/// A job is held by one until its lease ends.
+/// A job has one holder until its lease ends.
 pub async fn one_holder_has_the_job(ports: Ports) {
     let scene = Scene::new(ports);
     let repository = scene.repository();
@@ -371,7 +372,7 @@ pub async fn audit_repairs_nothing_that_is_right(ports: Ports) {
     }
 }
 
-/// What was purged is absent, its number stays given.
+/// What was purged is absent, but its number is never given again.
 pub async fn purging_frees_no_number(ports: Ports) {
     let scene = Scene::new(ports);
     let repository = scene.repository();
@@ -445,7 +446,7 @@ pub async fn purging_frees_no_number(ports: Ports) {
     );
 }
 
-/// Takes what the outbox holds, and completes it.
+/// Takes the rows of the outbox, completes them, and answers their changes.
 pub(super) async fn changes(scene: &Scene) -> Vec<OutboxChange> {
     let claim = claim(scene, "the law");
     let rows = scene.repository().claim_outbox(&claim, 100).await.unwrap();

@@ -1,4 +1,4 @@
-//! Proving numbers, and admitting counters.
+//! Proving numbers, and admitting counters' servers.
 
 use std::time::Duration;
 
@@ -16,8 +16,7 @@ use crate::{
 
 const SHARD: Shard = Shard::ONLY;
 
-/// The basis of a sequence is the highest number that it stored, deleted ones included, and purged
-/// ones.
+/// The basis of a sequence is the highest number that it stored, including deleted and purged ones.
 pub async fn basis_is_the_highest_number(ports: Ports) {
     let scene = Scene::new(ports);
     let repository = scene.repository();
@@ -61,7 +60,7 @@ pub async fn basis_is_the_highest_number(ports: Ports) {
     assert_eq!(basis(Sequence::Chats(application)).await, Basis::Deleted);
 }
 
-/// The first basis of a later epoch is far above, later ones stay.
+/// The first basis of a later epoch leaps far ahead, later ones stay there.
 pub async fn basis_leaps_in_a_new_epoch(ports: Ports) {
     let scene = Scene::new(ports);
     let repository = scene.repository();
@@ -85,7 +84,7 @@ pub async fn basis_leaps_in_a_new_epoch(ports: Ports) {
             .unwrap();
         assert_eq!(basis, Basis::Last(2 + Basis::LEAP));
     }
-    // Nobody was ever given a number of it, so nothing can be lost, and it starts with 1.
+    // No number of it was ever given, so none can be lost, and it starts with 1.
     let basis = repository
         .basis(&Sequence::Chats(unused), SHARD, second, None)
         .await
@@ -104,7 +103,7 @@ pub async fn basis_leaps_in_a_new_epoch(ports: Ports) {
             .unwrap();
         assert_eq!(basis, Basis::Last(Basis::LEAP));
     }
-    // Storing in the new epoch keeps what was proved.
+    // Storing a lower number in the new epoch does not lower the basis.
     let late = Creation {
         epoch: second,
         ..scene.creation(message(chat, "late"), 3)
@@ -165,8 +164,7 @@ pub async fn admission_is_remembered(ports: Ports) {
     );
 }
 
-/// A sighting that calls for another run than the one that was admitted since the record was read decides
-/// nothing.
+/// A sighting of one run decides nothing if another run was admitted since the record was read.
 pub async fn overtaken_sighting_is_not_admitted(ports: Ports) {
     let scene = Scene::new(ports);
     let repository = scene.repository();
@@ -177,21 +175,21 @@ pub async fn overtaken_sighting_is_not_admitted(ports: Ports) {
     let run = |run| sighting(run, EpochMark::Installed(first));
     let second = scene.admit(&run("two")).await.epoch;
     assert_eq!(second, first.next());
-    // Somebody saw another run before, and comes now.
+    // A sighting of another run, made before that, arrives only now.
     let now = read().await;
     for read in [None, before.clone()] {
         let late = repository.admit(&run("late"), read).await.unwrap();
         assert_eq!(late, None);
     }
     assert_eq!(read().await, now);
-    // Who saw the same run needs to have read nothing.
+    // A sighting of the admitted run is fine, even with an outdated record.
     let joined = repository.admit(&run("two"), before).await.unwrap();
     assert_eq!(joined.map(|admission| admission.epoch), Some(second));
     let third = repository.admit(&run("three"), read().await).await.unwrap();
     assert_eq!(third.map(|admission| admission.epoch), Some(second.next()));
 }
 
-/// The first count stays, others are told it.
+/// The first count stays, and later callers are told it.
 pub async fn shard_count_is_fixed_once(ports: Ports) {
     let scene = Scene::new(ports);
     for count in [16, 8, 16] {
@@ -224,7 +222,7 @@ pub async fn report_tells_the_epochs(ports: Ports) {
     assert_eq!(told, [(SHARD, third), (Shard::new(3), Epoch::FIRST)]);
 }
 
-/// How far the work of a shard has come is the furthest that any batch told, whatever comes later.
+/// The position kept of a shard is the furthest that any batch reported, in whatever order they come.
 pub async fn positions_never_go_back(ports: Ports) {
     let scene = Scene::new(ports);
     let chat = scene.stored_chat().await;
@@ -249,7 +247,7 @@ pub async fn positions_never_go_back(ports: Ports) {
     assert_eq!(back("behind", position(50, 6)).await, epoch.next());
 }
 
-/// Rows and proofs at the highest numbers neither wrap nor fail.
+/// Rows and bases at the highest numbers neither wrap nor fail.
 pub async fn numbers_hold_to_their_end(ports: Ports) {
     const LAST: u64 = Number::MAX;
     let scene = Scene::new(ports);
@@ -284,7 +282,7 @@ pub async fn numbers_hold_to_their_end(ports: Ports) {
 
     let first = admit(&scene, "one", EpochMark::Missing { nonce: 1 }).await;
     bases(first).await;
-    // No leap leads above the end, from which on nothing is numbered.
+    // No leap goes above the highest number, after which nothing is numbered.
     let second = admit(&scene, "two", EpochMark::Missing { nonce: 2 }).await;
     for _ in 0..2 {
         bases(second).await;

@@ -13,7 +13,7 @@ use crate::{
     ports::{Deletion, Lookup, Parent, Ports, StoreBatch, StoreOutcome},
 };
 
-/// The same batch twice leaves one row, one count.
+/// A batch that is stored twice leaves each row once, counted once.
 pub async fn storing_again_changes_nothing(ports: Ports) {
     let scene = Scene::new(ports);
     let application = scene.application().await.id;
@@ -52,7 +52,7 @@ pub async fn storing_again_changes_nothing(ports: Ports) {
     assert_eq!(rows.len(), 2);
 }
 
-/// A number that has another uid is reported and changes nothing.
+/// A creation whose number is stored under another uid is reported and changes nothing.
 pub async fn another_uid_is_a_repeat(ports: Ports) {
     let scene = Scene::new(ports);
     let key = scene.stored_chat().await;
@@ -69,7 +69,7 @@ pub async fn another_uid_is_a_repeat(ports: Ports) {
         .found();
     assert_eq!(kept, first.as_message());
     assert_eq!(scene.messages_count(key).await, 1);
-    // Nor does it take the place of a tombstone.
+    // It does not take the place of a tombstone, either.
     scene
         .repository()
         .delete_message(message_key(key, 1), scene.now(), None)
@@ -78,7 +78,7 @@ pub async fn another_uid_is_a_repeat(ports: Ports) {
     assert_eq!(scene.store(&[repeat]).await, [StoreOutcome::NumberTaken]);
 }
 
-/// Its chat is invisible and not counted until it comes, and then counts the message.
+/// The chat is invisible and not counted until it is stored, and then counts the message.
 pub async fn message_may_come_before_its_chat(ports: Ports) {
     let scene = Scene::new(ports);
     let application = scene.application().await.id;
@@ -249,14 +249,14 @@ pub async fn late_create_stands_back(ports: Ports) {
     assert_eq!(counted.chats_count, 1);
 }
 
-/// Of concurrent deletions one is told so.
+/// Of concurrent deletions exactly one answers [`Deletion::Deleted`].
 pub async fn one_of_many_deletions_wins(ports: Ports) {
     const CALLERS: usize = 16;
     let scene = Scene::new(ports);
     let key = scene.stored_chat().await;
     for of in 1..=10 {
         let creation = scene.creation(message(key, "fought over"), of);
-        // Every other one is still pending, and deleted in that form.
+        // Every second one is still pending, and deleted in that form.
         let pending = (of % 2 == 0).then(|| creation.clone());
         if pending.is_none() {
             scene.store(&[creation]).await;
@@ -358,7 +358,7 @@ pub async fn nothing_lives_under_deleted(ports: Ports) {
     }
 }
 
-/// A create below the batch's bound is refused where no row is, unless forced.
+/// A create from before the batch's bound is refused if it has no row, unless forced.
 pub async fn old_creates_are_not_inserted(ports: Ports) {
     let scene = Scene::new(ports);
     let key = scene.stored_chat().await;
@@ -401,7 +401,7 @@ pub async fn versions_rise(ports: Ports) {
             .unwrap();
         assert_eq!(version(one).await, Some((body(text), expected)));
     }
-    // What an update makes of a pending creation is above what the create itself would have been.
+    // An update of a pending creation stores a higher version than the create would have.
     let pending = scene.creation(message(key, "pending"), 2);
     let two = message_key(key, 2);
     repository

@@ -11,7 +11,7 @@ use crate::{
     ports::{AddApplication, Deletion, Lookup, Parent, Ports},
 };
 
-/// A token or id that exists is refused as an outcome, and nothing changes.
+/// A token or id that exists is an outcome, not an error, and changes nothing.
 pub async fn taken_token_is_answered(ports: Ports) {
     let scene = Scene::new(ports);
     let first = scene.application().await;
@@ -32,7 +32,7 @@ pub async fn taken_token_is_answered(ports: Ports) {
     }
     let kept = scene.repository().application(first.id).await.unwrap();
     assert_eq!(kept, Lookup::Found(first.clone()));
-    // The name of a deleted application is not free either.
+    // The token of a deleted application is not free either.
     scene
         .repository()
         .delete_application(first.id, scene.now())
@@ -42,7 +42,7 @@ pub async fn taken_token_is_answered(ports: Ports) {
     assert_eq!(answer, AddApplication::Taken);
 }
 
-/// Lists of applications run by their ids.
+/// Applications are listed by id, whatever the order that they were added in.
 pub async fn applications_are_listed_by_id(ports: Ports) {
     let scene = Scene::new(ports);
     let mut added = Vec::new();
@@ -64,7 +64,7 @@ pub async fn applications_are_listed_by_id(ports: Ports) {
     assert_eq!(listed, [added[0].clone(), added[2].clone()]);
 }
 
-/// Its token still answers its id, its lookup answers gone.
+/// A deleted application's token still leads to its id, and the id to [`Lookup::Gone`].
 pub async fn deleted_application_keeps_its_id(ports: Ports) {
     let scene = Scene::new(ports);
     let application = scene.application().await;
@@ -158,7 +158,7 @@ pub async fn stored_is_found(ports: Ports) {
     assert_eq!(repository.all_chats(None, 9).await.unwrap()[0].item, found);
 }
 
-/// A slice holds the rows of its range only, the first ones, in order.
+/// A slice holds only rows of its range, the first `limit` of them, in order.
 pub async fn range_and_limit_hold(ports: Ports) {
     use Order::{Ascending, Descending};
     let scene = Scene::new(ports);
@@ -186,7 +186,7 @@ pub async fn range_and_limit_hold(ports: Ports) {
     assert_eq!(read(Some(5), Some(3), Descending, 9).await, [0_u64; 0]);
 }
 
-/// A slice says of each asked number whether it is stored, also when it is a tombstone.
+/// A slice tells which of the numbers asked for have a row, tombstones included.
 pub async fn slice_judges_the_asked_numbers(ports: Ports) {
     let scene = Scene::new(ports);
     let chat = scene.stored_chat().await;

@@ -12,7 +12,7 @@ use crate::{
     ports::{Lookup, OutboxChange, Ports, StoreOutcome},
 };
 
-/// A creation that is in its batch twice is one row, counted once, and nothing is wrong with either.
+/// A creation that is in its batch twice becomes one row, counted once, and both copies succeed.
 pub async fn twins_of_a_batch_are_stored_once(ports: Ports) {
     use StoreOutcome::{Present, Stored};
     let scene = Scene::new(ports);
@@ -30,7 +30,7 @@ pub async fn twins_of_a_batch_are_stored_once(ports: Ports) {
     assert_eq!(scene.messages_count(key).await, 2);
     let read = scene.repository().application(application).await.unwrap();
     assert_eq!(read.found().unwrap().chats_count, 1);
-    // As in a batch of their own.
+    // A batch of these two alone changes nothing, either.
     assert_eq!(scene.store(&batch[2..4]).await, [Present; 2]);
     assert_eq!(scene.messages_count(key).await, 2);
 }
@@ -71,7 +71,7 @@ pub async fn absent_application_is_told(ports: Ports) {
     assert_eq!(read.unwrap(), Lookup::Absent);
 }
 
-/// Of a batch whose caller goes away all is stored, counted and noted for the index, or nothing.
+/// A batch whose caller goes away is stored, counted and noted for the index as a whole, or not at all.
 pub async fn cut_off_store_leaves_all_or_nothing(ports: Ports) {
     let scene = Scene::new(ports);
     let chat = scene.stored_chat().await;
@@ -84,7 +84,7 @@ pub async fn cut_off_store_leaves_all_or_nothing(ports: Ports) {
         scene.stored_messages(chat, &batch).await;
     };
     scene.cut_off(cut_off).await;
-    // This one waits for what is still under way, which holds the chat.
+    // This one waits for stores that are still under way, since they hold the chat's lock.
     scene.stored_messages(chat, &[10_000]).await;
 
     let range = NumberRange::all();

@@ -22,7 +22,7 @@ pub async fn words_are_found_by_their_parts(index: Index) {
         .await;
 }
 
-/// Typos are forgiven: one edit of each kind, two in long words, the first letter right.
+/// Typos are forgiven: one edit of any kind, two in long words, if the first letter is right.
 pub async fn typos_are_forgiven(index: Index) {
     let shelf = Shelf::with(index, &["cat", "kernel", "package manager"]).await;
     shelf
@@ -130,7 +130,7 @@ pub async fn addresses_and_code_are_found(index: Index) {
         .await;
 }
 
-/// Whatever is asked for is words: nothing in it has a meaning of its own.
+/// A query is taken as words, never as syntax.
 pub async fn no_text_is_an_operator(index: Index) {
     let shelf = Shelf::with(index, &["alpha beta", "beta", "NOT alpha OR gamma"]).await;
     shelf

@@ -1,4 +1,4 @@
-//! How it is ordered, page by page.
+//! How hits are ordered, page by page.
 
 use super::{
     Index,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::ports::{IndexChange, SearchQuery};
 
-/// Messages come by the rank of the core, with its score; of equals the newest comes first.
+/// Messages come by the core's rank, with its score; of equals the newest comes first.
 pub async fn better_matches_come_first(index: Index) {
     let bodies = [
         "cat",
@@ -43,7 +43,7 @@ pub async fn better_matches_come_first(index: Index) {
     assert_eq!(with_typos.last(), Some(&"cut"));
 }
 
-/// What comes between two pages neither repeats nor hides what was there.
+/// Messages that come between two pages neither repeat nor hide earlier ones.
 pub async fn pages_are_stable(index: Index) {
     let generation = serving(&index).await;
     let put_even = |of: u64| IndexChange::Put(document(chat(1, 1), 2 * of, 1, "needle"));
@@ -62,7 +62,7 @@ pub async fn pages_are_stable(index: Index) {
         let hits = eventually_found(&index, &asked, 10).await;
         numbers.extend(hits.iter().map(|hit| hit.key.message.get()));
         asked.after = hits.last().cloned();
-        // Newer than everything that was read, and better than everything.
+        // One is newer than all that were read, the other matches better than all.
         let newer = document(chat(1, 1), 1_001 + page, 1, "needle");
         put(&index, &generation, newer).await;
         let better = document(chat(1, 1), 2_001 + page, 1, "needle needle");

@@ -65,7 +65,7 @@ pub(super) async fn found(index: &Index, chat: ChatKey, text: &str) -> Vec<u64> 
     hits.iter().map(|hit| hit.key.message.get()).collect()
 }
 
-/// Finds, giving an index that is refreshed now and then the time to do so.
+/// Searches until there are `least` hits, since an index may be refreshed only now and then.
 pub(super) async fn eventually_found(
     index: &Index,
     query: &SearchQuery,
@@ -104,7 +104,7 @@ impl Shelf {
         }
     }
 
-    /// Searches, checks against the core's own judgement of every body, and answers what was found.
+    /// Searches, checks the hits against the core's own ranking of every body, and answers their bodies.
     pub(super) async fn find(&self, text: &str) -> Vec<&str> {
         let query = query(chat(1, 1), text);
         let mut wanted: Vec<(u64, u64)> = (1..)

@@ -13,7 +13,7 @@ use crate::{
     ports::{Lease, Numbering, Pending, PendingPage, PendingPlace, Settlement, UnknownSequence},
 };
 
-/// How long a lease is not handed on.
+/// How long after a lease no other one is handed out for its sequence.
 const LEASE_LIFE: Duration = Duration::from_secs(1);
 
 /// What the counter's server holds; a copy of it is what a disk or a replica may come back with.
@@ -70,7 +70,7 @@ impl State {
         }
     }
 
-    /// What an observer sees, who leaves a number where there is no mark.
+    /// What an observer sees; where there is no mark, it leaves a nonce.
     pub(super) fn sight(&mut self) -> Sighting {
         let mark = match self.mark {
             Some(mark) => mark,
@@ -90,7 +90,7 @@ impl State {
         }
     }
 
-    /// Why a sequence gives no number now.
+    /// Why a sequence gives no number now; `None` if it can.
     pub(super) fn refuse(
         &mut self,
         sequence: &Sequence,
@@ -127,13 +127,13 @@ impl State {
         Some(lease)
     }
 
-    /// Notes what is known of a sequence, which nobody need seed from now on.
+    /// Notes what is known of a sequence, and ends its lease: nobody needs to seed it any more.
     pub(super) fn know(&mut self, sequence: Sequence, known: Known) {
         self.leases.remove(&sequence);
         self.sequences.insert(sequence, known);
     }
 
-    /// The next number of a known sequence, unless it has come to its end.
+    /// The next number of a known sequence, unless it is exhausted.
     pub(super) fn advance(&mut self, sequence: &Sequence, epoch: Epoch) -> Option<Number> {
         let Some(Known::Last(_, last)) = self.sequences.get(sequence).copied() else {
             return None;
@@ -212,7 +212,7 @@ impl State {
     }
 }
 
-/// Where a pending creation stands: places sort as sequences and numbers do.
+/// The place of a pending creation; places sort by sequence, then by number.
 pub(super) fn place(sequence: &Sequence, number: Number) -> PendingPlace {
     let number = number.get();
     PendingPlace(match sequence {

@@ -1,4 +1,4 @@
-//! What reading and changing single things answers.
+//! The answers to reading and changing things.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use crate::model::{Application, ApplicationToken, Number};
 /// The answer to the addition of an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AddApplication {
-    /// It is there.
+    /// It was added.
     Added(Application),
-    /// Its token or its id exists; others are needed.
+    /// Its token or its id exists already; others are needed.
     Taken,
 }
 
@@ -63,11 +63,11 @@ pub enum Parent {
     Live,
     /// It is deleted, or below something deleted; the slice is empty.
     Gone,
-    /// It has no row, or a place-holder's; it may be pending, and the slice may have rows.
+    /// It has no row, or only a place-holder; it may be pending, and the slice may have rows.
     Absent,
 }
 
-/// A stored part of a list, from one moment.
+/// The stored part of a list, as of one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice<T> {
     /// The state of what owns the rows.

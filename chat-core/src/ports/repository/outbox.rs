@@ -1,4 +1,4 @@
-//! Work that follows a stored change, and jobs that one process of many does.
+//! The outbox, for work that follows a stored change, and jobs that one process of many does.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// A claim from `now` on, for a while.
+    /// Makes a claim that lasts from `now` for `lease`.
     #[must_use]
     pub fn new(holder: impl Into<String>, now: Timestamp, lease: Duration) -> Self {
         Self {
@@ -27,7 +27,7 @@ impl Claim {
     }
 }
 
-/// A note of the outbox: what changed, to be carried to the search index.
+/// A row of the outbox: what changed, to be carried to the search index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxRow {
     /// The row's id, rising.
@@ -41,7 +41,7 @@ pub struct OutboxRow {
 pub struct OutboxBacklog {
     /// Rows that are not completed; no more than [`MOST_ROWS`](Self::MOST_ROWS) are counted.
     pub rows: u64,
-    /// The lowest id among them: everything noted before it was carried out.
+    /// The lowest id among them: everything noted before it has been carried out.
     pub lowest: Option<u64>,
 }
 

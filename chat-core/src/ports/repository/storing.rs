@@ -1,15 +1,15 @@
-//! What storing and proving numbers takes and answers.
+//! The inputs and outcomes of storing creations, proving numbers and auditing.
 
 use crate::model::{Creation, Epoch, Number, Position, Sequence, Shard, Timestamp};
 
 /// Creations to store together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreBatch {
-    /// The creations; `true` beside one stores it although it is old.
+    /// The creations; `true` beside one forces it to be stored although it is old.
     pub creations: Vec<(Creation, bool)>,
-    /// Creations from before this are not inserted where no row is: the row may have been purged.
+    /// Creations from before this are not inserted if they have no row: it may have been purged.
     pub not_before: Timestamp,
-    /// How far each shard's work has come with this batch.
+    /// The position that this batch reaches in each shard's work.
     pub positions: Vec<(Shard, Position)>,
 }
 
@@ -25,13 +25,13 @@ pub struct StoreReport {
 /// How storing one creation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreOutcome {
-    /// It is a row now.
+    /// It has become a row.
     Stored,
-    /// It is one already, or was changed or deleted before it came.
+    /// It has a row already: from an earlier delivery, or from an update or deletion that came first.
     Present,
     /// Its number belongs to another creation: this one must not be dropped.
     NumberTaken,
-    /// What it belongs to is deleted, so it was dropped; the sequence should be marked so.
+    /// What it belongs to is deleted, so it was dropped; this sequence should be marked as deleted.
     ParentDeleted(Sequence),
     /// Its application has no row, not even that of a deleted one: this one must not be dropped.
     ApplicationAbsent,
@@ -42,13 +42,13 @@ pub enum StoreOutcome {
 /// What the repository proves about a sequence's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
-    /// Nothing above this number was given and forgotten.
+    /// Whatever number above this was given is still pending.
     Last(u64),
     /// What the sequence belongs to is deleted.
     Deleted,
-    /// What the sequence belongs to is nowhere.
+    /// What the sequence belongs to does not exist.
     Absent,
-    /// The epoch is not the shard's.
+    /// The epoch is not the shard's current one.
     StaleEpoch,
 }
 
@@ -63,7 +63,7 @@ impl Basis {
     }
 }
 
-/// A piece of an audit.
+/// The outcome of a piece of an audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit<Key> {
     /// Where the next piece starts; `None` at the end.

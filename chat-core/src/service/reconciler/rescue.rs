@@ -1,4 +1,4 @@
-//! Rescuing: what is pending and in no queue any more is stored.
+//! Rescuing: storing what is pending and in no queue any more.
 
 use std::{
     sync::{Arc, Mutex},
@@ -13,30 +13,30 @@ use crate::{
     service::{Persister, Policy},
 };
 
-/// How long a creation may take from its number into a queue that is apart from the counter: longer than
-/// its publisher waits for the confirm.
+/// How long a numbered creation may take to reach a queue that is apart from the counter: longer than its
+/// publisher waits for the confirm.
 const ON_ITS_WAY: Duration = Duration::from_secs(10);
 
-/// How many pending creations are read in one piece; of the largest texts they are 8 MiB.
+/// How many pending creations are read in one piece: 8 MiB of the largest texts.
 const STEP: usize = 256;
 
 /// How many pending creations one run reads at most.
 const MOST: usize = 65_536;
 
-/// How many bytes of their texts one run reads at most, one piece aside: 256 MiB.
+/// How many bytes of their texts one run reads at most, give or take one piece: 256 MiB.
 const MOST_BYTES: usize = 256 << 20;
 
-/// How long one run goes on at most, one piece aside.
+/// How long one run goes on at most, give or take one piece.
 const MOST_TIME: Duration = Duration::from_secs(30);
 
-/// Stores creations that are pending for long and that the queue cannot still hold.
+/// Stores creations that have long been pending and that the queue cannot hold any more.
 pub(super) struct Rescue {
     counter: Arc<dyn Counter>,
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
     persister: Arc<Persister>,
     patience: Duration,
-    /// Up to where the last run came, if it did not come to the end.
+    /// Where the last run stopped, if it did not reach the end.
     place: Mutex<Option<PendingPlace>>,
 }
 
@@ -54,14 +54,14 @@ impl Rescue {
 
     /// Goes through what is pending, from where the last run ended, as far as one run may.
     ///
-    /// A creation that is not known to have reached the queue is stored here; so is one that is pending
-    /// for long and older than the oldest entry of the queue, which must have lost it or is done with it.
+    /// A creation that is not known to have reached the queue is stored here; so is one that has long been
+    /// pending and is older than the queue's oldest entry: the queue must have lost it or be done with it.
     /// Storing is idempotent, so an entry that turns up after all is found done.
     /// Where counter and queue are one, every creation has reached the queue, so only what is older
     /// than its oldest entry is read: a backlog that waits for a slow repository is left alone.
     pub(super) async fn run(&self, report: &mut Reconciled) -> Result<(), PortError> {
         let began = self.clock.now();
-        // Where the queue cannot tell, only what is not known to have reached it is stored here.
+        // If the queue cannot tell its oldest entry, only what is not known to have reached it is stored.
         let oldest_entry = self
             .oldest_entry()
             .await?
@@ -105,7 +105,7 @@ impl Rescue {
     async fn oldest_entry(&self) -> Result<Option<Duration>, PortError> {
         match self.queue.backlog().await {
             Ok(backlog) => Ok(backlog.oldest),
-            // What it never had is not to wait until it is there again.
+            // What never reached the queue must not wait until the queue is back.
             Err(error) if self.counter.leaves_publishing() => {
                 tracing::debug!(error = %Chain(&error), "the queue does not tell what it holds");
                 Ok(None)
@@ -152,11 +152,11 @@ impl Rescue {
     }
 }
 
-/// Since when a creation has to be pending.
+/// Before which times a creation must have been made.
 struct Spans {
     /// To be looked at.
     before: Timestamp,
-    /// To be stored although the queue is known to have had it.
+    /// To be stored although it is known to have reached the queue.
     lost_before: Timestamp,
 }
 

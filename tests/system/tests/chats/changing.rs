@@ -1,4 +1,4 @@
-//! A chat's title is changed and cleared, and nothing else of it.
+//! Changing and clearing a chat's title, which changes nothing else of the chat.
 
 use anyhow::{Context as _, Result};
 use chat_system::{
@@ -45,7 +45,7 @@ async fn a_chat_can_be_changed_right_after_its_creation() -> Result<()> {
         expect_change(&created, &changed)?;
         assert_eq!(stage.read(&chat).await?, changed);
     }
-    // None was stored over its change later.
+    // No creation was stored late, over its change.
     let path = &application.path;
     stage.expect_count(path, "chats_count", 100).await?;
     let page = stage.read(&format!("{chats}?limit=1000")).await?;
@@ -103,7 +103,7 @@ async fn a_change_needs_a_title_and_takes_nothing_else() -> Result<()> {
             let answer = stage.client.send(&call).await?;
             expect_problem(&answer, 422, "invalid").with_context(|| call.to_string())?;
         }
-        // An empty body creates a chat, and changes none.
+        // An empty body may create a chat, but not change one.
         let bare = Call::try_new(way.clone(), &chat)?;
         let empty = bare.clone().with_body("application/json", "");
         let answer = stage.client.send(&empty).await?;

@@ -204,7 +204,7 @@ async fn an_unknown_application_has_no_chats() -> Result<()> {
     )
 }
 
-/// Answers what a program can tell a 404 by.
+/// Returns a 404 without its request id and its text for humans, so that two can be compared.
 fn anonymous(answer: &Answer) -> Result<Value> {
     let mut problem = expect_problem(answer, 404, "not_found")?;
     problem["request_id"] = Value::Null;

@@ -1,4 +1,4 @@
-//! A deleted chat is gone with its messages, is counted no more, and leaves its number behind.
+//! A deleted chat is gone with its messages, is no longer counted, and its number is not given again.
 
 use anyhow::{Context as _, Result};
 use chat_system::{
@@ -47,7 +47,7 @@ async fn a_deleted_chat_is_counted_out_once() -> Result<()> {
         }
     }
     stage.expect_count(path, "chats_count", 3).await?;
-    // What is counted late would show beside the next one.
+    // A late second decrement would show in the count after the next create.
     stage.chat(&application).await?;
     stage.expect_count(path, "chats_count", 4).await
 }
@@ -95,7 +95,7 @@ async fn deleting_what_is_not_there_lowers_no_count() -> Result<()> {
             expect_not_found(&stage.client.send(&call).await?).context(chat.clone())?;
         }
     }
-    // A number that nobody has was not taken, either.
+    // The failed deletes have not used up a number, either.
     assert_eq!(stage.chat(&application).await?, format!("{chats}/3"));
     assert_eq!(stage.chat(&other).await?, format!("{}/1", other.chats()));
     stage.expect_count(path, "chats_count", 3).await?;

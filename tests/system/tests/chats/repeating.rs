@@ -1,4 +1,4 @@
-//! A create with a key that is sent again answers the chat as it was created.
+//! Repeating a create with its idempotency key answers the chat as it was created.
 
 use std::collections::BTreeSet;
 

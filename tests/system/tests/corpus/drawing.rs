@@ -4,16 +4,16 @@ use chat_core::text::{Word, words};
 use chat_system::corpus::Corpus;
 use rand::{Rng as _, RngExt as _, rngs::StdRng, seq::IndexedRandom as _};
 
-/// In which form a word of a message is asked for.
+/// How a query is made from a word of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// As it is.
     Whole,
     /// By its beginning.
     Prefix,
-    /// By three characters or more that do not begin it.
+    /// By three characters or more that do not start at its beginning.
     Part,
-    /// With as many edits as are forgiven in what is asked for.
+    /// With one or two edits, no more than search forgives in the edited word.
     Typo,
     /// Together with another word of the message.
     Pair,
@@ -29,7 +29,7 @@ impl Form {
     ];
 }
 
-/// A query, and a message that it must find.
+/// A query, and the message that it was made from.
 #[derive(Debug)]
 pub(crate) struct Drawn {
     pub(crate) query: String,
@@ -39,7 +39,7 @@ pub(crate) struct Drawn {
     pub(crate) number: u64,
 }
 
-/// Draws a message, each with the same chance, and a query of that form for it.
+/// Draws a message, each with the same chance, and makes a query of that form from it.
 pub(crate) fn draw(corpus: &Corpus, form: Form, random: &mut StdRng) -> Drawn {
     loop {
         let mut index = random.random_range(0..corpus.messages_count());
@@ -83,7 +83,7 @@ fn query(words: &[Word], form: Form, random: &mut StdRng) -> Option<String> {
     Some(taken.into_iter().collect())
 }
 
-/// Edits a word one time, or two; `None` where so many edits are not forgiven in what comes out.
+/// Edits a word once or twice; `None` where search does not forgive that many edits in the result.
 fn typo(word: &Word, random: &mut StdRng) -> Option<String> {
     if !word.as_str().chars().all(char::is_alphanumeric) {
         return None;
@@ -94,7 +94,7 @@ fn typo(word: &Word, random: &mut StdRng) -> Option<String> {
         edit(&mut letters, random)?;
     }
     let asked: String = letters.into_iter().collect();
-    // What is forgiven goes by the query's own word.
+    // How many edits are forgiven depends on the word of the query, not on that of the message.
     let forgiven = match words(&asked).as_slice() {
         [word] => word.edits(),
         _ => 0,
@@ -102,7 +102,7 @@ fn typo(word: &Word, random: &mut StdRng) -> Option<String> {
     (edits <= forgiven && asked != word.as_str()).then_some(asked)
 }
 
-/// Changes, leaves out, puts in or swaps a letter, but the first.
+/// Replaces, removes, inserts or swaps a letter, but never the first.
 fn edit(letters: &mut Vec<char>, random: &mut StdRng) -> Option<()> {
     if letters.len() < 3 {
         return None;

@@ -1,4 +1,4 @@
-//! Compares what search finds in the corpus with what a look at each message finds.
+//! Compares what search finds in the corpus with what a scan of every message finds.
 
 use std::{
     collections::BTreeMap,
@@ -18,13 +18,13 @@ use serde_json::Value;
 
 use crate::drawing::{Drawn, Form, draw};
 
-/// How many queries of each form are asked in a chat.
+/// How many queries of each form are asked, each within one chat.
 const ASKED: usize = 120;
 
 /// How many queries are asked across the system.
 const ASKED_ACROSS: usize = 12;
 
-/// The corpus cut into words, so that each message can be looked at for each query.
+/// The corpus, cut into words once, so that every message can be scanned for every query.
 pub(crate) struct Judge<'a> {
     corpus: &'a Corpus,
     /// The token of the application that it was loaded into.
@@ -53,7 +53,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Looks at each message of a chat.
+    /// Scans each message of a chat, and returns the expected hits by number.
     fn look(&self, chat: usize, terms: &Terms) -> BTreeMap<u64, Expected> {
         let (_, messages) = &self.chats[chat];
         let bodies = self.corpus.chats[chat].messages.iter();
@@ -69,9 +69,9 @@ impl<'a> Judge<'a> {
             .collect()
     }
 
-    /// Asks for words in every form, and fails where an answer is not what a look finds.
+    /// Sends queries of every form, and fails where the hits are not those of a scan.
     ///
-    /// Answers how many found the message that they were drawn from, a line for each form.
+    /// Returns a line for each form: how many queries found the message that they were made from.
     pub(crate) async fn compare_in_chats(&self, client: &mut Client) -> Result<Vec<String>> {
         let mut lines = Vec::new();
         for form in Form::ALL {
@@ -96,7 +96,7 @@ impl<'a> Judge<'a> {
             lines.push(format!(
                 "{form:?}: {found} of {ASKED} found their message, {hits} hits compared"
             ));
-            // Two edits can come to something else than two edits of the word.
+            // Two random edits can be more than two as search counts: a swap, and an insertion between the two.
             let wanted = match form {
                 Form::Typo => ASKED * 99 / 100,
                 Form::Whole | Form::Prefix | Form::Part | Form::Pair => ASKED,
@@ -120,9 +120,9 @@ impl<'a> Judge<'a> {
         paging::items(client, &path).await
     }
 
-    /// Asks for some words across the system, and fails where too little or too much is found.
+    /// Sends queries across the system, and fails where hits are missing or unexpected.
     ///
-    /// Answers how long the first pages took, in order.
+    /// Returns how long the first pages took, the shortest first.
     pub(crate) async fn compare_across(&self, client: &mut Client) -> Result<Vec<Duration>> {
         let mut random = StdRng::seed_from_u64(5);
         let mut took = Vec::new();
@@ -173,7 +173,7 @@ fn hit(item: &Value) -> Result<(u64, Expected)> {
     Ok((number, expected))
 }
 
-/// Expects the best first, and of equals the newest.
+/// Checks that the best hits come first, and among equals the newest.
 fn expect_order(items: &[Value]) -> Result<()> {
     let mut before = None;
     for item in items {

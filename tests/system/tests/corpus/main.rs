@@ -19,16 +19,17 @@ use chat_system::{
 use finding::Judge;
 use tokio::time::Instant;
 
-/// What the corpus holds; another file is another test.
+/// What the corpus must hold: a different file would be a different test.
 const CHATS: usize = 153;
 const MESSAGES: usize = 196_123;
 
 /// The resident memory that each `api` stays below.
 const MEGABYTES: u64 = 150;
 
-/// How many messages a second are stored and found at least, and how long half of the searches across
-/// the system may take at most: half of what is promised on an idle machine, since others may share
-/// this one, and the programs may be built to be tested.
+/// Returns how many messages must be searchable per second, and how long the median search may take.
+///
+/// The searches go across the system. Both limits are half as good as what is promised on an idle machine,
+/// since others may share this one, and the programs may be test builds.
 fn promised(set: Set) -> (u128, Duration) {
     match set {
         Set::Embedded => (4_000, Duration::from_millis(250)),

@@ -16,10 +16,10 @@ use crate::expect_told;
 /// The servers of a live set on a cluster.
 const SERVERS: [&str; 3] = ["mariadb", "rediscluster", "elasticsearch"];
 
-/// How many of its nodes have slots at first; as many follow them.
+/// How many of its nodes are masters at first; each has one replica.
 const MASTERS: u16 = 3;
 
-/// How soon a replica is promoted: it waits until all others miss its master for two seconds.
+/// How soon a replica must be promoted; its master has to be unreachable for two seconds first.
 const PROMOTED: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,7 +34,7 @@ async fn a_node_that_is_lost_is_replaced_and_repeats_nothing() -> Result<()> {
     let first = address(&settings, "CHAT_COUNTER_URL")?.port();
     let node = |at: u16| format!("127.0.0.1:{}", first + at);
     for setting in ["CHAT_COUNTER_URL", "CHAT_QUEUE_URL"] {
-        // Any of them may be away.
+        // All masters are named, since any of them may be the one that is down.
         let url = format!(
             "redis+cluster://{}?node={}&node={}",
             node(0),
@@ -47,7 +47,7 @@ async fn a_node_that_is_lost_is_replaced_and_repeats_nothing() -> Result<()> {
     let mut loading = live.load(UNDER_FIRE, Numbering::Leaping).await?;
     loading.until_answered(UNDER_FIRE / 3).await?;
 
-    // All messages are of one application, and so on one node.
+    // All messages belong to one application, so the node with the most keys has them.
     let mut sizes = Vec::new();
     for at in 0..MASTERS {
         let mut redis = connect(&format!("redis://{}", node(at))).await?;
@@ -83,7 +83,7 @@ async fn a_node_that_is_lost_is_replaced_and_repeats_nothing() -> Result<()> {
         format!("redis+cluster://{survivor}"),
     );
     let tally = live.tally(loading).await?;
-    // What a replica of one machine has not got yet.
+    // What the replica, on the same machine, had not received yet.
     let tally = tally.expect_lost_at_most(1_000)?;
     expect_told(&live)?;
     tally.report("Redis Cluster: a node killed, and its replica promoted")

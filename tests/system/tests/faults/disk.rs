@@ -1,4 +1,4 @@
-//! A disk of a test's own, which can be full.
+//! A disk of a test's own, which it can fill up.
 
 use std::{
     fs,
@@ -8,14 +8,14 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-/// A file system in memory, on a folder; unmounted when dropped.
+/// An in-memory file system that is mounted on a folder; unmounted when dropped.
 #[derive(Debug)]
 pub(crate) struct Disk {
     folder: PathBuf,
 }
 
 impl Disk {
-    /// Mounts one of so many megabytes on an empty folder, which takes root's rights.
+    /// Mounts one of that many megabytes on an empty folder, which takes root's rights.
     pub(crate) fn at(folder: &Path, megabytes: usize) -> Result<Self> {
         let mode = fs::metadata(folder)?;
         let options = format!("size={megabytes}m,mode=0755");
@@ -39,7 +39,7 @@ impl Disk {
         self.folder.join("ballast")
     }
 
-    /// Leaves no room on it.
+    /// Fills it up.
     pub(crate) fn fill(&self) -> Result<()> {
         let mut ballast = fs::File::create(self.ballast())?;
         let block = vec![1; 4096];
@@ -52,7 +52,7 @@ impl Disk {
         }
     }
 
-    /// Gives the room back.
+    /// Frees the space again.
     pub(crate) fn free(&self) -> Result<()> {
         fs::remove_file(self.ballast()).context("freeing the disk")
     }
@@ -60,7 +60,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Where it is still in use, it goes with its last user.
+        // Unmounts lazily: a disk that is still in use goes when its last user ends.
         drop(
             Command::new("umount")
                 .arg("--lazy")

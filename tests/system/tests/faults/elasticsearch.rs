@@ -1,4 +1,4 @@
-//! A search index whose place another one takes.
+//! A search index that is replaced, for a while, by one whose fields have other types.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use chat_system::{
 };
 use tokio::time::sleep;
 
-/// How long what is written fits no field.
+/// How long all that is written conflicts with the fields of the index.
 const CONFLICTING: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]

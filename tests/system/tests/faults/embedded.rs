@@ -1,4 +1,4 @@
-//! The embedded set on a disk that is full, or has lost what it said to have kept.
+//! The embedded set on a disk that is full, or that has lost what it claimed to have synced.
 
 use std::{
     fs::{OpenOptions, read_to_string},
@@ -20,7 +20,7 @@ use crate::disk::Disk;
 /// How long the disk is full.
 const FULL: Duration = Duration::from_secs(5);
 
-/// How soon a load is stored and found afterwards.
+/// How soon `api` must be ready again afterwards.
 const STORED: Duration = Duration::from_mins(1);
 
 async fn until_ready(api: &Program) -> Result<()> {
@@ -56,14 +56,14 @@ async fn a_full_disk_loses_nothing() -> Result<()> {
         .report("embedded: a full disk for 5 s")
 }
 
-/// As a disk does that has not synced what it said to have synced.
+/// Simulates a disk that has not synced what it claimed to have synced.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_log_of_the_database_repeats_nothing_and_is_told() -> Result<()> {
     let folder = scratch()?;
     let mut api = Program::api(folder.path(), &[]).await?;
     let corpus = Corpus::read(&Corpus::file())?.up_to(UNDER_FIRE);
     let mut loading = Loading::begin(api.authority(), corpus, Numbering::Leaping).await?;
-    // Soon enough that the log was not folded into the file yet, which makes it begin anew.
+    // Early enough that the log was not checkpointed yet: after that it is written from its start again.
     loading.until_answered(UNDER_FIRE / 10).await?;
     api.kill()?;
     let log = folder.path().join("data/chat.db-wal");

@@ -1,8 +1,8 @@
-//! What happens to a system under load, and what it keeps.
+//! Faults of a system under load, and what it keeps through them.
 //!
-//! Each test hurts programs, servers or the ways between them, and ends with the same check: what was
-//! answered 201 is stored once under its number as it was sent, counts equal rows, search equals rows, and
-//! nothing was answered above 499 but 503. Each adds a row to the table that `tests/run faults` prints.
+//! Each test breaks programs, servers or the paths between them, and ends with the same check: what was
+//! answered 201 is stored once, unchanged, under its number (unless the fault itself destroys data), counts and
+//! search match the rows, and no 5xx was answered but 503. Each adds a row to the table of `tests/run faults`.
 //! They take long: `tests/run` has a quick selection in `live` and `kill`.
 
 mod cluster;
@@ -25,7 +25,7 @@ use anyhow::{Context as _, Result, ensure};
 use chat_system::live::LiveSet;
 use rand::{SeedableRng as _, rngs::StdRng};
 
-/// The randomness of a test, which `CHAT_SEED` repeats.
+/// Seeds the randomness of a test; `CHAT_SEED` repeats a run.
 fn dice() -> Result<StdRng> {
     let seed = match env::var("CHAT_SEED") {
         Ok(seed) => seed.parse().context("CHAT_SEED is no number")?,
@@ -35,7 +35,7 @@ fn dice() -> Result<StdRng> {
     Ok(StdRng::seed_from_u64(seed))
 }
 
-/// Checks that an `api` has told that numbers leap, since something may have been lost.
+/// Checks that an `api` has logged that numbers leap, since something may have been lost.
 fn expect_told(live: &LiveSet) -> Result<()> {
     let mut said = String::new();
     for api in &live.programs.apis {

@@ -1,4 +1,4 @@
-//! A MariaDB that is away, locked, unanswered, or has no room.
+//! A MariaDB that is away, is locked, loses its answers, or has a full disk.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::disk::Disk;
 /// How long it is away.
 const AWAY: Duration = Duration::from_mins(1);
 
-/// How long somebody else has locks, which is longer than a worker waits for one.
+/// How long another session holds locks, which is longer than a worker waits for one.
 const LOCKED: Duration = Duration::from_secs(4);
 
 /// How long a disk is full.
@@ -26,7 +26,7 @@ const FULL: Duration = Duration::from_secs(20);
 /// How often commits get no answer, and for how long each time.
 const UNANSWERED: (usize, Duration) = (12, Duration::from_millis(400));
 
-/// How long others lock rows against the workers' order.
+/// How long another session locks rows in the reverse of the workers' order.
 const AGAINST: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,7 +40,7 @@ async fn a_minute_without_it_loses_nothing() -> Result<()> {
     loading.until_answered(part).await?;
     live.services.kill("mariadb").await?;
     let began = Instant::now();
-    // What is warm needs no database.
+    // Creating in chats that Redis knows already needs no database.
     loading.until_answered(part * 2).await?;
     sleep(AWAY.saturating_sub(began.elapsed())).await;
     live.services.up(&["mariadb"]).await?;
@@ -48,7 +48,7 @@ async fn a_minute_without_it_loses_nothing() -> Result<()> {
     tally.report("MariaDB away for 60 s")
 }
 
-/// Locks rows of two chats, the later one first, until it is told that this made a deadlock.
+/// Locks rows of chats in descending order for a while, and counts the deadlocks that it loses.
 async fn lock_backwards(database: &mut MySqlConnection) -> Result<usize> {
     let (end, mut deadlocks) = (Instant::now() + AGAINST, 0);
     while Instant::now() < end {
@@ -132,7 +132,7 @@ async fn a_full_disk_loses_nothing() -> Result<()> {
     let Some(services) = Services::find(name)? else {
         return Ok(());
     };
-    // Dropped after the server that lies on it.
+    // Declared first, so that it is dropped after the server that lies on it.
     let disk;
     let database = Services::new(&format!("{name}-database"))?;
     disk = Disk::at(database.folder(), 400)?;
@@ -144,7 +144,7 @@ async fn a_full_disk_loses_nothing() -> Result<()> {
     let mut loading = live.load(UNDER_FIRE, Numbering::WithoutGaps).await?;
     loading.until_answered(UNDER_FIRE / 4).await?;
     disk.fill()?;
-    // Until its logs have no room left within themselves either.
+    // Waits until MariaDB has used up the room within its preallocated logs, too.
     let waiting = timeout(FULL, loading.until_answered(UNDER_FIRE));
     let _ = waiting.await;
     disk.free()?;

@@ -1,4 +1,4 @@
-//! The ways between programs and servers: late, slow, silent, or cut. Deadlines hold.
+//! Network paths between programs and servers that are late, slow, silent, or cut: deadlines hold.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use chat_system::{
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-/// What happens on a way, and how it is called.
+/// The faults of a path, each with its name.
 const WAYS: [(&str, Way); 4] = [
     ("500 ms late", Way::Late(Duration::from_millis(500))),
     ("one byte a second", Way::Dripping(Duration::from_secs(1))),
@@ -25,7 +25,7 @@ const WAYS: [(&str, Way); 4] = [
 /// How long each lasts.
 const LONG: Duration = Duration::from_secs(12);
 
-/// What asks while a way is bad, and notes how long it waits.
+/// A client that measures how long requests take while a path is bad.
 struct Probe {
     client: Client,
     messages: String,
@@ -45,9 +45,9 @@ impl Probe {
         Ok(probe)
     }
 
-    /// Creates, reads and searches for so long, and answers how long each took at most.
+    /// Creates, reads and searches for that long, and returns how long each took at most.
     ///
-    /// Nothing is answered above 499 but 503.
+    /// Fails on every 5xx but a 503 with `Retry-After`.
     async fn slowest(&mut self, long: Duration) -> Result<[Duration; 3]> {
         let calls = [
             Call::post(&self.messages, &json!({"body": "probe"}))?,
@@ -77,7 +77,9 @@ impl Probe {
     }
 }
 
-/// A system with a bad way to one server, which is good again at the end.
+/// Loads a system while the path to one server goes bad in each of `WAYS`, and recovers after each.
+///
+/// Creates, reads and searches may take as long as `most` says.
 async fn try_way(name: &str, server: &str, setting: &str, most: [Duration; 3]) -> Result<()> {
     let Some(services) = Services::find(name)? else {
         return Ok(());
@@ -105,7 +107,7 @@ async fn try_way(name: &str, server: &str, setting: &str, most: [Duration; 3]) -
         sleep(Duration::from_secs(1)).await;
     }
     let tally = live.tally(loading).await?;
-    // The probe's own messages are in another application.
+    // The probe's own messages are in another application, and so not in the tally.
     tally.expect_all()?.report(&format!(
         "the way to {server} 500 ms late, one byte a second, reset, silent, for 12 s each"
     ))
@@ -114,7 +116,7 @@ async fn try_way(name: &str, server: &str, setting: &str, most: [Duration; 3]) -
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_way_to_redis_keeps_nobody_waiting() -> Result<()> {
     let name = "a_bad_way_to_redis_keeps_nobody_waiting";
-    // A create that was cut off looks for a connection once more.
+    // A create whose connection was cut waits for a connection a second time.
     let most = [5, 3, 1].map(Duration::from_secs);
     try_way(name, "Redis", "CHAT_COUNTER_URL", most).await
 }
@@ -122,7 +124,7 @@ async fn a_bad_way_to_redis_keeps_nobody_waiting() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_way_to_mariadb_keeps_nobody_waiting() -> Result<()> {
     let name = "a_bad_way_to_mariadb_keeps_nobody_waiting";
-    // Creating needs none of it; a read takes several statements, each of which may be late.
+    // Creating needs no database; a read takes several statements, each of which may be late.
     let most = [1, 6, 6].map(Duration::from_secs);
     try_way(name, "MariaDB", "CHAT_REPOSITORY_URL", most).await
 }

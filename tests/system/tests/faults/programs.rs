@@ -1,4 +1,4 @@
-//! Programs that are killed at random, and stalled with work in their hands.
+//! Programs that are killed at random, or stalled in the middle of a batch.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::dice;
 /// How often each is killed.
 const KILLS: usize = 20;
 
-/// How long a worker is stalled: longer than the others leave it what it was given.
+/// How long a worker is stalled: long enough that the others take over the entries it was given.
 const STALLED: Duration = Duration::from_secs(45);
 
 /// What is killed.
@@ -68,7 +68,7 @@ async fn eighty_kills_at_random_lose_and_repeat_nothing() -> Result<()> {
     tally.report("`worker`, `api`, `sync` and all at once killed 20 times each, at random")
 }
 
-/// Whoever was stalled goes on with a batch that another has stored meanwhile.
+/// The stalled worker goes on with a batch that another has stored meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_in_the_hands_of_two_workers_is_stored_once() -> Result<()> {
     let name = "a_batch_in_the_hands_of_two_workers_is_stored_once";

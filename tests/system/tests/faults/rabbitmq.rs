@@ -1,4 +1,4 @@
-//! A RabbitMQ whose confirms never come, or that has handed an entry out too often.
+//! A RabbitMQ whose confirms never come, or that has delivered an entry too often.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use lapin::{Connection, ConnectionProperties, options::QueueDeclareOptions, type
 use sqlx::{Connection as _, Executor as _};
 use tokio::time::sleep;
 
-/// How long nothing comes from it.
+/// How long it is silent.
 const SILENT: Duration = Duration::from_secs(15);
 
-/// How often it hands an entry out before it moves it to a second queue.
+/// The delivery limit: how often it delivers an entry before it moves it to a second queue.
 const LIMIT: usize = 3;
 
 /// How long a worker has to take a batch that it cannot store.

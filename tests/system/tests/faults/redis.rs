@@ -1,4 +1,4 @@
-//! A Redis that forgets, falls back, fills up, or is two.
+//! A Redis that loses data, fails over to a stale replica, refuses writes, or has two primaries.
 
 use std::{fs::OpenOptions, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -79,7 +79,7 @@ async fn a_lost_counter_goes_on_where_it_was() -> Result<()> {
     tally.report("Redis: a counter's key deleted, or expired, 40 times")
 }
 
-/// The file that a Redis adds its writes to.
+/// Returns the append-only file that Redis writes to at present.
 fn appended(live: &LiveSet) -> Result<PathBuf> {
     let folder = live.data_of("redis").join("appendonlydir");
     let files = std::fs::read_dir(&folder).context("the folder of the append-only file")?;
@@ -87,12 +87,12 @@ fn appended(live: &LiveSet) -> Result<PathBuf> {
     let mut increments: Vec<PathBuf> = paths
         .filter(|path| path.to_string_lossy().ends_with(".incr.aof"))
         .collect();
-    // In the order of their numbers.
+    // By their numbers: the shorter name has the smaller one.
     increments.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
     increments.pop().context("an append-only file")
 }
 
-/// As a power cut does that takes what was not synced yet.
+/// Simulates a power cut that takes what was not synced yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_tail_of_the_append_only_file_repeats_nothing_and_is_told() -> Result<()> {
     let name = "a_cut_tail_of_the_append_only_file_repeats_nothing_and_is_told";
@@ -116,13 +116,13 @@ async fn a_cut_tail_of_the_append_only_file_repeats_nothing_and_is_told() -> Res
     }
     let tally = live.tally(loading).await?;
     eprintln!("{at_risk} creations were answered in what was cut");
-    // The count was taken a moment after the length.
+    // Leaves room for answers that were on their way while these were counted.
     let tally = tally.expect_lost_at_most(at_risk + 1_000)?;
     expect_told(&live)?;
     tally.report("Redis (AOF `everysec`): killed, and 0.3, 1 and 5 s of its file cut off")
 }
 
-/// A replica of the Redis of some settings, in a folder of its own.
+/// Starts a replica of the Redis that `settings` lead to, in a folder of its own.
 async fn replica(name: &str, settings: &Settings) -> Result<(Services, Settings)> {
     let services = Services::new(&format!("{name}-replica"))?;
     services.up(&["redis"]).await?;
@@ -145,9 +145,9 @@ async fn replica(name: &str, settings: &Settings) -> Result<(Services, Settings)
     Ok((services, of_replica))
 }
 
-/// Lets a replica take a Redis' place under load: `lead` leads to it, once it follows nobody any more.
+/// Fails over to a replica under load: once it is promoted, `lead` redirects the programs to it.
 ///
-/// What was answered until then may be lost, no number is given twice, and the loss is told.
+/// What was answered in between may be lost, but no number may be given twice, and the loss must be logged.
 async fn take_over(
     live: &mut LiveSet,
     mut loading: Loading,

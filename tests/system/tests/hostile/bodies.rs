@@ -7,7 +7,7 @@ use crate::{
     Fault, Invalid, Malformed, Served, Target, body_with, call_with, first_field, forms, writes,
 };
 
-/// Values that are JSON, and no text.
+/// JSON values that are not strings.
 const NO_TEXTS: [&str; 20] = [
     "0",
     "-0",
@@ -31,7 +31,7 @@ const NO_TEXTS: [&str; 20] = [
     "[null, true, 1e999, {\"a\": []}]",
 ];
 
-/// What stands for a number and is none.
+/// What looks like a number, but is none in JSON.
 const NO_NUMBERS: [&str; 20] = [
     "01",
     "-01",
@@ -55,7 +55,7 @@ const NO_NUMBERS: [&str; 20] = [
     "1f",
 ];
 
-/// What stands for a text and is none, as it would stand in the body.
+/// What looks like a string, but is none in JSON, as it would stand in the body.
 const NO_STRINGS: [&[u8]; 27] = [
     b"\"\\ud83d\"",
     b"\"\\udc00\"",
@@ -86,18 +86,18 @@ const NO_STRINGS: [&[u8]; 27] = [
     b"\"\xe9\"",
 ];
 
-/// Answers a value in so many pairs of brackets.
+/// Returns a value in `depth` pairs of brackets.
 fn nested(depth: usize, open: &str, close: &str) -> String {
     open.repeat(depth) + "1" + &close.repeat(depth)
 }
 
-/// Answers a body that is right, and could have more members.
+/// Returns the members of a right body, without the braces around them.
 fn right_members(operation: &Operation) -> String {
     let right = operation.body.unwrap_or_default();
     right.trim_matches(['{', '}']).to_owned()
 }
 
-/// Answers a right body with one more member.
+/// Returns a right body with one more member.
 fn with_member(operation: &Operation, member: &[u8]) -> Vec<u8> {
     let right = right_members(operation);
     [b"{", right.as_bytes(), b", ", member, b"}"].concat()
@@ -182,7 +182,7 @@ async fn depth_makes_no_difference() -> Result<()> {
                     with_member(operation, format!("\"unknown\": {deep}").as_bytes()),
                     Fault("unknown"),
                 ),
-                // The last bracket is missing, or is another one.
+                // The closing brackets are missing, or the last is of the wrong kind.
                 (format!("{{\"{known}\": {deep}").into_bytes(), Malformed),
                 (
                     format!("{{\"unknown\": {}", open.repeat(depth)).into_bytes(),
@@ -297,7 +297,7 @@ async fn what_is_no_string_or_number_is_malformed_wherever_it_stands() -> Result
                 (String::new(), ": \"a\""),
             ] {
                 let member = [before.as_bytes(), value, after.as_bytes()].concat();
-                // Beside what is a fault of its own: what is no JSON is told first.
+                // Also beside a field that is at fault itself: malformed JSON is reported first.
                 for body in [
                     [b"{", &*member, b"}"].concat(),
                     [b"{\"unknown\": 5, ", &*member, b"}"].concat(),
@@ -363,7 +363,7 @@ async fn a_field_that_nobody_knows_is_a_fault_whatever_it_is_called() -> Result<
             let call = call_with(operation, &target.scene, body)?;
             target.expect(Fault(name), operation, &call).await?;
         }
-        // Names are told apart by their case, and by all that surrounds them.
+        // Names are compared exactly: case, spaces and NUL make another name.
         let field = first_field(operation);
         for name in [
             field.to_uppercase(),
@@ -384,7 +384,7 @@ async fn a_field_that_nobody_knows_is_a_fault_whatever_it_is_called() -> Result<
         ] {
             let call = call_with(operation, &target.scene, body)?;
             let answer = target.expect(Invalid, operation, &call).await?;
-            // What is sent is not sent back without a bound.
+            // How much of the request is repeated in the answer is bounded.
             assert!(
                 answer.body.len() < 64 * 1_024,
                 "{} bytes",

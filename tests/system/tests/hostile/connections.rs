@@ -23,7 +23,7 @@ async fn expect_status(target: &Target, bytes: &[u8], status: u16) -> Result<()>
     wire.expect_good_order().await.context(shown)
 }
 
-/// The operation that creates a message.
+/// Returns the operation that creates a message.
 fn creating() -> Result<&'static Operation> {
     let messages = "/api/v1/applications/{token}/chats/{chat}/messages";
     Operation::find("POST", messages)
@@ -48,7 +48,7 @@ async fn who_asks_before_a_body_is_told_to_go_on() -> Result<()> {
         wire.send(body.as_bytes()).await?;
         target.judge(Served, operation, &wire.answer().await?)?;
         wire.expect_good_order().await?;
-        // Or is refused, and then may keep the body.
+        // Or the request is refused, and its body need not be sent.
         for (content_type, length, status) in [
             ("text/plain", 5, 415),
             ("application/json", 256 * 1_024 + 1, 413),
@@ -61,7 +61,7 @@ async fn who_asks_before_a_body_is_told_to_go_on() -> Result<()> {
             wire.send(&request(operation.method, &path, &headers, b""))
                 .await?;
             let mut answer = wire.answer().await?;
-            // Where a body may be left out it is looked for first.
+            // Where the body is optional, the server first looks whether there is one.
             if answer.status == 100 && operation.may_be_empty() {
                 answer = wire.exchange(&vec![b'x'; length]).await?;
             }
@@ -161,7 +161,7 @@ async fn a_body_that_ends_early_creates_nothing() -> Result<()> {
             let mut wire = target.wire().await?;
             wire.send(&bytes).await?;
             wire.finish().await?;
-            // Either the connection just ends, or the answer says why.
+            // Either the connection ends without an answer, or the answer says why.
             if let Ok(answer) = wire.answer().await {
                 expect_problem(&answer, 400, "malformed_json")?;
             }
@@ -261,7 +261,7 @@ async fn two_framings_of_one_body_smuggle_nothing() -> Result<()> {
         let head = request("POST", &messages, &format!("{JSON}{headers}"), b"");
         let mut wire = target.wire().await?;
         let answer = wire.exchange(&[&head, chunks.as_bytes()].concat()).await?;
-        // The chunks count, or the request is refused: RFC 9112 leaves both.
+        // Transfer-Encoding wins, or the request is refused: RFC 9112 allows both.
         if answer.status == 201 {
             target.judge(Served, operation, &answer)?;
             wire.expect_good_order().await?;
@@ -270,7 +270,7 @@ async fn two_framings_of_one_body_smuggle_nothing() -> Result<()> {
             wire.expect_end().await?;
         }
     }
-    // What nobody can tell the end of is refused, and what follows it is not a request.
+    // A body whose end is unclear is refused, and what follows it is not taken for a request.
     for headers in [
         "content-length: 4\r\ncontent-length: 5\r\n",
         "content-length: 4, 5\r\n",
@@ -350,7 +350,7 @@ async fn what_is_no_http_is_refused_or_hung_up_on() -> Result<()> {
         let mut wire = target.wire().await?;
         wire.send(bytes).await?;
         wire.finish().await?;
-        // Hanging up is an answer, too.
+        // Closing the connection without an answer is fine, too.
         if let Ok(answer) = wire.answer().await {
             let shown = String::from_utf8_lossy(bytes).into_owned();
             ensure!(
@@ -378,7 +378,7 @@ async fn half_a_request_holds_nobody_up() -> Result<()> {
         let answer = target.wire().await?.exchange(&whole).await?;
         target.judge(Served, operation, &answer)?;
     }
-    // The last byte makes it whole.
+    // Half a request is served once the rest of it arrives.
     let last = halves.last_mut().context("a wire")?;
     let answer = last.exchange(&whole[whole.len() - 1..]).await?;
     target.judge(Served, operation, &answer)?;

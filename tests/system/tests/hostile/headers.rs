@@ -1,4 +1,4 @@
-//! Odd headers: bytes outside ASCII, too many of one kind, and what is none.
+//! Odd headers: bytes outside ASCII, duplicates, and lines that are no headers.
 
 use anyhow::{Context as _, Result, ensure};
 use chat_system::{
@@ -13,7 +13,7 @@ use crate::{Fault, Served, Target, Unsupported, call_with, forms};
 
 const KEY: &str = "idempotency-key";
 
-/// Answers the operations that take a key.
+/// Returns the operations that take an idempotency key.
 fn keyed() -> impl Iterator<Item = &'static Operation> {
     OPERATIONS.iter().filter(|operation| operation.takes_key)
 }
@@ -145,7 +145,7 @@ async fn a_key_is_visible_and_sent_once() -> Result<()> {
                 .await
                 .with_context(|| format!("`{one}` and `{other}`"))?;
         }
-        // Its name is written as one likes, and white space around it is none of it.
+        // The header's name is case-insensitive, and white space around the key is not part of it.
         let path = target.scene.fill(operation.path);
         for (index, name) in ["IDEMPOTENCY-KEY", "Idempotency-Key"]
             .into_iter()

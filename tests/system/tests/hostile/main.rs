@@ -1,5 +1,5 @@
-//! Input that nobody should send: it gets the answer of the contract, gives nothing away, burns no
-//! number, and harms nobody.
+//! Input that nobody should send: it is answered as the contract says, reveals no internals, uses up
+//! no number, and harms nobody.
 
 use anyhow::{Context as _, Result, ensure};
 use chat_system::{
@@ -20,7 +20,7 @@ mod sizes;
 mod strings;
 mod texts;
 
-/// What the contract says to a request.
+/// How a request must be answered by the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     /// It is served.
@@ -33,7 +33,7 @@ enum Verdict {
     TooLarge,
     /// It is no JSON.
     Malformed,
-    /// The body as a whole is a wrong one.
+    /// The body as a whole has the wrong shape.
     Invalid,
     /// A field, parameter or header of this name is at fault.
     Fault(&'static str),
@@ -64,7 +64,7 @@ struct Target {
     stage: Stage,
     scene: Scene,
     bystander: Scene,
-    /// What the bystander's things were in the beginning.
+    /// What the bystander's things looked like in the beginning.
     before: Vec<Value>,
     /// How many chats and messages the scene should have by now.
     chats: u64,
@@ -145,7 +145,7 @@ impl Target {
         }
     }
 
-    /// Checks that `api` lives, that its counts fit, that no number was burnt, and that the other
+    /// Checks that `api` lives, that its counts fit, that no number was used up, and that the other
     /// application is as it was.
     async fn expect_unharmed(mut self) -> Result<()> {
         for path in ["/health/live", "/health/ready"] {
@@ -186,21 +186,21 @@ impl Target {
     }
 }
 
-/// Answers the operations that keep texts.
+/// Returns the operations that store texts.
 fn writes() -> impl Iterator<Item = &'static Operation> {
     OPERATIONS
         .iter()
         .filter(|operation| !operation.texts.is_empty())
 }
 
-/// Answers the operations that read a body, search among them.
+/// Returns the operations that take a body, search among them.
 fn forms() -> impl Iterator<Item = &'static Operation> {
     OPERATIONS
         .iter()
         .filter(|operation| operation.body.is_some())
 }
 
-/// Answers a field of a form whose value has to be a text.
+/// Returns a field of the body whose value has to be a string.
 fn first_field(operation: &Operation) -> &'static str {
     operation.texts.first().map_or("query", |text| text.name)
 }
@@ -212,7 +212,7 @@ fn call_with(operation: &Operation, scene: &Scene, body: impl Into<Vec<u8>>) -> 
         .with_body("application/json", body.into()))
 }
 
-/// Writes a body of which only the field `text` is in question: the others are right.
+/// Builds a body in which the field `text` has this value, and all others are right.
 fn body_with(operation: &Operation, text: &Text, value: &str) -> String {
     let mut members = Vec::new();
     for other in operation.texts {

@@ -1,4 +1,4 @@
-//! Odd queries: a parameter is good, or it is told; what nobody knows is nothing.
+//! Odd query strings: a wrong parameter is reported, and an unknown one ignored.
 
 use anyhow::{Context as _, Result};
 use chat_system::{
@@ -9,10 +9,10 @@ use chat_system::{
 
 use crate::{Fault, Served, Target};
 
-/// The list that a query makes a search.
+/// The list that becomes a search where it is given a `query`.
 const MESSAGES: &str = "/api/v1/applications/{token}/chats/{chat}/messages";
 
-/// What is no whole number from 0 to 2^64 - 1, and so no bound and no limit.
+/// What is no whole number from 0 to 2^64 - 1, and so neither a bound nor a limit.
 const NO_NUMBERS: [&str; 31] = [
     "",
     "-1",
@@ -47,13 +47,13 @@ const NO_NUMBERS: [&str; 31] = [
     "99999999999999999999999999",
 ];
 
-/// Answers the operations that have this parameter.
+/// Returns the operations that have this parameter.
 fn with(name: &str) -> impl Iterator<Item = &'static Operation> {
     let operations = OPERATIONS.iter();
     operations.filter(move |operation| operation.parameters.contains(&name))
 }
 
-/// Answers a GET of the operation's path with this query.
+/// Makes a GET of the operation's path with this query.
 fn call(target: &Target, operation: &Operation, query: &str) -> Result<Call> {
     Call::get(&format!("{}?{query}", target.scene.fill(operation.path)))
 }
@@ -119,7 +119,7 @@ async fn a_cursor_is_none_of_the_clients_making() -> Result<()> {
     let mut target = Target::open().await?;
     let long = "a".repeat(10_000);
     for operation in with("cursor") {
-        // The ids of dead letters are opaque themselves, so whatever is not empty may be one.
+        // Its cursor is the id of a dead letter, which is opaque, so whatever is not empty may be one.
         if operation.path.ends_with("dead-letters") {
             continue;
         }
@@ -226,7 +226,7 @@ async fn what_nobody_knows_is_nothing() -> Result<()> {
             let call = call(&target, operation, query)?;
             target.expect(Served, operation, &call).await?;
         }
-        // The name of a parameter may be written in codes, too.
+        // The name of a parameter may be percent-encoded, too.
         let call = call(&target, operation, "%6Cimit=0")?;
         target.expect(Fault("limit"), operation, &call).await?;
     }

@@ -1,4 +1,4 @@
-//! Odd paths: a number that is none finds nothing, and a path says what it says and no more.
+//! Odd paths: what is not a number finds nothing, and a path is taken literally.
 
 use anyhow::{Context as _, Result, ensure};
 use chat_system::{
@@ -9,7 +9,7 @@ use chat_system::{
 
 use crate::{NotFound, Served, Target};
 
-/// What stands where a number should, and is no plain positive integer of a thing that is there.
+/// What is no plain positive integer, or not the number of anything that exists.
 const NO_NUMBERS: [&str; 58] = [
     "0",
     "00",
@@ -71,7 +71,7 @@ const NO_NUMBERS: [&str; 58] = [
     "1%zz",
 ];
 
-/// What a path should not be read as.
+/// Path segments that must not be resolved or decoded into another path.
 const NO_WAYS: [&str; 14] = [
     ".",
     "..",
@@ -95,7 +95,7 @@ fn with(part: &str) -> impl Iterator<Item = &'static Operation> {
         .filter(move |operation| operation.path.contains(part))
 }
 
-/// Answers the scene with another part.
+/// Returns the scene with one part of its paths replaced.
 fn scene_with(scene: &Scene, part: &str, value: &str) -> Scene {
     let mut other = scene.clone();
     let place = match part {
@@ -240,7 +240,7 @@ async fn a_very_long_path_is_refused() -> Result<()> {
         expect_not_found(&answer).with_context(|| length.to_string())?;
         wire.expect_good_order().await?;
     }
-    // What no buffer holds is not looked at.
+    // What exceeds the server's buffer is refused before it is routed.
     for length in [70_000, 1_000_000] {
         let path = format!("{chats}/{}", "1".repeat(length));
         let mut wire = target.wire().await?;
@@ -285,7 +285,7 @@ async fn a_target_may_be_absolute_and_is_no_other_form() -> Result<()> {
         let mut wire = target.wire().await?;
         let answer = wire.exchange(&request(method, odd, "", b"")).await?;
         let is_refused = matches!(answer.status, 400 | 404 | 405);
-        // What nobody reads may hold any letter.
+        // A query string that nobody reads may hold any character.
         let is_ignored = answer.status == 200 && odd.contains('?');
         ensure!(is_refused || is_ignored, "{method} {odd}: {answer}");
         expect_discretion(&answer)?;

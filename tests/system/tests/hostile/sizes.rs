@@ -13,7 +13,7 @@ const MOST: usize = 256 * 1_024;
 
 const JSON: &str = "content-type: application/json\r\n";
 
-/// A right body that is filled up to `size` bytes.
+/// Returns a right body that is padded to `size` bytes.
 fn filled(operation: &Operation, size: usize) -> Vec<u8> {
     let mut body = operation.body.unwrap_or_default().as_bytes().to_vec();
     body.resize(size, b' ');

@@ -1,4 +1,4 @@
-//! Text with a meaning in some language, in every place: here it has none.
+//! Injection strings in every place: here they have no special meaning.
 
 use anyhow::{Context as _, Result};
 use chat_system::{
@@ -50,7 +50,7 @@ const STRINGS: [&str; 38] = [
     "=cmd|' /C calc'!A0",
 ];
 
-/// Answers the operations that may be tried with whatever a path can name.
+/// Returns the operations with this part in their path.
 fn named(part: &str) -> impl Iterator<Item = &'static Operation> {
     OPERATIONS
         .iter()
@@ -137,7 +137,7 @@ async fn a_parameter_is_told_from_them() -> Result<()> {
         for string in STRINGS {
             let odd = percent_encoded(string);
             for parameter in operation.parameters {
-                // Any text is a query, and any id may be one of a dead letter.
+                // Any text is a valid query, and any text may be the id of a dead letter.
                 if *parameter == "query" || operation.path.ends_with("dead-letters") {
                     continue;
                 }
@@ -150,7 +150,7 @@ async fn a_parameter_is_told_from_them() -> Result<()> {
                         .with_context(|| string.to_owned())?;
                 }
             }
-            // A parameter that nobody knows, and one of that name.
+            // An unknown parameter with that value, and one with that name.
             let path = target.scene.fill(operation.path);
             for query in [format!("unknown={odd}"), format!("{odd}=1"), odd.clone()] {
                 let call = Call::get(&format!("{path}?{query}"))?;
@@ -169,7 +169,7 @@ async fn a_header_is_told_from_them() -> Result<()> {
             .iter()
             .filter(|string| !string.contains(['\r', '\n']))
         {
-            // As a key it is good where it is visible, and good for one request.
+            // As an idempotency key it is valid where all its characters are visible, and good for one request.
             let call = operation.call(&target.scene)?.with_key(string)?;
             if string.contains(' ') {
                 target
@@ -182,19 +182,19 @@ async fn a_header_is_told_from_them() -> Result<()> {
                 assert_eq!(again.body, first.body, "{string}");
                 assert_eq!(again.header("idempotency-replayed"), Some("true"));
             }
-            // As an id it is sent back where it is visible.
+            // As a request id it is sent back where all its characters are visible.
             let call = operation
                 .call(&target.scene)?
                 .with_header("x-request-id", string)?;
             let answer = target.expect(Served, operation, &call).await?;
             let is_same = answer.header("x-request-id") == Some(string);
             assert_eq!(is_same, !string.contains(' '), "{string}");
-            // As a content type it is another one.
+            // As a content type it is not supported.
             let call = operation
                 .call(&target.scene)?
                 .with_header("content-type", string)?;
             target.expect(Unsupported, operation, &call).await?;
-            // And where nobody looks it is nothing at all.
+            // In headers that are not read here it is ignored.
             let mut call = operation.call(&target.scene)?;
             for name in [
                 "accept",

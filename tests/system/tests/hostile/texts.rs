@@ -53,7 +53,7 @@ const ODD: [&str; 40] = [
     "x\u{85}\u{a0}\u{3000}",
 ];
 
-/// What looks like nothing, and is no white space.
+/// What is invisible, but not white space.
 const INVISIBLE: [&str; 9] = [
     "\u{200b}",
     "\u{2060}",
@@ -84,7 +84,7 @@ const BLANK: [&str; 14] = [
     " \u{202f}\u{205f}\u{2029} \n",
 ];
 
-/// Reads back what an answered write kept, from the thing itself and from the list that it is in.
+/// Checks what a write has kept: in its answer, in the thing itself, and in the list that has it.
 async fn expect_kept(
     target: &mut Target,
     operation: &Operation,
@@ -212,7 +212,7 @@ async fn a_text_is_as_long_as_it_may_be_and_no_longer() -> Result<()> {
                 let longest = letter.repeat(most);
                 let json = serde_json::to_string(&longest)?;
                 expect_taken(&mut target, operation, text, &json, &longest).await?;
-                // One letter more, and of what counts bytes one byte more.
+                // One letter more, and where bytes are counted, one byte more.
                 let mut longer = vec![longest.clone() + letter];
                 if let Longest::Bytes(bytes) = text.longest {
                     longer.push(longest.clone() + &"a".repeat(bytes + 1 - longest.len()));

@@ -16,7 +16,7 @@ const IN_MID_BATCH: usize = 6;
 /// How long it may take until a worker under load has something in its hands.
 const BUSY: Duration = Duration::from_secs(20);
 
-/// Answers how many creations a worker was given and has neither stored nor given back.
+/// Returns how many creations were delivered to a worker and are not acknowledged yet.
 async fn held(redis: &mut MultiplexedConnection, worker: &str) -> Result<usize> {
     let mut held = 0;
     for shard in 0..SHARDS {
@@ -74,7 +74,7 @@ async fn no_worker_killed_in_mid_batch_loses_or_repeats_a_message() -> Result<()
                 continue;
             }
             live.programs.workers[one].kill()?;
-            // It may have come to the end of its batch in between. What the dead hold proves it.
+            // It may have finished its batch before the kill; what is still unacknowledged proves otherwise.
             match held(&mut redis, &name).await? {
                 0 => live.programs.workers[one].restart()?,
                 left => break left,

@@ -1,7 +1,7 @@
-//! The live set: many processes on Redis, MariaDB and Elasticsearch, and some on RabbitMQ too, keep what
-//! they answered, and find it again, whatever happens to them.
+//! The live set: several processes on Redis, MariaDB and Elasticsearch, in some tests with RabbitMQ,
+//! keep what they answered, and find it again, whatever happens to them.
 //!
-//! Each test has programs and servers of its own, on whatever set the others run.
+//! Each test starts programs and servers of its own, whatever set the other tests run on.
 
 mod kills;
 mod rabbitmq;

@@ -1,4 +1,4 @@
-//! RabbitMQ carries the work: killed, it delays storing, and loses and refuses nothing.
+//! RabbitMQ carries the work: while it is down, storing is delayed, but nothing is lost or refused.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use chat_system::{
 };
 use serde_json::json;
 
-/// How soon it is told that RabbitMQ is away.
+/// How soon readiness must report that RabbitMQ is away.
 const TOLD: Duration = Duration::from_secs(10);
 
 /// How long an answer may take at most while RabbitMQ is away.
 const PROMPT: Duration = Duration::from_secs(4);
 
-/// How soon a creation is stored that RabbitMQ never had: it is looked for every ten seconds, once it is
-/// ten seconds old.
+/// How soon a creation that RabbitMQ never had must be stored: `sync` looks every ten seconds for those
+/// that are at least ten seconds old.
 const RESCUED: Duration = Duration::from_secs(40);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,7 +69,7 @@ async fn what_is_created_without_the_broker_is_read_at_once() -> Result<()> {
         let created = create(&messages, json!({"body": format!("message {number}")})).await?;
         assert_eq!(created["number"], number);
     }
-    // The other api sees them, and neither leaves the load balancer.
+    // The other api sees them, and both stay in the load balancer.
     let mut other = live.programs.apis[1].client();
     let page = other.get(&messages).await?.expect(200)?;
     assert_eq!(page["items"].as_array().map(Vec::len), Some(3), "{page}");

@@ -1,5 +1,5 @@
-//! A search index that is away, lost, full or slow: writes do not notice, and search is again what the
-//! database is.
+//! A search index that is away, lost or full, or a stalled indexer: writes do not notice, and search
+//! catches up with the database.
 
 use std::time::{Duration, Instant};
 
@@ -14,16 +14,16 @@ use chat_system::{
 use hyper::Method;
 use tokio::time::sleep;
 
-/// How long an indexer is stalled: longer than it holds what it has taken.
+/// How long an indexer is stalled: longer than its lease on what it has taken.
 const STALLED: Duration = Duration::from_secs(25);
 
-/// How soon it shows that the index is away.
+/// How soon it must show that the index is away.
 const SOON: Duration = Duration::from_secs(10);
 
 /// How long the index takes no writes.
 const FULL: Duration = Duration::from_secs(5);
 
-/// How long Elasticsearch is away, and how many messages are sent at least meanwhile and around.
+/// Returns how long Elasticsearch is away, and how many messages are sent before, meanwhile and after.
 ///
 /// `CHAT_AWAY_SECONDS` asks for longer, with the whole corpus.
 fn away() -> Result<(Duration, usize)> {
@@ -65,7 +65,7 @@ async fn writes_go_on_without_elasticsearch_and_search_follows() -> Result<()> {
     tally.report(&format!("Elasticsearch away for {} s", away.as_secs()))
 }
 
-/// Whoever searches is told so at once, and no load balancer leaves an `api` out.
+/// Checks that searches are answered 503, and that each `api` stays in the load balancer.
 async fn expect_search_alone_is_away(live: &LiveSet) -> Result<()> {
     for api in &live.programs.apis {
         let answer = within(SOON, "searching is refused", || async {

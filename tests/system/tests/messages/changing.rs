@@ -1,4 +1,4 @@
-//! A message's body is changed, and nothing else of it.
+//! Changing a message's body, which changes nothing else of the message.
 
 use anyhow::{Context as _, Result};
 use chat_system::{
@@ -36,7 +36,7 @@ async fn a_change_takes_the_body_and_leaves_all_else() -> Result<()> {
     assert_eq!(listed[0]["body"], "changed by PUT");
     stage.crash().await?;
     assert_eq!(paging::items(&mut stage.client, &messages).await?, listed);
-    // A change is no creation.
+    // A change is not counted as a creation.
     stage.expect_count(chat, "messages_count", 2).await
 }
 
@@ -50,7 +50,7 @@ async fn a_message_can_be_changed_right_after_its_creation() -> Result<()> {
         expect_change(&created, &changed)?;
         assert_eq!(stage.read(&path).await?, changed);
     }
-    // None was stored over its change later.
+    // No creation was stored late, over its change.
     let chat = messages.trim_end_matches("/messages");
     stage.expect_count(chat, "messages_count", 100).await?;
     let listed = paging::items(&mut stage.client, &messages).await?;

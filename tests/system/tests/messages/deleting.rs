@@ -1,4 +1,4 @@
-//! A deleted message is gone, is counted no more, and leaves its number behind.
+//! A deleted message is gone, is no longer counted, and its number is not given again.
 
 use anyhow::{Context as _, Result};
 use chat_system::{
@@ -45,7 +45,7 @@ async fn a_deleted_message_is_counted_out_once() -> Result<()> {
         }
     }
     stage.expect_count(chat, "messages_count", 3).await?;
-    // What is counted late would show beside the next one.
+    // A late second decrement would show in the count after the next create.
     stage.create(&messages, &json!({"body": "a"})).await?;
     stage.expect_count(chat, "messages_count", 4).await
 }
@@ -99,7 +99,7 @@ async fn deleting_what_is_not_there_lowers_no_count() -> Result<()> {
             expect_not_found(&stage.client.send(&call).await?).context(message.clone())?;
         }
     }
-    // A number that nobody has was not taken, either.
+    // The failed deletes have not used up a number, either.
     let message = stage.create(&messages, &json!({"body": "a"})).await?;
     assert_eq!(message["number"], 3);
     stage.expect_count(&chats[0], "messages_count", 3).await?;

@@ -103,7 +103,7 @@ async fn paging_goes_on_where_the_last_item_was_deleted() -> Result<()> {
     for number in [6, 5, 1] {
         stage.delete(&format!("{messages}/{number}")).await?;
     }
-    // What is written meanwhile lies behind the reader.
+    // In descending order, what is created meanwhile lies before the cursor.
     stage.create(&messages, &json!({"body": "new"})).await?;
     let rest = paging::items(&mut stage.client, &next.context("a next page")?).await?;
     assert_eq!(item_numbers(&rest), [4, 3, 2]);

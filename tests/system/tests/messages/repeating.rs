@@ -1,4 +1,4 @@
-//! A create with a key that is sent again answers the message as it was created.
+//! Repeating a create with its idempotency key answers the message as it was created.
 
 use anyhow::{Context as _, Result};
 use chat_system::{
@@ -151,7 +151,7 @@ async fn a_key_answers_the_message_as_it_was_created_whatever_became_of_it() -> 
         assert_eq!(again.header("idempotency-replayed"), Some("true"));
         assert_eq!(again.header("location"), Some(message.as_str()));
     }
-    // Another key makes another message, for which there is no chat.
+    // Another key asks for another message, and the chat is gone.
     let fresh = call.with_key("another")?;
     expect_not_found(&stage.client.send(&fresh).await?)
 }

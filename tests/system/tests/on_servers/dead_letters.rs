@@ -1,5 +1,5 @@
-//! What the database refuses: set aside, it holds nobody up and is read under its number, and an operator
-//! sees to it from the command line.
+//! What the database refuses is set aside: it holds nothing else up, can be read under its number, and
+//! is left to an operator at the command line.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +27,7 @@ const MESSAGES: u64 = 400;
 /// Those of them that the database refuses.
 const REFUSED: [u64; 3] = [10, 201, 390];
 
-/// What these may cost the others.
+/// How long these may delay the others.
 const DELAY: Duration = Duration::from_secs(1);
 
 /// An operator at the command line, on the servers of these settings.
@@ -44,14 +44,14 @@ impl Operator<'_> {
         worker.within(Duration::from_secs(30)).run().await
     }
 
-    /// Runs a command that succeeds, and answers what it wrote.
+    /// Runs a command that must succeed, and returns what it wrote.
     async fn done(&self, arguments: &[&str]) -> Result<String> {
         let ended = self.run(arguments).await?;
         ensure!(ended.code == Some(0), "{arguments:?}: {ended:?}");
         Ok(ended.stdout)
     }
 
-    /// The letters by the numbers of their messages.
+    /// Returns the dead letters by the numbers of their messages.
     async fn letters(&self) -> Result<BTreeMap<u64, Value>> {
         let written = self.done(&["list", "--json"]).await?;
         let letters = written.lines().map(|line| {
@@ -81,7 +81,7 @@ async fn until_counted(api: &Program, chat: &str, wanted: u64) -> Result<()> {
     .await
 }
 
-/// What is set aside is told of in two ways, and read under its number.
+/// Checks that the API and the command line list what is set aside, and that it can still be read.
 async fn expect_told(
     operator: &Operator<'_>,
     client: &mut Client,
@@ -118,7 +118,7 @@ async fn expect_told(
     Ok(())
 }
 
-/// Replays and drops letters, and looks what becomes of their messages.
+/// Replays and drops dead letters, and checks what becomes of their messages.
 async fn decide(
     operator: &Operator<'_>,
     api: &Program,
@@ -127,7 +127,7 @@ async fn decide(
 ) -> Result<()> {
     let (mut client, messages) = (api.client(), format!("{chat}/messages"));
     let fine = MESSAGES - REFUSED.len() as u64;
-    // One that fails again comes back, and the others are as they were.
+    // One that fails again is set aside again, and an unknown id beside it does not matter.
     let path = |number: u64| format!("{messages}/{number}");
     let unknown = operator
         .run(&["replay", "unknown", id(letters, 10)?])
@@ -175,11 +175,11 @@ async fn decide(
     Ok(())
 }
 
-/// Plays it where `servers` are; the last one that says where the queue is counts.
+/// Runs the test on `servers`; where several could carry the queue, the last one does.
 async fn play(services: &Services, servers: &[&str]) -> Result<()> {
     services.up(servers).await?;
     let mut settings = services.settings_of(servers).await?;
-    // Nothing is searched for.
+    // This test needs no search server.
     let nobody = format!("http://127.0.0.1:{}", free_port()?);
     settings.insert(URLS[3].to_owned(), nobody);
     let folder = scratch()?;
@@ -205,7 +205,7 @@ async fn play(services: &Services, servers: &[&str]) -> Result<()> {
         assert_eq!(sent["number"], number);
     }
 
-    // All of them wait together, and the first that is stored ends the wait.
+    // All messages are waiting by now; the delay is measured from the first that is stored.
     let mut worker = start(folder.path(), "worker", &settings).await?;
     let begun = within(Duration::from_secs(30), "storing begins", || async {
         let count = counted(&api, &chat).await?;
@@ -226,7 +226,7 @@ async fn play(services: &Services, servers: &[&str]) -> Result<()> {
     decide(&operator, &api, &chat, &letters).await?;
     worker.stop(Duration::from_secs(10)).await?;
 
-    // A server that is away is named.
+    // The command names a server that is away.
     services.kill("redis").await?;
     expect_failure(&operator.run(&["list"]).await?, &["CHAT_COUNTER_URL"])
 }

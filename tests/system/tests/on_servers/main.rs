@@ -1,5 +1,5 @@
-//! The programs on servers of the test's own: how they start there, what they tell of themselves, and how
-//! they go on when a server came back with less than it had.
+//! The programs on servers of the test's own: how they start there, what they report about themselves,
+//! and how they go on when a server comes back with less data than it had.
 
 mod dead_letters;
 mod restoring;
@@ -14,7 +14,7 @@ use chat_system::{
     services::urls,
 };
 
-/// Starts a program in a folder below; what serves no API serves its metrics instead.
+/// Starts a program in a subfolder; one that serves no API serves its metrics instead.
 async fn start(folder: &Path, name: &str, settings: &BTreeMap<String, String>) -> Result<Program> {
     let folder = folder.join(name);
     std::fs::create_dir_all(&folder)?;

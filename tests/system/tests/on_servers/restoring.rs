@@ -1,5 +1,5 @@
-//! A server that was restored from a backup, or came back with nothing: what was kept is there, and what
-//! is created goes on above every number that anybody can still know.
+//! A server that was restored from a backup, or came back empty: what was kept is there, and numbering
+//! goes on above every number that anybody may still know.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
 
@@ -14,10 +14,10 @@ use serde_json::json;
 
 use crate::start;
 
-/// How far numbers leap where nobody can tell what was given.
+/// How far numbers leap where nobody can tell which were given.
 const LEAP: u64 = 65_536;
 
-/// The programs that run, and where they are.
+/// The running programs by name.
 struct System {
     programs: BTreeMap<&'static str, Program>,
 }
@@ -45,7 +45,7 @@ impl System {
         Ok(())
     }
 
-    /// Creates an application and answers where it is.
+    /// Creates an application and returns its path.
     async fn application(&self) -> Result<String> {
         let application = json!({"name": "restored"});
         let mut client = self.client();
@@ -55,21 +55,21 @@ impl System {
         Ok(format!("/api/v1/applications/{token}"))
     }
 
-    /// Creates a chat and answers its number.
+    /// Creates a chat and returns its number.
     async fn chat(&self, application: &str) -> Result<u64> {
         let chats = format!("{application}/chats");
         let chat = self.client().post(&chats, &json!({})).await?.expect(201)?;
         chat["number"].as_u64().context("a number")
     }
 
-    /// Creates a message and answers its number.
+    /// Creates a message and returns its number.
     async fn send(&self, messages: &str) -> Result<u64> {
         let body = json!({"body": "hello"});
         let message = self.client().post(messages, &body).await?.expect(201)?;
         message["number"].as_u64().context("a number")
     }
 
-    /// Waits until the database holds so many messages of the chat, and answers their numbers.
+    /// Waits until the database holds `wanted` messages of the chat, and returns their numbers.
     async fn stored(&self, chat: &str, wanted: u64) -> Result<Vec<u64>> {
         eventually("the messages are stored and counted", || async {
             let counted = self.client().get(chat).await?.expect(200)?;
@@ -106,7 +106,7 @@ async fn what_a_restored_server_forgot_is_never_numbered_again() -> Result<()> {
     services.run("down", &["--keep", "mariadb"]).await?;
     copy(&data, &backup)?;
 
-    // The database is restored, and Redis is as it was: the numbers after the backup are a gap.
+    // The database is restored, and Redis is as it was: numbers given after the backup become a gap.
     let system = System::start(&services, folder.path()).await?;
     for number in 4..=5 {
         assert_eq!(system.send(&messages).await?, number);
@@ -123,13 +123,13 @@ async fn what_a_restored_server_forgot_is_never_numbered_again() -> Result<()> {
     let system = System::start(&services, folder.path()).await?;
     assert_eq!(system.send(&messages).await?, 6);
     assert_eq!(system.stored(&chat, 4).await?, [1, 2, 3, 6]);
-    // An application that came after the backup is gone, and what Redis still knows of it is nobody else's.
+    // An application made after the backup is gone, and no new one inherits what Redis still knows of it.
     system.client().get(&lost).await?.expect(404)?;
     let next = system.application().await?;
     assert_eq!(system.chat(&next).await?, 1);
     system.stop().await?;
 
-    // Redis comes back with nothing: whatever it may have given is leapt over.
+    // Redis comes back empty: all numbers that it may have given are leapt over.
     services.run("down", &["redis"]).await?;
     let system = System::start(&services, folder.path()).await?;
     let number = system.send(&messages).await?;

@@ -1,4 +1,4 @@
-//! What a start waits for, what stops it, and what the programs tell of themselves then.
+//! What a start waits for, what stops it, and what the programs report about themselves then.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::start;
 
-/// What a health check has for all its questions, and some time to start.
+/// The five seconds that a health check has for all it asks, and some time to start the program.
 const HEALTHCHECK: Duration = Duration::from_secs(7);
 
 /// Less than a start waits for servers that are not there.
@@ -25,7 +25,7 @@ const AT_ONCE: Duration = Duration::from_secs(20);
 /// The servers that a start needs.
 const NEEDED: [&str; 2] = ["mariadb", "redis"];
 
-/// Settings that lead to servers of which one is never there, and not needed.
+/// Returns settings with a search server that is never there, which no start needs.
 async fn without_search(services: &Services) -> Result<BTreeMap<String, String>> {
     let mut settings = services.settings().await?;
     let nobody = format!("http://127.0.0.1:{}", free_port()?);
@@ -33,7 +33,7 @@ async fn without_search(services: &Services) -> Result<BTreeMap<String, String>>
     Ok(settings)
 }
 
-/// How many changes Redis counts.
+/// Returns how many changes Redis counts since its last save.
 async fn changes_in_redis(settings: &BTreeMap<String, String>) -> Result<String> {
     let mut redis = connect(&settings[URLS[1]]).await?;
     let asking = redis::cmd("INFO").arg("persistence").to_owned();
@@ -43,7 +43,7 @@ async fn changes_in_redis(settings: &BTreeMap<String, String>) -> Result<String>
     counted.map(str::to_owned).context(told)
 }
 
-/// Prepares a run of a program with settings that lead to servers.
+/// Prepares a run of a program on the servers of these settings.
 pub(crate) fn on(settings: &BTreeMap<String, String>, name: &str) -> Result<Invocation> {
     let invocation = Invocation::of(name)?;
     Ok(URLS.iter().fold(invocation, |invocation, name| {
@@ -78,7 +78,7 @@ async fn a_health_check_asks_and_changes_nothing_and_waits_for_nobody() -> Resul
         assert_eq!(ask_mariadb(&settings, tables).await?, "0");
         assert_eq!(changes_in_redis(&settings).await?, changed);
     }
-    // Whoever starts makes the tables, and tries what Redis lets it do.
+    // A real start makes the tables, and tries out what Redis lets it do.
     let ended = on(&settings, "sync")?.argument("--once").run().await?;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_ne!(ask_mariadb(&settings, tables).await?, "0");
@@ -121,7 +121,7 @@ async fn what_waiting_cannot_mend_stops_the_start_at_once() -> Result<()> {
         expect_failure(&ended, &[setting])?;
         assert!(!ended.output().contains("guess"), "{ended:?}");
     }
-    // What is not there is waited for, and named in the end.
+    // A server that is down is waited for, and named in the end.
     services.run("down", &["--keep"]).await?;
     let waiting = on(&settings, "worker")?.with("CHAT_WAIT_FOR", "1");
     let ended = waiting.within(AT_ONCE).run().await?;
@@ -130,7 +130,7 @@ async fn what_waiting_cannot_mend_stops_the_start_at_once() -> Result<()> {
     Ok(())
 }
 
-/// What a program counts, each by its name.
+/// Returns a program's metrics by name.
 async fn counts(client: &mut Client) -> Result<BTreeMap<String, f64>> {
     let exposition = Exposition::read(&client.get("/metrics").await?)?;
     let samples = exposition.samples.into_iter();

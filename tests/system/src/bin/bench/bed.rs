@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use hyper::http::uri::Authority;
 use tempfile::TempDir;
 
-/// More than a round can fill, in megabytes.
+/// A limit for the backlog that no round can reach, in megabytes.
 const BACKLOG: &str = "8192";
 
 /// How long a worker may take until it has made the search index.
@@ -40,7 +40,7 @@ impl Sync {
     }
 }
 
-/// Starts this program as the same framework doing nothing; its folder ends with it.
+/// Starts this program as the server without I/O, and returns it with its folder.
 ///
 /// # Errors
 ///
@@ -60,7 +60,7 @@ pub(crate) async fn yardstick() -> Result<(Program, TempDir)> {
     Ok((Program::start(no_io, authority).await?, folder))
 }
 
-/// Which servers there are.
+/// Which servers are started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Servers {
     /// Those that creates need: Redis and MariaDB.
@@ -112,7 +112,7 @@ impl Bed {
         let mut told = services.settings().await?;
         let mut settings = vec![("CHAT_BACKLOG_MEGABYTES", BACKLOG.to_owned())];
         for name in URLS {
-            // Nobody is there where the server was left out.
+            // A server that was left out gets an address where nobody listens.
             let nobody = || Ok(format!("http://127.0.0.1:{}", free_port()?));
             let url = told.remove(name);
             settings.push((name, url.map_or_else(nobody, anyhow::Ok)?));
@@ -151,7 +151,7 @@ impl Bed {
         .await
     }
 
-    /// Answers a setting of the programs.
+    /// Returns a setting of the programs.
     ///
     /// # Errors
     ///
@@ -162,7 +162,7 @@ impl Bed {
         Ok(&found.with_context(|| format!("there is no {name}"))?.1)
     }
 
-    /// Starts another `api` on the same servers, with one setting changed; its folder ends with it.
+    /// Starts another `api` on the same servers with one setting changed, and returns it with its folder.
     ///
     /// # Errors
     ///
@@ -186,12 +186,12 @@ impl Bed {
             .map_or(Ok(()), |mut worker| worker.kill())
     }
 
-    /// Where the `api` is.
+    /// Returns the address of the `api`.
     pub(crate) fn authority(&self) -> &Authority {
         self.api.authority()
     }
 
-    /// Asks what waits.
+    /// Asks the `api` how much waits.
     ///
     /// # Errors
     ///

@@ -48,7 +48,7 @@ pub(crate) async fn run(arguments: &CreatesArguments) -> Result<()> {
         arguments.rounds, arguments.seconds
     ))?;
     for round in 0..arguments.rounds {
-        // Whoever comes first meets a cooler machine, so they take turns at that too.
+        // Whoever comes first meets a cooler machine, so they take turns at coming first.
         let (first, second) = if round % 2 == 0 {
             (yardstick.authority(), api.authority())
         } else {
@@ -81,7 +81,7 @@ async fn drain(bed: &mut Bed) -> Result<()> {
     bed.rest()
 }
 
-/// Creates a chat for each connection and answers where their messages go.
+/// Creates a chat for each connection and returns where their messages go.
 pub(crate) async fn create_chats(api: &Authority, count: usize) -> Result<Vec<String>> {
     let token = create_application(api, "bench").await?;
     let mut client = Client::new(api.clone());
@@ -118,7 +118,7 @@ pub(crate) async fn measure(
     Ok(Round::new(latencies, start.elapsed()))
 }
 
-/// Sends the same create again and again, and answers how many microseconds each took.
+/// Sends the same create again and again, and returns how many microseconds each took.
 async fn send_until(end: Instant, mut client: Client, call: Arc<Call>) -> Result<Vec<u32>> {
     let mut latencies = Vec::new();
     loop {

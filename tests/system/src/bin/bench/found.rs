@@ -24,19 +24,19 @@ use crate::{
 /// How many connections create at the steady rate.
 const CONNECTIONS: u32 = 64;
 
-/// How many connections look how soon what they create is found.
+/// How many connections measure how soon what they create is found.
 const LOOKERS: usize = 4;
 
-/// The pause between two looks, which are work for two cores as well.
+/// The polling interval; each poll is work for the two cores as well.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// When looking for one is given up.
+/// How long a message may take to be found before the measurement fails.
 const NEVER: Duration = Duration::from_secs(30);
 
-/// The load before anything is measured: so long a Java program takes until it is quick.
+/// How long the load runs before anything is measured: a JVM takes that long to warm up.
 const WARM_UP: Duration = Duration::from_secs(40);
 
-/// Measures and prints what came of it.
+/// Measures and prints the result.
 ///
 /// # Errors
 ///
@@ -84,7 +84,7 @@ pub(crate) async fn run(arguments: &FoundArguments) -> Result<()> {
     Ok(())
 }
 
-/// Creates again and again, and answers how many it created.
+/// Creates again and again, and returns how many it created.
 async fn steadily(api: Authority, path: String, every: Duration, end: Instant) -> Result<u32> {
     let body = "does anyone know how to get the sound card working after the last kernel update?";
     let call = Call::post(&path, &json!({"sender": "ada", "body": body}))?;
@@ -99,7 +99,7 @@ async fn steadily(api: Authority, path: String, every: Duration, end: Instant) -
     Ok(created)
 }
 
-/// Creates a message with a word of its own and looks for it, again and again; answers how many
+/// Creates a message with a word of its own and looks for it, again and again; returns how many
 /// microseconds after each answer it was found.
 async fn look(
     api: Authority,
@@ -114,7 +114,7 @@ async fn look(
         if Instant::now() >= end {
             break;
         }
-        // Like no other word, so that it finds nothing but itself.
+        // A unique word, so that the search finds nothing else.
         let word = format!("{:016x}", RandomState::new().hash_one((looker, count)));
         let message = json!({"body": format!("where is the {word}")});
         let number = client.post(&path, &message).await?.expect(201)?["number"].take();

@@ -1,4 +1,4 @@
-//! The yardstick: the same route and JSON by poem-openapi's own means, and nothing behind it.
+//! The yardstick: the same route and JSON by poem-openapi's own means, with nothing behind it.
 
 use std::{
     net::SocketAddr,

@@ -1,4 +1,4 @@
-//! Listens in on what a program asks Elasticsearch.
+//! Records what a program asks Elasticsearch.
 
 use std::{
     io,
@@ -16,7 +16,7 @@ use tokio::{
     },
 };
 
-/// Passes on whatever comes, and keeps what was asked.
+/// A proxy that passes everything on, and keeps the requests.
 pub(crate) struct Recorder {
     authority: Authority,
     asked: Asked,
@@ -25,11 +25,11 @@ pub(crate) struct Recorder {
 type Asked = Arc<Mutex<Vec<u8>>>;
 
 impl Recorder {
-    /// Listens for those who would ask `server`.
+    /// Starts a recorder in front of `server`.
     ///
     /// # Errors
     ///
-    /// Fails when nobody can listen.
+    /// Fails when it cannot listen.
     pub(crate) async fn before(server: Authority) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let authority = listener.local_addr()?.to_string().parse()?;
@@ -43,11 +43,11 @@ impl Recorder {
         &self.authority
     }
 
-    /// Answers the searches that were asked since the last look, in their order.
+    /// Takes the searches that were recorded since the last call, in their order.
     ///
     /// # Errors
     ///
-    /// Fails when something was asked in another way than one search after the other.
+    /// Fails when the record is no row of whole requests, as when several were sent at once.
     pub(crate) fn searches(&self) -> Result<Vec<Call>> {
         let asked = std::mem::take(&mut *lock(&self.asked));
         let (mut rest, mut searches) = (asked.as_slice(), Vec::new());

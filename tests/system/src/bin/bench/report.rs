@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 /// What one server did in one round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Round {
-    /// Creates a second.
+    /// Requests a second.
     pub(crate) per_second: f64,
     /// The latency that half of them stayed below, in milliseconds.
     pub(crate) p50_ms: f64,
@@ -49,7 +49,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// An empty table, with what the `api` is compared with.
+    /// Starts an empty table; `yardstick` is what the `api` is compared with.
     pub(crate) fn of(yardstick: &'static str) -> Self {
         Self {
             yardstick,
@@ -73,7 +73,7 @@ impl Report {
         say_line(&self.rounds.len().to_string(), yardstick, api)
     }
 
-    /// Prints the medians and answers the ratio of the two rates.
+    /// Prints the medians and returns the ratio of the two rates.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
-/// Expects a ratio to be as high as was asked for.
+/// Checks that a ratio is as high as was asked for, if anything was.
 ///
 /// # Errors
 ///

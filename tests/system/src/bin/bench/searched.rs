@@ -66,7 +66,7 @@ pub(crate) async fn run(arguments: &SearchedArguments) -> Result<()> {
         recorder.searches()?;
         client.send(&call).await?.expect(200)?;
         let mut asked = recorder.searches()?;
-        // A query without a word is answered without asking anybody.
+        // A query without a word is answered without asking Elasticsearch.
         if let Some(search) = asked.pop() {
             ensure!(asked.is_empty(), "one search is one request");
             through.push(call);
@@ -89,7 +89,7 @@ pub(crate) async fn run(arguments: &SearchedArguments) -> Result<()> {
     expect_ratio(ratio, arguments.at_least)
 }
 
-/// Asks one server for so long.
+/// Sends the calls to one server, again and again, for `duration`.
 async fn measure(server: &Authority, calls: &Arc<[Call]>, duration: Duration) -> Result<Round> {
     let begun = Instant::now();
     let mut asking = JoinSet::new();

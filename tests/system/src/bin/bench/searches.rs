@@ -34,7 +34,7 @@ const SENDERS: usize = 64;
 ///
 /// # Errors
 ///
-/// Fails when `api` does not start or answer, or when the slowest searches take longer than asked for.
+/// Fails when `api` does not start or answer, or when the 99th percentile is above what was asked for.
 pub(crate) async fn run(arguments: &SearchesArguments) -> Result<()> {
     let corpus = Corpus::read(&arguments.corpus.clone().unwrap_or_else(Corpus::file))?;
     let chats = corpus.chats.into_iter();
@@ -57,7 +57,7 @@ pub(crate) async fn run(arguments: &SearchesArguments) -> Result<()> {
     say(&format!("`api` has {resident} MB resident"))
 }
 
-/// Fills a new chat with the first bodies, waits until they are found, and answers its messages' path.
+/// Fills a new chat with the first `count` bodies, waits until they are found, and returns their path.
 async fn filled(stage: &mut Embedded, bodies: &Arc<[String]>, count: usize) -> Result<String> {
     let application = stage.application().await?;
     let path = stage.messages(&application).await?;
@@ -82,7 +82,7 @@ async fn filled(stage: &mut Embedded, bodies: &Arc<[String]>, count: usize) -> R
 
 /// A query out of the `index`th body: a word, two words, or one with two letters swapped.
 pub(crate) fn query(bodies: &[String], index: usize) -> String {
-    // A prime, so that the bodies come from everywhere.
+    // Strides by a prime, so that the bodies come from all over the corpus.
     let body = &bodies[index * 7919 % bodies.len()];
     let mut words = body.split_whitespace().filter(|word| word.is_ascii());
     let word = words.nth(index % 5).unwrap_or("linux").to_owned();
@@ -101,7 +101,7 @@ fn search(chat: &str, bodies: &[String], index: usize) -> Result<Call> {
     Call::get(&format!("{chat}/search?query={query}"))
 }
 
-/// Asks at a steady rate, whether or not what was asked before is answered.
+/// Searches at a steady rate, without waiting for earlier answers.
 async fn steadily(stage: &Embedded, chat: &str, bodies: &[String], seconds: u32) -> Result<Round> {
     let begun = Instant::now();
     let mut asked = JoinSet::new();
@@ -130,7 +130,7 @@ async fn one_by_one(stage: &Embedded, chat: &str, bodies: &[String]) -> Result<R
     Ok(Round::new(latencies, begun.elapsed()))
 }
 
-/// Answers how many microseconds after `due` the answer was there.
+/// Sends a search, and returns how many microseconds after `due` its answer was there.
 async fn ask(client: &mut Client, call: &Call, due: Instant) -> Result<u32> {
     client.send(call).await?.expect(200)?;
     Ok(u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX))

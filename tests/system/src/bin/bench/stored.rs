@@ -22,13 +22,13 @@ const YARDSTICK: Duration = Duration::from_secs(5);
 /// How long each server is loaded before it is measured.
 const WARM_UP: Duration = Duration::from_secs(2);
 
-/// How long it is where a Java program is among them, which takes so long until it is quick.
+/// The same where Elasticsearch takes part: a JVM takes that long to warm up.
 const LONG_WARM_UP: Duration = Duration::from_secs(30);
 
 /// How long what waits at the end may take to be stored, or indexed.
 const DRAINED: Duration = Duration::from_mins(5);
 
-/// Measures and prints what came of it.
+/// Measures and prints the result.
 ///
 /// # Errors
 ///
@@ -103,7 +103,7 @@ pub(crate) async fn until_nothing_waits(bed: &Bed, indexed: bool) -> Result<()> 
     }
 }
 
-/// Looks again and again how much waits.
+/// Polls how many creations wait to be stored, and keeps the maximum.
 struct Watch(
     tokio::task::JoinHandle<Result<f64>>,
     tokio::sync::watch::Sender<()>,
@@ -126,7 +126,7 @@ impl Watch {
         Self(tokio::spawn(watching), end)
     }
 
-    /// The most that waited at once.
+    /// Stops polling, and returns the most that waited at once.
     async fn end(self) -> Result<f64> {
         drop(self.1);
         self.0.await.context("the watch broke down")?

@@ -21,7 +21,7 @@ use hyper::{Uri, http::uri::Authority};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, interval};
 
-/// Where api listens when nobody says otherwise.
+/// Where `api` listens by default.
 const API: &str = "http://127.0.0.1:8080";
 
 /// How often the rate is written where there is no terminal to draw a bar on.
@@ -90,7 +90,7 @@ async fn load(arguments: LoadArguments) -> Result<()> {
         Some(token) => token,
         None => create_application(&api, "corpus").await?,
     };
-    // Said first, so that a load that is stopped can be resumed.
+    // Printed first, so that a load that is stopped can be resumed.
     say(&format!("application {application}"))?;
 
     let progress = Arc::new(AtomicU64::new(0));
