@@ -82,6 +82,12 @@ impl Failure {
         }
     }
 
+    /// Says whether a connection that had been made was lost, so that a new one may help.
+    pub(crate) fn is_of_connection(&self) -> bool {
+        matches!(self, Self::Told(error)
+            if error.is_connection_dropped() && !error.is_connection_refusal())
+    }
+
     /// Says whether a node answered that it lacks the keys, or some of them.
     pub(crate) fn is_of_place(&self) -> bool {
         self.is("MOVED") || self.is_of_migration()

@@ -217,6 +217,25 @@ impl Nodes {
         }
     }
 
+    /// Runs a script that only reads, and once more if its connection was lost.
+    ///
+    /// After a restart or a failover each process finds its connection dead, which its users need not see.
+    pub(crate) async fn read(
+        &self,
+        shard: Shard,
+        script: &Script,
+        call: &Call,
+    ) -> Result<Value, Failure> {
+        let reading = async {
+            match self.run(shard, script, call).await {
+                Err(failure) if failure.is_of_connection() => self.run(shard, script, call).await,
+                answer => answer,
+            }
+        };
+        let answer = timeout(self.config.answer_timeout, reading).await;
+        answer.map_err(|_| Failure::Late)?
+    }
+
     /// Makes sure that nothing is appended to a log that may end in half a transaction; see
     /// [`Line::renew_log`](crate::connection::Line::renew_log).
     async fn renew_log(&self, shard: Shard) -> Result<(), Failure> {

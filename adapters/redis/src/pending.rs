@@ -129,7 +129,7 @@ impl PendingReader {
             .with(limit)
             .with(PendingPage::BYTES)
             .with(order);
-        let answer = self.nodes.run(shard, &self.scripts.pending, &call).await?;
+        let answer = self.nodes.read(shard, &self.scripts.pending, &call).await?;
         let mut answer = reply::list(answer)?.into_iter();
         let mut next = || answer.next().unwrap_or_default();
         let (mark, counter) = (reply::text(next())?, reply::text(next())?);
@@ -244,7 +244,7 @@ impl PendingReader {
             call.add(id(*position));
             call.add(creation.draft.uid.to_bytes().as_slice());
         }
-        let answer = self.nodes.run(shard, &self.scripts.waiting, &call).await?;
+        let answer = self.nodes.read(shard, &self.scripts.waiting, &call).await?;
         let answers = reply::list(answer)?;
         let mut pending = Vec::new();
         for (Candidate { position, creation }, answer) in candidates.into_iter().zip(answers) {

@@ -213,7 +213,7 @@ impl RedisQueue {
         for shard in self.keys.shards() {
             let kinds = ['b', 'q', 'k'];
             let call = Call::on(kinds.map(|kind| self.keys.of_shard(shard, kind))).with(GROUP);
-            let answer = match self.nodes.run(shard, &self.scripts.backlog, &call).await {
+            let answer = match self.nodes.read(shard, &self.scripts.backlog, &call).await {
                 Err(failure) if is_nothing_there(&failure) => continue,
                 answer => answer?,
             };

@@ -44,6 +44,22 @@ async fn a_restart_on_its_own_disk_leaves_no_gap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_read_outlives_its_connection() {
+    let Some(server) = PrivateServer::strict().await else {
+        return;
+    };
+    let scene = System::new().process(&server).await;
+    let chat = scene.chat().await;
+    let kept = send(&scene, chat, 1).await;
+    for _ in 0..9 {
+        server.ask("CLIENT KILL TYPE normal").await;
+        let sequence = kept.sequence();
+        let pending = scene.counter().pending(&sequence, kept.number).await;
+        assert_eq!(pending.unwrap().as_ref(), Some(&kept));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_that_may_have_lost_the_last_second_leaps() {
     let Some(mut server) = PrivateServer::start(&["--appendfsync", "everysec"]).await else {
         return;

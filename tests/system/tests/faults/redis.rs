@@ -183,7 +183,8 @@ async fn a_replica_that_was_behind_repeats_nothing_and_tells() -> Result<()> {
     let proxy = Proxy::to(address(&settings, "CHAT_COUNTER_URL")?).await?;
     let way = through(&settings, &[&proxy]);
     let mut live = LiveSet::begin(services, settings, [&way, &way]).await?;
-    let loading = live.load(UNDER_FIRE, Numbering::Leaping).await?;
+    // It lasts longer than the takeover.
+    let loading = live.load(usize::MAX, Numbering::Leaping).await?;
     let tally = take_over(&mut live, loading, name, async |replica| {
         sleep(BEHIND).await;
         proxy.lead_to(replica);
@@ -258,12 +259,16 @@ async fn garbage_in_the_stream_and_newer_entries_hold_nobody_up() -> Result<()> 
         loading
             .until_answered(UNDER_FIRE * (round + 1) / (SHARDS + 2))
             .await?;
-        for payload in ["garbage", r#"{"version":99}"#] {
+        // Entries that are the same are one letter.
+        for payload in [
+            format!("garbage {round}"),
+            format!(r#"{{"version":99,"round":{round}}}"#),
+        ] {
             let mut adding = cmd("XADD");
             adding
                 .arg(stream(round))
                 .arg("*")
-                .arg(&[("d", payload), ("n", "1")]);
+                .arg(&[("d", payload.as_str()), ("n", "1")]);
             adding.query_async::<()>(&mut redis).await?;
         }
     }
