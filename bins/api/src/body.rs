@@ -80,7 +80,7 @@ impl<F: Form> Payload<F> {
             }
             Err(error) => {
                 return Err(Problem::malformed_json(format!(
-                    "the body is no JSON: {error}"
+                    "the body is not JSON: {error}"
                 )));
             }
         };

@@ -42,15 +42,15 @@ pub enum Code {
     UnsupportedMediaType,
     /// The body is too large.
     TooLarge,
-    /// The body is no JSON.
+    /// The body is not JSON.
     MalformedJson,
     /// Fields, parameters or headers are at fault.
     Invalid,
     /// The idempotency key was used for another request.
     IdempotencyKeyReused,
-    /// The application asks more often than it may.
+    /// The application sends more requests than it may.
     TooManyRequests,
-    /// Something that the system stands on is down.
+    /// A service that the system depends on is down.
     Unavailable,
     /// Too much is waiting to be stored.
     Overloaded,
@@ -180,7 +180,7 @@ impl Problem {
     pub fn forbidden() -> Self {
         Self::new(
             Code::Forbidden,
-            "the admin endpoints of this server are switched off",
+            "the admin endpoints of this server are off",
         )
     }
 
@@ -189,8 +189,9 @@ impl Problem {
     pub fn not_local() -> Self {
         Self::new(
             Code::Forbidden,
-            "without a key, the admin endpoints of this server are for its own machine, asked as `localhost` \
-             or `127.0.0.1` and by no proxy: start it with CHAT_ADMIN_KEY, or with CHAT_ADMIN=open",
+            "without a key, the admin endpoints of this server can be used only from its own machine, as \
+             `localhost` or `127.0.0.1` and through no proxy: start it with CHAT_ADMIN_KEY, or with \
+             CHAT_ADMIN=open",
         )
     }
 
@@ -211,7 +212,7 @@ impl Problem {
         )
     }
 
-    /// The body is no JSON.
+    /// The body is not JSON.
     #[must_use]
     pub fn malformed_json(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::MalformedJson, detail)
@@ -228,14 +229,14 @@ impl Problem {
     pub fn invalid(faults: Vec<Fault>) -> Self {
         Self {
             faults,
-            ..Self::new(Code::Invalid, "what `errors` lists is not valid")
+            ..Self::new(Code::Invalid, "the request is not valid; `errors` says why")
         }
     }
 
-    /// The application asks more often than it may; it may again after a pause.
+    /// The application sends more requests than it may; it may go on after a pause.
     #[must_use]
     pub fn too_many_requests(pause: Duration) -> Self {
-        let detail = "this application asks more often than the operator of this server lets it";
+        let detail = "this application sends more requests than the operator of this server allows";
         Self {
             retry_after: Some(pause),
             ..Self::new(Code::TooManyRequests, detail)
@@ -245,7 +246,7 @@ impl Problem {
     /// Something is wrong with the program.
     #[must_use]
     pub fn internal() -> Self {
-        let detail = "the server failed; its log tells more under this request id";
+        let detail = "the server failed; its log has the cause under this request id";
         Self::new(Code::Internal, detail)
     }
 
@@ -318,7 +319,7 @@ impl From<ReplayError> for Problem {
         let fault = match error {
             ReplayError::NeedsForce => Fault::new(
                 "force",
-                "must be true: the letter is too old to be put back to work without",
+                "must be true: the letter is too old to be replayed without it",
             ),
             ReplayError::Unreadable => Fault::new(
                 "id",
@@ -352,8 +353,8 @@ impl From<ServiceError> for Problem {
                          created"
                     }
                     Overload::Keys => {
-                        "too many idempotency keys of the last day are kept; nothing was created, and \
-                         without a key it is"
+                        "too many idempotency keys of the last day are kept; nothing was created, and a \
+                         create without a key still works"
                     }
                 };
                 let problem = Self::new(Code::Overloaded, detail);
@@ -363,8 +364,8 @@ impl From<ServiceError> for Problem {
                 }
             }
             ServiceError::Port(error) if error.is_retryable() => {
-                let detail = "something that the server stands on is down; what was asked for may have \
-                              happened, so a create is best repeated with the same Idempotency-Key";
+                let detail = "a service that this server depends on is down; the request may have taken effect, \
+                              so repeat a create with the same Idempotency-Key";
                 let problem = Self::new(Code::Unavailable, detail);
                 Self {
                     retry_after: Some(PAUSE),
@@ -416,7 +417,7 @@ impl Example for ProblemView {
             kind: "about:blank".into(),
             title: "Invalid".into(),
             status: 422,
-            detail: "what `errors` lists is not valid".into(),
+            detail: "the request is not valid; `errors` says why".into(),
             code: "invalid".into(),
             request_id: "8c5a1d1b4e0f4c0e9d7f0a4b1c2d3e4f".into(),
             errors: Some(vec![Fault::new("body", "must not be blank")]),

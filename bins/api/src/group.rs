@@ -15,7 +15,7 @@ pub(crate) enum Group {
     Search,
     /// What operators may do: everything across the system, dead letters, the search index.
     Admin,
-    /// Whether the server lives and is ready.
+    /// Whether the server is alive and ready.
     Health,
 }
 

@@ -17,7 +17,7 @@ impl HealthApi {
     }
 }
 
-/// That the server lives.
+/// That the server is alive.
 #[derive(Debug, Serialize, Object)]
 #[oai(example)]
 struct Liveness {
@@ -39,7 +39,7 @@ impl Example for Liveness {
 struct Readiness {
     /// The whole.
     status: ReadinessStatus,
-    /// What it stands on.
+    /// What it depends on.
     dependencies: Dependencies,
 }
 
@@ -56,7 +56,7 @@ enum ReadinessStatus {
     Down,
 }
 
-/// The state of each thing that the server stands on.
+/// The state of each service that the server depends on.
 #[derive(Debug, Serialize, Object)]
 struct Dependencies {
     /// What keeps everything.
@@ -69,7 +69,7 @@ struct Dependencies {
     search: Dependency,
 }
 
-/// The state of one thing that the server stands on.
+/// The state of one service that the server depends on.
 #[derive(Debug, Serialize, Object)]
 struct Dependency {
     /// Whether it works.
@@ -140,14 +140,14 @@ impl Example for Readiness {
 
 #[derive(ApiResponse)]
 enum Live {
-    /// The server lives.
+    /// The server is alive.
     #[oai(status = 200)]
     Live(Json<Liveness>),
 }
 
 #[derive(ApiResponse)]
 enum Ready {
-    /// The server can do its work, or all but search; or it stores later what RabbitMQ cannot carry now.
+    /// The server can do its work; or it is degraded: without search, or storing later what RabbitMQ cannot carry now.
     #[oai(status = 200)]
     Ready(Json<Readiness>),
     /// The server cannot do its work.
@@ -157,7 +157,7 @@ enum Ready {
 
 #[OpenApi(prefix_path = "/health", tag = "Group::Health")]
 impl HealthApi {
-    /// Tells that the server lives
+    /// Tells that the server is alive
     #[expect(clippy::unused_async, reason = "the macro awaits every operation")]
     #[oai(path = "/live", method = "get", operation_id = "getLiveness")]
     async fn live(&self) -> Live {

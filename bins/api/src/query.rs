@@ -141,7 +141,7 @@ impl Parameter for Limit {
     }
 }
 
-/// How many hits a page of a search has at most: 1 to 100, 20 unless said otherwise.
+/// How many hits a page of a search has at most: 1 to 100, 20 by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HitLimit(pub Limit);
 
@@ -219,7 +219,7 @@ impl Parameter for SearchText {
     }
 }
 
-/// A switch that is off unless said otherwise.
+/// A switch that is off by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct YesOrNo(pub bool);
 

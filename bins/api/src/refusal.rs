@@ -17,11 +17,14 @@ pub trait Reasons: Send + Sync + 'static {
     const ALL: &'static [(u16, &'static str)];
 }
 
-const MALFORMED: (u16, &str) = (400, "`malformed_json`: the body is no JSON, or empty.");
+const MALFORMED: (u16, &str) = (
+    400,
+    "`malformed_json`: the body is not JSON, or it is empty.",
+);
 const UNAUTHORIZED: (u16, &str) = (401, "`unauthorized`: the admin key is missing or wrong.");
 const FORBIDDEN: (u16, &str) = (
     403,
-    "`forbidden`: the admin endpoints are switched off, or are for this machine alone.",
+    "`forbidden`: the admin endpoints are off, or can be used only from the server's own machine.",
 );
 const NOT_FOUND: (u16, &str) = (
     404,
@@ -32,24 +35,24 @@ const UNSUPPORTED: (u16, &str) = (
     415,
     "`unsupported_media_type`: the body is not sent as JSON.",
 );
-const INVALID: (u16, &str) = (422, "`invalid`: `errors` lists what is at fault.");
+const INVALID: (u16, &str) = (422, "`invalid`: `errors` says what is wrong.");
 const INVALID_OR_REUSED: (u16, &str) = (
     422,
-    "`invalid`: `errors` lists what is at fault. \
+    "`invalid`: `errors` says what is wrong. \
      `idempotency_key_reused`: the key was used for another request.",
 );
 const TOO_MANY: (u16, &str) = (
     429,
-    "`too_many_requests`: the application asks more often than it may, see `Retry-After`.",
+    "`too_many_requests`: the application sends more requests than it may; see `Retry-After`.",
 );
 const INTERNAL: (u16, &str) = (500, "`internal`: the server failed.");
 const UNAVAILABLE: (u16, &str) = (
     503,
-    "`unavailable`: something that the server stands on is down, see `Retry-After`.",
+    "`unavailable`: a service that the server depends on is down; see `Retry-After`.",
 );
 const UNAVAILABLE_OR_OVERLOADED: (u16, &str) = (
     503,
-    "`unavailable`: something that the server stands on is down. \
+    "`unavailable`: a service that the server depends on is down. \
      `overloaded`: too much is waiting to be stored. See `Retry-After`.",
 );
 
@@ -98,7 +101,7 @@ impl Reasons for AdminActing {
         &[UNAUTHORIZED, FORBIDDEN, NOT_FOUND, INTERNAL, UNAVAILABLE];
 }
 
-/// Why a dead letter is not put back to work.
+/// Why a dead letter is not replayed.
 pub struct AdminReplaying;
 
 impl Reasons for AdminReplaying {
@@ -218,7 +221,7 @@ fn headers(status: u16) -> Vec<MetaHeader> {
     };
     match status {
         401 => {
-            let description = "How to prove that you may.";
+            let description = "The authentication scheme to use.";
             vec![header(
                 "WWW-Authenticate",
                 description,
@@ -226,7 +229,7 @@ fn headers(status: u16) -> Vec<MetaHeader> {
             )]
         }
         429 | 503 => {
-            let description = "After how many seconds to try again.";
+            let description = "How many seconds to wait before trying again.";
             vec![header("Retry-After", description, u64::schema_ref())]
         }
         _ => Vec::new(),

@@ -211,7 +211,7 @@ async fn a_fault_of_the_program_is_internal_and_says_no_more() {
             .headers_mut()
             .insert("x-request-id", "mine".parse().unwrap());
         let (status, problem) = send(&api, request).await;
-        let detail = "the server failed; its log tells more under this request id";
+        let detail = "the server failed; its log has the cause under this request id";
         let wanted = json!({
             "type": "about:blank", "title": "Internal error", "status": 500, "detail": detail,
             "code": "internal", "request_id": "mine",

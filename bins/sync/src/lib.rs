@@ -29,7 +29,7 @@ struct Arguments {
 enum Command {
     /// Audit at the set interval (the default)
     Run,
-    /// Fill the search index anew from the database, showing how far it is, and end
+    /// Rebuild the search index from the database, with a progress bar, and end
     RebuildSearch,
     /// End with code 0 if the servers that it needs answer
     Healthcheck,

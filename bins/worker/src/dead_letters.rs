@@ -20,25 +20,25 @@ const PAGE: u64 = 100;
 /// What is to be done.
 #[derive(clap::Subcommand)]
 pub(crate) enum Action {
-    /// Tell all of them: why and when each was set aside, and what it holds
+    /// List all of them: why and when each was set aside, and what it holds
     List {
         /// Write each as a line of JSON: what the admin API answers, and the failure in its own words
         #[arg(long)]
         json: bool,
     },
-    /// Put letters back to work, once the reason of their failure is gone
+    /// Replay letters, once the cause of their failure is gone
     Replay {
         /// The letters' ids
         #[arg(value_name = "ID", required_unless_present = "all")]
         ids: Vec<String>,
-        /// Put every letter back to work that there is
+        /// Replay every letter
         #[arg(long, conflicts_with = "ids")]
         all: bool,
-        /// Also what is so old that what deleted it may have been purged
+        /// Also replay what is so old that its tombstone may have been purged
         #[arg(long)]
         force: bool,
     },
-    /// Give letters up: what they would have created counts as deleted, and what is stored stays
+    /// Drop letters: what they would have created counts as deleted, and what is stored stays
     Drop {
         /// The letters' ids
         #[arg(value_name = "ID", required = true)]
@@ -158,7 +158,7 @@ impl Tally {
                 "there is no such dead letter; `worker dead-letters list` tells which there are"
             }
             Err(ReplayError::NeedsForce) => {
-                "it is so old that what deleted it may have been purged; replay it with --force, or drop it"
+                "it is so old that its tombstone may have been purged; replay it with --force, or drop it"
             }
             Err(ReplayError::Unreadable) => {
                 "this version cannot read it; replay it by the version that wrote it, or drop it"

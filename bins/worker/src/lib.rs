@@ -25,7 +25,7 @@ struct Arguments {
 enum Command {
     /// Store what was accepted, and index it (the default)
     Run,
-    /// See to what could not be stored or indexed
+    /// Handle what could not be stored or indexed
     #[command(subcommand)]
     DeadLetters(dead_letters::Action),
     /// End with code 0 if the servers that it needs answer

@@ -173,7 +173,7 @@ impl DeadLetterReason {
                 "the database has no such application; replay it once that is restored, or drop it"
             }
             Self::TooOld => {
-                "it is so old that what deleted it may have been purged; replay it by force, or drop it"
+                "it is so old that its tombstone may have been purged; replay it by force, or drop it"
             }
             Self::Undecodable => "it is not an entry of this system",
             Self::NewerFormat => "a newer version wrote it; replay it from that version",

@@ -307,7 +307,7 @@ pub trait Repository: Send + Sync {
 
     /// Removes a dead letter and answers it; `None` if there is none whose last failure is up to `seen`.
     ///
-    /// So a letter stays if its entry was put back to work and has failed again by now.
+    /// So a letter stays if its entry was replayed and has failed again by now.
     async fn remove_dead_letter(
         &self,
         id: &DeadLetterId,

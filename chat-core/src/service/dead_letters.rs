@@ -155,7 +155,7 @@ impl DeadLetters {
         })
     }
 
-    /// Puts a dead letter's entry back to work; `force` stores it although it is old.
+    /// Replays a dead letter's entry; `force` stores it although it is too old.
     ///
     /// If it fails again, its letter comes back.
     ///

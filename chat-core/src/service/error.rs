@@ -29,11 +29,11 @@ pub enum ServiceError {
     Port(#[from] PortError),
 }
 
-/// Why a dead letter was not put back to work.
+/// Why a dead letter was not replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// It is so old that only `force` puts it back to work.
-    #[error("it is so old that it is put back to work by force alone")]
+    /// It is so old that only `force` replays it.
+    #[error("it is so old that it is replayed by force alone")]
     NeedsForce,
     /// This program cannot read what it holds.
     #[error("this version cannot read it")]

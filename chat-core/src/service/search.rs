@@ -18,14 +18,14 @@ use crate::{
 pub struct Hit {
     /// The message as it is now.
     pub message: Message,
-    /// How well it matches; 0 where nothing was asked for.
+    /// How well it matches; 0 without a query.
     pub score: u64,
-    /// The part that matches, with the matches marked; `None` where nothing was asked for.
+    /// The part that matches, with the matches marked; `None` without a query.
     pub highlight: Option<String>,
 }
 
 impl From<Message> for Hit {
-    /// A message among all messages, where nothing was asked for.
+    /// A message among all messages, without a query.
     fn from(message: Message) -> Self {
         Self {
             message,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::error::Category;
 
-/// Why a body is no JSON.
+/// Why a body is not JSON.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
     /// It breaks JSON's grammar.

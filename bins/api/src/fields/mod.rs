@@ -69,7 +69,7 @@ impl Fields {
     ///
     /// # Errors
     ///
-    /// Fails on what is no JSON.
+    /// Fails on what is not JSON.
     pub fn parse(json: &[u8], names: &'static [&'static str]) -> Result<Parsed, Malformed> {
         let json = malformed::check_encoding(json)?;
         let mut deserializer = serde_json::Deserializer::from_str(json);
@@ -92,7 +92,7 @@ impl Fields {
         match self.take(name) {
             Value::Absent => self.blame(name, "is missing"),
             Value::Null => self.blame(name, "must not be null"),
-            Value::WholeNumber(_) | Value::Other => self.blame(name, "must be a text"),
+            Value::WholeNumber(_) | Value::Other => self.blame(name, "must be a string"),
             Value::Text(text) => self.judge(name, parse(text)),
         }
     }
@@ -142,7 +142,7 @@ impl Fields {
     ) -> Option<T> {
         match value {
             Value::Absent | Value::Null => None,
-            Value::WholeNumber(_) | Value::Other => self.blame(name, "must be a text or null"),
+            Value::WholeNumber(_) | Value::Other => self.blame(name, "must be a string or null"),
             Value::Text(text) => self.judge(name, parse(text)),
         }
     }
@@ -324,13 +324,13 @@ mod tests {
         for (json, message) in [
             (r"{}", "is missing"),
             (r#"{"body": null}"#, "must not be null"),
-            (r#"{"body": 5}"#, "must be a text"),
-            (r#"{"body": -5}"#, "must be a text"),
-            (r#"{"body": 5.5}"#, "must be a text"),
-            (r#"{"body": true}"#, "must be a text"),
-            (r#"{"body": ["a"]}"#, "must be a text"),
-            (r#"{"body": 1e999}"#, "must be a text"),
-            (r#"{"body": {"body": "a"}}"#, "must be a text"),
+            (r#"{"body": 5}"#, "must be a string"),
+            (r#"{"body": -5}"#, "must be a string"),
+            (r#"{"body": 5.5}"#, "must be a string"),
+            (r#"{"body": true}"#, "must be a string"),
+            (r#"{"body": ["a"]}"#, "must be a string"),
+            (r#"{"body": 1e999}"#, "must be a string"),
+            (r#"{"body": {"body": "a"}}"#, "must be a string"),
             (r#"{"body": ""}"#, "must not be blank"),
             (r#"{"body": "\u0000a"}"#, "must not contain U+0000"),
             (r#"{"body": "a", "body": "b"}"#, "must be given once"),
@@ -380,7 +380,10 @@ mod tests {
         assert!(matches!(parsed, Ok(Parsed::Other)));
         let fields = |name: &str| faults(&format!("{{\"body\": \"a\", \"{name}\": {deep}}}"));
         let fault = |name: &str, message: &str| [(name.to_owned(), message.to_owned())];
-        assert_eq!(fields("sender"), fault("sender", "must be a text or null"));
+        assert_eq!(
+            fields("sender"),
+            fault("sender", "must be a string or null")
+        );
         assert_eq!(
             fields("colour"),
             fault("colour", "is not a field of this request")

@@ -151,7 +151,7 @@ impl AcrossSystemApi {
     async fn chats(
         &self,
         credentials: Credentials,
-        /// Where the page begins; only what `next` carries is taken.
+        /// Where the page begins: the value that `next` carries.
         cursor: Query<Cursor>,
         /// How many items at most.
         limit: Query<Limit>,
@@ -173,7 +173,7 @@ impl AcrossSystemApi {
     async fn messages(
         &self,
         credentials: Credentials,
-        /// Where the page begins; only what `next` carries is taken.
+        /// Where the page begins: the value that `next` carries.
         cursor: Query<Cursor>,
         /// How many items at most.
         limit: Query<Limit>,
@@ -200,7 +200,7 @@ impl AcrossSystemApi {
         credentials: Credentials,
         /// What to search for.
         query: Query<SearchText>,
-        /// Where the page begins; only what `next` carries is taken.
+        /// Where the page begins: the value that `next` carries.
         cursor: Query<SearchPlace<Cursor>>,
         /// How many hits at most.
         limit: Query<HitLimit>,

@@ -160,7 +160,7 @@ enum ApplicationRead {
 impl ApplicationsApi {
     /// Creates an application
     ///
-    /// The system makes its token, which is told here, and to operators.
+    /// The answer has its token, which the system makes; later only operators can look it up.
     #[oai(
         path = "/applications",
         method = "post",
@@ -186,7 +186,7 @@ impl ApplicationsApi {
     async fn list(
         &self,
         credentials: Credentials,
-        /// Where the page begins; only what `next` carries is taken.
+        /// Where the page begins: the value that `next` carries.
         cursor: Query<Cursor>,
         /// How many items at most.
         limit: Query<Limit>,

@@ -166,7 +166,7 @@ impl Shown {
 
 #[derive(ApiResponse)]
 enum Replayed {
-    /// It is on its way again; if it fails again, it comes back.
+    /// It is processed again; if it fails again, it comes back as a dead letter.
     #[oai(status = 202)]
     Accepted,
 }
@@ -183,7 +183,7 @@ impl DeadLettersApi {
     async fn list(
         &self,
         credentials: Credentials,
-        /// Where the page begins; only what `next` carries is taken.
+        /// Where the page begins: the value that `next` carries.
         cursor: Query<DeadLetterId>,
         /// How many items at most.
         limit: Query<Limit>,
@@ -195,10 +195,10 @@ impl DeadLettersApi {
         Ok(PageView::new(page, |next| CursorWindow::address(limit, &path, &next)).into())
     }
 
-    /// Puts a dead letter back to work (for operators)
+    /// Replays a dead letter (for operators)
     ///
-    /// Do so once the reason of its failure is gone. A letter that is too old needs `force`; one that this
-    /// version cannot read is put back to work by the version that wrote it.
+    /// Do this once the cause of its failure is gone. A letter that is too old needs `force`; one that this
+    /// version cannot read must be replayed by the version that wrote it.
     #[oai(
         path = "/admin/dead-letters/:id/replay",
         method = "post",
@@ -210,7 +210,7 @@ impl DeadLettersApi {
         credentials: Credentials,
         /// The letter's id.
         id: Path<DeadLetterId>,
-        /// Whether it is stored although it is old.
+        /// Whether to replay it although it is too old.
         force: Query<YesOrNo>,
     ) -> Result<Replayed, Refusal<AdminReplaying>> {
         credentials.admit(&self.admin)?;
@@ -219,7 +219,7 @@ impl DeadLettersApi {
         Ok(Replayed::Accepted)
     }
 
-    /// Gives a dead letter up (for operators)
+    /// Drops a dead letter (for operators)
     ///
     /// What it would have created counts as deleted; what is stored already stays.
     #[oai(

@@ -64,10 +64,9 @@ pub(crate) struct HitView {
     #[oai(flatten)]
     #[serde(flatten)]
     message: MessageView,
-    /// How well it matches: above 0, the same on every search engine; 0 where nothing was asked for.
+    /// How well it matches: above 0, the same on every search engine; 0 without a query.
     matching_score: u64,
-    /// The part of the body that matches, as HTML with the matches in `<em>`; null where nothing was
-    /// asked for.
+    /// The part of the body that matches, as HTML with the matches in `<em>`; null without a query.
     highlight: Nullable<String>,
 }
 

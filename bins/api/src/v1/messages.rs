@@ -248,13 +248,13 @@ impl MessagesApi {
         after: Query<Bound>,
         /// Only numbers below this one.
         before: Query<Bound>,
-        /// How many items at most; with `query` 100 at most, and 20 unless said otherwise.
+        /// How many items at most; with `query` 100 at most, and 20 by default.
         limit: Query<Limit>,
         /// Which number comes first: `asc` the lowest, `desc` the highest.
         order: Query<Order>,
         /// What to search for; `after`, `before` and `order` are ignored then.
         query: Query<SearchText>,
-        /// With `query`: where the page begins; only what `next` carries is taken.
+        /// With `query`: where the page begins, the value that `next` carries.
         cursor: Query<SearchPlace<MessageNumber>>,
     ) -> Result<MessagesListed, Refusal<Listing>> {
         if query.is_given() {

@@ -35,7 +35,7 @@ impl RebuildApi {
     }
 }
 
-/// How far the rebuild of the search index is.
+/// The progress of the search index's rebuild.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "Rebuild", example)]
 struct RebuildView {
@@ -49,7 +49,7 @@ struct RebuildView {
     started_at: Nullable<Moment>,
     /// When it ended.
     finished_at: Nullable<Moment>,
-    /// What it is at, or what went wrong.
+    /// What it is doing, or what went wrong.
     detail: Nullable<String>,
 }
 
@@ -150,7 +150,7 @@ impl RebuildApi {
         Ok(Begun::Begun(Json(progress.into())))
     }
 
-    /// Tells how far the rebuild of the search index is (for operators)
+    /// Tells the progress of the search index's rebuild (for operators)
     #[oai(
         path = "/admin/search/rebuild",
         method = "get",

@@ -66,7 +66,7 @@ pub(crate) struct NewSearch {
     /// What to search for: at most 1,024 characters; left out, null or blank it finds every message.
     #[oai(nullable, validator(max_length = 1_024, pattern = r"^[^\x00]*$"))]
     query: Option<String>,
-    /// How many hits at most: 1 to 100, 20 unless said otherwise.
+    /// How many hits at most: 1 to 100, 20 by default.
     #[oai(nullable, validator(minimum(value = "1"), maximum(value = "100")))]
     limit: Option<u64>,
 }
@@ -116,7 +116,7 @@ impl SearchApi {
         chat: Path<ChatNumber>,
         /// What to search for.
         query: Query<SearchText>,
-        /// Where the page begins; only what `next` carries is taken.
+        /// Where the page begins: the value that `next` carries.
         cursor: Query<SearchPlace<MessageNumber>>,
         /// How many hits at most.
         limit: Query<HitLimit>,

@@ -12,7 +12,7 @@ use clap::{CommandFactory as _, Parser};
 #[command(next_help_heading = "Settings")]
 #[group(id = "settings")]
 pub struct Arguments {
-    /// A TOML file with settings, which flags and the environment override.
+    /// A TOML file with settings, overridden by flags and the environment.
     #[arg(long, env = "CHAT_CONFIG", value_name = "FILE", global = true)]
     pub config: Option<OsString>,
 
@@ -21,8 +21,8 @@ pub struct Arguments {
     #[arg(default_value = "127.0.0.1:8080")]
     pub listen: OsString,
 
-    /// The address that `worker` and `sync` serve `/metrics`, `/health/live` and `/health/ready` on, its own
-    /// for each process, such as `127.0.0.1:9101`; without it they serve nothing.
+    /// The address that `worker` and `sync` serve `/metrics`, `/health/live` and `/health/ready` on, a
+    /// different one for each process, such as `127.0.0.1:9101`; without it they serve nothing.
     #[arg(
         long,
         env = "CHAT_METRICS_LISTEN",
@@ -31,7 +31,7 @@ pub struct Arguments {
     )]
     pub metrics_listen: Option<OsString>,
 
-    /// The folder of the embedded set, made where it is missing.
+    /// The folder of the embedded set, created if it is missing.
     #[arg(
         long,
         env = "CHAT_DATA",
@@ -41,26 +41,27 @@ pub struct Arguments {
     )]
     pub data: OsString,
 
-    /// What keeps applications, chats and messages: `sqlite` in the data folder, `sqlite:FOLDER`, or
+    /// Where applications, chats and messages are stored: `sqlite` in the data folder, `sqlite:FOLDER`, or
     /// `mysql://USER:PASSWORD@HOST:PORT/DATABASE` for MySQL and MariaDB.
     #[arg(long, env = "CHAT_REPOSITORY_URL", value_name = "URL", global = true)]
     #[arg(default_value = "sqlite", hide_env_values = true)]
     pub repository_url: OsString,
 
     /// What numbers chats and messages: `redis://HOST:PORT`, or `rediss://…` with TLS, for Redis and
-    /// Valkey, `redis+cluster://HOST:PORT` or `rediss+cluster://…` for a Redis Cluster, more nodes of
-    /// which `?node=HOST:PORT&node=…` may name; on the embedded set the same as the repository.
+    /// Valkey, `redis+cluster://HOST:PORT` or `rediss+cluster://…` for a Redis Cluster, with further
+    /// nodes as `?node=HOST:PORT&node=…`; on the embedded set the same as the repository.
     #[arg(long, env = "CHAT_COUNTER_URL", value_name = "URL", global = true)]
     #[arg(default_value = "sqlite", hide_env_values = true)]
     pub counter_url: OsString,
 
     /// What carries creations to where they are stored: the same as the counter, or
-    /// `amqp://USER:PASSWORD@HOST:PORT/VHOST` or `amqps://…` for RabbitMQ, where the host `/` is `%2f`.
+    /// `amqp://USER:PASSWORD@HOST:PORT/VHOST` or `amqps://…` for RabbitMQ, with `%2f` for the virtual
+    /// host `/`.
     #[arg(long, env = "CHAT_QUEUE_URL", value_name = "URL", global = true)]
     #[arg(default_value = "sqlite", hide_env_values = true)]
     pub queue_url: OsString,
 
-    /// What the names of all queues begin with, so that systems can share a virtual host of RabbitMQ.
+    /// The prefix of the names of all queues, so that systems can share a virtual host of RabbitMQ.
     #[arg(long, env = "CHAT_QUEUE_PREFIX", value_name = "PREFIX", global = true)]
     #[arg(default_value = "chat.")]
     pub queue_prefix: OsString,
@@ -71,7 +72,7 @@ pub struct Arguments {
     #[arg(default_value = "tantivy", hide_env_values = true)]
     pub search_url: OsString,
 
-    /// The API key that Elasticsearch wants in place of user and password, as it gave it out, encoded.
+    /// The API key for Elasticsearch, in the encoded form that it returned, instead of user and password.
     #[arg(
         long,
         env = "CHAT_SEARCH_API_KEY",
@@ -81,22 +82,22 @@ pub struct Arguments {
     )]
     pub search_api_key: Option<OsString>,
 
-    /// What the names of all search indices begin with, so that systems can share an Elasticsearch.
+    /// The prefix of the names of all search indices, so that systems can share an Elasticsearch.
     #[arg(long, env = "CHAT_SEARCH_PREFIX", value_name = "PREFIX", global = true)]
     #[arg(default_value = "chat-")]
     pub search_prefix: OsString,
 
-    /// How many shards the search index is made with; a change holds from the next rebuild on.
+    /// How many shards the search index has; a change takes effect with the next rebuild.
     #[arg(long, env = "CHAT_SEARCH_SHARDS", value_name = "COUNT", global = true)]
     #[arg(default_value = "1")]
     pub search_shards: OsString,
 
-    /// How many parts the counter's data is cut into; fixed at the first start of a system.
+    /// How many shards the counter's data has; fixed at the first start of a system.
     #[arg(long, env = "CHAT_SHARDS", value_name = "COUNT", global = true)]
     #[arg(default_value = "16")]
     pub shards: OsString,
 
-    /// How many megabytes of creations may wait in Redis to be stored; above that they answer 503.
+    /// How many megabytes of creations may wait in Redis to be stored; above that creates answer 503.
     #[arg(
         long,
         env = "CHAT_BACKLOG_MEGABYTES",
@@ -132,19 +133,19 @@ pub struct Arguments {
     #[arg(default_value = "60")]
     pub wait_for: OsString,
 
-    /// What a `worker` or `sync` calls itself, different for each that runs at once; one that starts
-    /// again under its name goes on with what it held at once; by default of its host, its process id
-    /// and chance, so that others take over within half a minute what it held.
+    /// The name of a `worker` or `sync`, unique among those that run; a process that restarts under its
+    /// name resumes at once the work that it held; the default is made of the host, the process id and a
+    /// random part, so that others take that work over within half a minute.
     #[arg(long, env = "CHAT_NAME", value_name = "NAME", global = true)]
     pub name: Option<OsString>,
 
-    /// Who may use admin endpoints: `key` (the default where `CHAT_ADMIN_KEY` is set), `local` (the default
-    /// without a key while listening on loopback: who asks without a proxy, and names a `Host` such as
-    /// `localhost` or `127.0.0.1`), `open` (everybody) or `off` (nobody).
+    /// Who may use admin endpoints: `key` (the default if `CHAT_ADMIN_KEY` is set), `local` (the default
+    /// without a key while listening on loopback: requests that name a `Host` such as `localhost` or
+    /// `127.0.0.1` and came through no proxy), `open` (everybody) or `off` (nobody).
     #[arg(long, env = "CHAT_ADMIN", value_name = "RULE", global = true)]
     pub admin: Option<OsString>,
 
-    /// The key that admin endpoints want as `Authorization: Bearer`, visible ASCII characters.
+    /// The key that admin endpoints require as `Authorization: Bearer`, visible ASCII characters.
     #[arg(
         long,
         env = "CHAT_ADMIN_KEY",
@@ -174,7 +175,7 @@ pub struct Arguments {
     )]
     pub log_form: OsString,
 
-    /// How many seconds begun work may take once the program is asked to end.
+    /// How many seconds work in progress may take once the program was asked to end.
     #[arg(
         long,
         env = "CHAT_SHUTDOWN_SECONDS",
@@ -184,7 +185,7 @@ pub struct Arguments {
     #[arg(default_value = "10")]
     pub shutdown_seconds: OsString,
 
-    /// How many days traces of deleted messages are kept, which no late creation may outlive.
+    /// How many days tombstones of deleted messages are kept; a creation that waited half as long to be stored is set aside.
     #[arg(long, env = "CHAT_RETENTION_DAYS", value_name = "DAYS", global = true)]
     #[arg(default_value = "30")]
     pub retention_days: OsString,
@@ -199,13 +200,13 @@ pub struct Arguments {
     #[arg(default_value = "10000")]
     pub max_connections: OsString,
 
-    /// How many requests a second of one application each `api` serves, as many of them at once; further ones are
-    /// answered 429 with `Retry-After`. `0` is no limit.
+    /// How many requests a second of each application an `api` serves, also in one burst; further ones are answered
+    /// 429 with `Retry-After`; `0` means no limit.
     #[arg(long, env = "CHAT_RATE_LIMIT", value_name = "REQUESTS", global = true)]
     #[arg(default_value = "0")]
     pub rate_limit: OsString,
 
-    /// How many seconds lie between two audits of counts and pending creations, at most 3600.
+    /// How many seconds there are between two audits of counts and pending creations, at most 3600.
     #[arg(long, env = "CHAT_SYNC_SECONDS", value_name = "SECONDS", global = true)]
     #[arg(default_value = "600")]
     pub sync_seconds: OsString,

@@ -47,7 +47,7 @@ fn parse(text: &str, file: &str) -> Result<BTreeMap<String, OsString>, SettingsE
             Value::String(text) => text,
             Value::Integer(number) => number.to_string(),
             _ => {
-                let wanted = "must be a text or a whole number";
+                let wanted = "must be a string or a whole number";
                 return Err(SettingsError::new(format!(
                     "the setting `{key}` in `{file}` {wanted}"
                 )));

@@ -42,15 +42,15 @@ pub struct Settings {
     pub metrics_listen: Option<SocketAddr>,
     /// What keeps, numbers and carries.
     pub backend: Backend,
-    /// What the names of all queues begin with.
+    /// The prefix of the names of all queues.
     pub queue_prefix: String,
-    /// What the search index wants in place of user and password.
+    /// The API key for the search index, instead of user and password.
     pub search_api_key: Option<Secret>,
-    /// What the names of all search indices begin with.
+    /// The prefix of the names of all search indices.
     pub search_prefix: String,
-    /// How many shards the search index is made with.
+    /// How many shards the search index has.
     pub search_shards: u32,
-    /// How many parts the counter's data is cut into.
+    /// How many shards the counter's data has.
     pub shards: u16,
     /// How many bytes of creations may wait to be stored.
     pub backlog_bytes: u64,
