@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Installs Debian packages; sourced by what needs some.
+# Installs Debian packages; sourced by scripts that need some.
 
 # Installs packages, as root or by sudo.
 #
-# No package is removed for them, and no server that they bring is started: their scripts find
-# other programs under the names of those that would do it.
+# No package is removed for them, and no server that they bring is started: the packages' scripts find
+# stand-ins for the programs that would start it.
 debian() {
     local as_root=() stand_ins code=0
     ((EUID == 0)) || as_root=(sudo)

@@ -2,8 +2,8 @@
 # How containers are built and run without a Docker engine, apart from whatever else is on the machine;
 # sourced.
 #
-# Images, containers, networks and volumes lie in a folder of their own; what runs does so in namespaces
-# of its own, which take it along when they end.
+# Images, containers, networks and volumes lie in a folder of their own; processes run in namespaces of
+# their own, and end with them.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 workspace=$(realpath "$here/../..")
@@ -11,7 +11,7 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-$workspace/target}")
 # What is slow to get, and kept: base systems, images, Python packages.
 kept=$target/compose
 images=$kept/images
-# What one run needs.
+# The state of one run.
 state=$kept/state
 
 PATH=$PATH:/usr/sbin:/sbin
@@ -45,9 +45,9 @@ say_what_failed() {
     echo "==> compose: $doing: failed after $((SECONDS - began)) s" >&2
 }
 
-# Tells podman and buildah to keep everything in a folder: what they build, or what runs for a while.
+# Tells podman and buildah to keep everything that they build or run in a folder.
 #
-# Given another such folder, too, they also use its images.
+# If a second such folder is given, they also use its images.
 configure_engine() {
     local folder=$1 others=${2:-}
     mkdir -p "$folder" "$kept/tmp"
@@ -78,13 +78,13 @@ network_backend = "netavark"
 network_config_dir = "$folder/networks"
 TOML
     export CONTAINERS_CONF=$folder/containers.conf CONTAINERS_STORAGE_CONF=$folder/storage.conf
-    # No timers of the system ask for health, and nothing is built in a container of its own.
+    # No systemd timers for health checks, and no containers to build in.
     export DISABLE_HC_SYSTEMD=true BUILDAH_ISOLATION=chroot
     # Where the builder's caches lie.
     export TMPDIR=$kept/tmp
 }
 
-# Waits until each of these containers is healthy, by asking it: here nobody does by himself.
+# Waits until each of these containers is healthy, by running its health check: nothing else does so here.
 await_health() {
     local name give_up=$((SECONDS + 600))
     for name in "$@"; do

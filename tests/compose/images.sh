@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2154,SC2016
-# Makes the images that docker-compose.yml and the Dockerfile name, where no registry can be reached: from
+# Builds stand-ins for the images that docker-compose.yml and the Dockerfile name, without a registry: from
 # Debian's packages and from what the machine has, under the very same names; sourced.
 
-# The image that the compose file or the Dockerfile name for a stand-in.
+# Prints the name of the image that a stand-in replaces, as in the compose file or the Dockerfile.
 name_of() {
     local found
     found=$(sed -nE "s#^(FROM| +image:) (docker\.io/library/$1:[^ ]+).*#\2#p" \
@@ -31,7 +31,7 @@ make_bases() {
     done
 }
 
-# Puts what a stand-in needs beside its instructions.
+# Copies what the build of a stand-in needs into its folder.
 prepare_elasticsearch() {
     bash -euo pipefail -c '
         source tests/services/instances.sh
@@ -52,7 +52,7 @@ prepare_rust() {
     cp -L /etc/ssl/certs/ca-certificates.crt "$1"
 }
 
-# What a stand-in is made of; where this changes it is made anew.
+# Prints what a stand-in is made of; it is rebuilt whenever this changes.
 identity_of() {
     cat "$here/stand_ins/$1"*
     [[ $1 != rust ]] || rustc --version

@@ -3,21 +3,21 @@
 #
 # A service is a file in lib/. It says what it runs:
 #
-#   programs  what must be found
-#   packages  the Debian packages to install where it is not
-#   server    what its process is called, unless as the first of the programs
-#   ports     how many ports in a row it takes, unless one
+#   programs  the programs that must be installed
+#   packages  the Debian packages to install if they are not
+#   server    the name of its process, if not that of the first program
+#   ports     how many ports in a row it takes, if not one
 #
-# and has functions, which know its $name, $home (a folder of its own) and $port:
+# and has functions, which can use its $name, $home (a folder of its own) and $port:
 #
-#   install   gets what no package has, once; may be left out
-#   start     makes the data where there is none, and calls `run` with the server; in $home
+#   install   gets what no package has, once; optional
+#   start     creates the data if there is none, and calls `run` with the server; called in $home
 #   answers   prints the server's version, or fails where the process $pid does not answer (yet)
 #   settings  prints how to reach it, a NAME=value a line
 #
 # Each folder has servers and ports of its own, so that several can be used side by side.
 
-# Servers lie beside what only root runs.
+# Servers are installed into the folders of programs for root.
 PATH=$PATH:/usr/sbin:/sbin
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -45,8 +45,8 @@ know() {
     done
 }
 
-# Answers the services that have a file of this name: `port` where there is data, and `process` as
-# well from `up` to `down`.
+# Prints the services that have a file of this name: `port` while there is data, and also `process` from
+# `up` to `down`.
 services_with() {
     local file
     for file in "$folder"/*/"$1"; do
@@ -54,14 +54,14 @@ services_with() {
     done
 }
 
-# Makes $name, $home and $port those of a service.
+# Sets $name, $home and $port for a service.
 find_service() {
     name=$1
     home=$folder/$name
     port=$(cat "$home/port" 2>/dev/null || true)
 }
 
-# The same, and makes its functions the present ones.
+# The same, and loads the service's functions.
 use() {
     find_service "$1"
     install() { :; }
@@ -71,18 +71,18 @@ use() {
     source "$here/lib/$name.sh"
 }
 
-# Waits until nobody else changes the folder, and keeps everybody else from it until the end.
+# Locks the folder until this script ends, waiting for whoever has locked it now.
 lock() {
     mkdir -p "$folder"
     exec {held}>"$folder/lock"
     flock --timeout 600 "$held" || fail "somebody else has worked on $folder for 600 s"
 }
 
-# Answers what tells a process from all others that had its number before or get it later.
+# Prints what tells a process from all others that had its id before or get it later.
 identity() {
     local stat fields
     { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return
-    # Behind the program's name come its state and, as the 20th, when it was started.
+    # After the program's name come its state and, as the 20th field, the time of its start.
     read -ra fields <<<"${stat##*) }"
     [[ ${fields[0]} != [ZX] ]] || return
     echo "$1 ${fields[19]} $(</proc/sys/kernel/random/boot_id)"
@@ -95,8 +95,8 @@ is_running() {
     [[ $(identity "$pid") == "$(<"$home/process")" ]]
 }
 
-# Ends the servers that were started here and whose folder is gone, as after `cargo clean`: nothing but
-# where they work tells of them any more.
+# Ends the servers that were started here and whose folder is gone, as after `cargo clean`: they can only be
+# recognised by their working directory.
 end_orphans() {
     local link place orphan programs=() packages=() server file
     for link in /proc/[0-9]*/cwd; do
@@ -109,7 +109,7 @@ end_orphans() {
             # shellcheck source-path=SCRIPTDIR source=lib/redis.sh
             source "$file"
             server=${server:-${programs[0]}}
-            # Whoever else is there is left alone.
+            # Any other program in that folder is left alone.
             [[ $(</proc/"$orphan"/comm) == "$server" ]] || continue
             kill -s KILL "$orphan"
             echo "$server, process $orphan, had lost its folder and was ended"
@@ -118,9 +118,9 @@ end_orphans() {
     done
 }
 
-# Runs the server, apart from the terminal and from whoever reads the script's output.
+# Runs the server, detached from the terminal and from the script's output.
 run() {
     setsid "$@" </dev/null >>log 2>&1 {held}>&- &
-    # A server that ended at once has none.
+    # A server that ended at once has no identity.
     identity $! >process || true
 }

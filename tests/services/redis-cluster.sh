@@ -1,10 +1,10 @@
 #!/bin/bash
-# The nodes of a Redis Cluster, as one process: they end with it. Its folder has one for each node, in data.
+# Runs the nodes of a Redis Cluster, which end with this process, each in a folder below `data`.
 #
 #   redis-cluster.sh PORT MASTERS REPLICAS
 #
-# First come the masters, then as many replicas of each. Who has which slots, and who follows whom, is written
-# down before the nodes start, so they have nothing to agree on.
+# The masters come first, then their replicas. Who has which slots, and who replicates whom, is written down
+# before the nodes start, so they have nothing to agree on.
 set -euo pipefail
 
 port=$1
@@ -17,7 +17,7 @@ name_of() {
     printf '%040d' "$(($1 + 1))"
 }
 
-# What a node knows of all of them at its first start.
+# Prints what a node knows of all nodes when it first starts, its nodes.conf.
 write_down() {
     local self=$1 node master flags slots
     for ((node = 0; node < nodes; node++)); do
@@ -39,19 +39,19 @@ write_down() {
 children=()
 trap 'kill "${children[@]}" 2>/dev/null; wait' TERM INT
 for ((node = 0; node < nodes; node++)); do
-    # Their port may be another one than before: then what each knows of the others is written anew.
+    # If the ports have changed since the last start, the node's knowledge of the others is outdated.
     [[ $(cat "data/$node/port" 2>/dev/null) == "$port" ]] || write_down "$node" >"data/$node/nodes.conf"
     echo "$port" >"data/$node/port"
-    # Should this be killed, they are, too.
+    # If this process is killed, so are the nodes.
     setpriv --pdeathsig KILL redis-server --bind 127.0.0.1 --port "$((port + node))" \
         --cluster-enabled yes --cluster-port "$((port + nodes + node))" --cluster-node-timeout 2000 \
         --dir "data/$node" --pidfile pid --save '' --appendonly yes --appendfsync always \
         --auto-aof-rewrite-min-size 1gb --maxmemory-policy noeviction &
     children+=($!)
-    # Redis writes its own file only where it is a daemon.
+    # Redis writes the same into this file, but only once it has started.
     echo $! >"data/$node/pid"
 done
-# One that is missing leaves a cluster that does not work, unless there is another one to take its place.
+# Without replicas, a cluster that has lost a node does not work, so all of it ends.
 if ((nodes == masters)); then
     wait -n || true
     kill "${children[@]}" 2>/dev/null || true

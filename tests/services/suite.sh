@@ -1,14 +1,14 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# Programs of a Debian suite that is not this machine's, beside those that are installed; sourced.
+# Programs from another Debian suite than this machine's, beside those that are installed; sourced.
 #
 # Its packages and all that they need, down to the C library, are unpacked into a folder under target/tools
 # and run by their own loader: nothing is installed, nothing is configured, and nobody has to be root.
-# What a moving suite has differs from day to day, so nothing that guards a landing may stand on it.
+# What a moving suite has differs from day to day, so no test that every change must pass may need it.
 
 # How many seconds it may take to get packages.
 suite_patience=900
 
-# Makes $tree the folder of a suite's packages, whether they are there or not.
+# Sets $tree to the folder of a suite's packages, whether they are there or not.
 suite_tree() {
     local packages=("${@:2}")
     tree=$target/tools/debian-$1-$(echo "${packages[@]}" | sha256sum | head -c 12)
@@ -60,13 +60,13 @@ CONF
     mv -T "$made" "$tree" 2>/dev/null || rm -r "$made"
 }
 
-# Makes a program of $tree one that is called like any other: NAME of the tree's PATH.
+# Makes a program of $tree callable as $tree/bin/NAME: takes NAME and the program's path in the tree.
 suite_program() {
     local name=$1 path=$2 loader libraries
     [[ ! -x $tree/bin/$name ]] || return 0
     loader=$(echo "$tree"/root/usr/lib*/ld-linux-*.so.?)
     libraries=$(echo "$tree"/root/usr/lib/*-linux-gnu)
-    # A process is called as what was executed is.
+    # A process is named after the file that is executed, which is the loader.
     mkdir -p "$tree/loader"
     ln -sf "$loader" "$tree/loader/$name"
     printf '#!/bin/sh\nexec %q --library-path %q %q "$@"\n' \

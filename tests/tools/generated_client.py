@@ -195,7 +195,7 @@ def a_device_deletes(client, token):
 def main(address, document):
     with open(document, encoding="utf-8") as file:
         every_operation_became_a_function(json.load(file))
-    # An answer that the document does not tell is an error of its own.
+    # An answer that the document does not describe raises an error.
     client = Client(base_url=address, raise_on_unexpected_status=True)
     operator = AuthenticatedClient(
         base_url=address,

@@ -11,7 +11,7 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.meta import TestPhase
 from schemathesis.openapi.checks import RejectedPositiveData
 
-# How often a valid request is for something that exists; by themselves they seldom are.
+# How often a valid request is pointed at something that exists; as generated it seldom is.
 REAL = 0.8
 # How many of a kind, the oldest, are never deleted on purpose.
 KEPT = 5
@@ -21,7 +21,7 @@ UNKNOWN = "0" * 32
 dice = random.Random(20261121)
 # The path parameters of what was created and not deleted since, oldest first, by their names.
 living = {}
-# The path parameters and the query with which a list went on, by operation.
+# The path parameters and the query of the next page of a list, by operation.
 next_pages = {}
 # How many idempotency keys were made.
 keys = 0
@@ -38,7 +38,7 @@ def before_call(context, case, kwargs):
         if stateful or dice.random() < REAL:
             case.headers["Idempotency-Key"] = new_key(case.headers["Idempotency-Key"])
     if stateful:
-        # It follows its own tokens and numbers.
+        # This phase follows the tokens and numbers of its own answers.
         return
     if is_valid(case, ParameterLocation.PATH) and "token" in case.path_parameters:
         there = living.get(frozenset(case.path_parameters), [])
@@ -84,16 +84,16 @@ def filter_failure(context, failure, case, response):
     if isinstance(failure, RejectedPositiveData) and response.status_code == 422:
         problem = response.json()
         faults = {fault["field"] for fault in problem["errors"]}
-        # Only what `next` carried is a cursor, and a key is for one request.
+        # A made-up cursor is none, and a key is good for one request only.
         allowed = {"cursor"}
         if problem["code"] == "idempotency_key_reused":
             allowed.add("Idempotency-Key")
-        # With `query` the list of messages is a search, which has a lower limit, …
+        # With `query` the list of messages is a search, whose pages have a smaller maximum, …
         if searches_list:
             allowed.add("limit")
         return not faults <= allowed
     if isinstance(failure, AcceptedNegativeData) and searches_list:
-        # … and ignores what is for lists.
+        # … and ignores the parameters of lists.
         told = re.search(r"parameters? (.+) in query", failure.message)
         wrong = set(re.findall(r"`([^`]+)`", told[1])) if told else {"something else"}
         return not wrong <= {"after", "before", "order"}

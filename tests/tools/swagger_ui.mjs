@@ -4,7 +4,7 @@
 //
 // It creates an application, a chat in it and a message in that by "Try it out", reads the message,
 // and lists the applications with the admin key. It leaves a screenshot and the application's token.
-// What it finds wrong it says, and ends with code 1.
+// It prints whatever it finds wrong, and then ends with code 1.
 
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
@@ -26,7 +26,7 @@ const ARGUMENTS = [
     '--disable-background-networking',
     '--disable-component-update',
     '--disable-sync',
-    // Nothing is looked up by name, whatever the page or the browser asks for.
+    // No name is resolved, whatever the page or the browser asks for.
     '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
 ];
 
@@ -116,14 +116,14 @@ async function use(page) {
     await summary(page, 'Messages', 'createMessage').click();
 }
 
-// Creates something, and answers it as the page shows it.
+// Creates something, and returns it as the page shows it.
 async function created(page, tag, operation, request) {
     const { status, body } = await tryOut(page, tag, operation, request);
     assert.equal(status, '201', `${operation} was answered ${status}: ${JSON.stringify(body)}`);
     return body;
 }
 
-// Fills an operation's form in, sends it, and answers the status and the body that are shown then.
+// Fills an operation's form in, sends it, and returns the status and the body that are shown then.
 async function tryOut(page, tag, operation, { parameters = {}, body }) {
     const block = page.locator(`#operations-${tag}-${operation}`);
     await summary(page, tag, operation).click();
@@ -148,7 +148,7 @@ function summary(page, tag, operation) {
     return page.locator(`#operations-${tag}-${operation} .opblock-summary-control`);
 }
 
-// Hands the admin key over, as "Authorize" asks for it.
+// Enters the admin key where "Authorize" asks for it.
 async function authorize(page) {
     await page.locator('.auth-wrapper .authorize').first().click();
     const dialog = page.locator('.dialog-ux');

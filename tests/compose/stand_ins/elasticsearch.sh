@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts Elasticsearch with the settings that the environment names, as the image does that this one stands
-# for, but for those of modules that are not here.
+# Starts Elasticsearch with the settings in the environment, like the image that this one stands for, except
+# for settings of modules that are not here.
 set -euo pipefail
 
 home=/usr/share/elasticsearch

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts MySQL with the database, the user and the passwords that the environment names, as the image
-# does that this one stands for; its user may do everything with its database, and nothing else.
+# Starts MySQL with the database, the user and the passwords in the environment, like the image that this
+# one stands for; the user may do everything with that database, and nothing else.
 set -euo pipefail
 
 data=/var/lib/mysql

@@ -1,10 +1,10 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# Elasticsearch 7.10.2, one node for itself; its libraries come from Maven Central, once.
+# Elasticsearch 7.10.2, a single node; its libraries are fetched from Maven Central, once.
 
 programs=(java javac mvn curl)
 packages=(openjdk-17-jdk-headless maven curl)
 
-# The folder with what is its own; other libraries lie in another folder.
+# The folder with its own files; a hash of them names the folder of the libraries.
 engine=elasticsearch
 libraries=$target/tools/$engine-$(cat "$here/$engine"/* | sha256sum | head -c 12)
 
@@ -22,8 +22,7 @@ install() {
 
 start() {
     mkdir -p tmp
-    # It meets nobody: no other node is looked for, and none finds it. How full the machine's disk is, is not
-    # its concern.
+    # It looks for no other node, and no other node finds it. It ignores how full the machine's disk is.
     run java -Xms512m -Xmx512m -XX:+UseSerialGC -Djava.io.tmpdir="$home/tmp" \
         -Dlog4j.configurationFile="$here/$engine/log4j2.properties" \
         -cp "$libraries:$libraries/*" Server \
@@ -34,7 +33,7 @@ start() {
 
 answers() {
     local url=http://127.0.0.1:$port said
-    # Its data may come later than its first answer.
+    # It may answer before its data is available.
     said=$(curl -sf -m 5 "$url/_cluster/health?filter_path=status") || return
     [[ $said != *red* ]] || return
     said=$(curl -sf -m 5 "$url/_nodes/_local/process?filter_path=nodes.*.version,nodes.*.process.id") || return

@@ -8,7 +8,7 @@ start() {
     local as_root=()
     if [[ ! -d data ]]; then
         rm -rf unfinished
-        # Also as root without --user, which would give a system folder to that user.
+        # Without --user, even as root: it would give a system folder to that user.
         mariadb-install-db --no-defaults --datadir="$home/unfinished" \
             --cross-bootstrap --skip-test-db >>log 2>&1 ||
             fail_with_log "$name: the data could not be made"
@@ -22,7 +22,7 @@ GRANT ALL ON *.* TO chat WITH GRANT OPTION;
 SQL
     mkdir -p tmp
     ((EUID != 0)) || as_root=(--user=root)
-    # The socket lies in the data folder, under its bare name: its path may be too long for one.
+    # The socket is in the data folder, by its bare name: the full path may be too long for a socket.
     run mariadbd --no-defaults "${as_root[@]}" --datadir="$home/data" --tmpdir="$home/tmp" \
         --bind-address=127.0.0.1 --port="$port" --socket=socket --pid-file=pid \
         --init-file="$home/begin.sql" --skip-name-resolve --skip-log-bin \

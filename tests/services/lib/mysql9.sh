@@ -18,7 +18,7 @@ install() {
 
 start() {
     local as_root=() base=$tree/root/usr
-    # What it is made with is beside it, and not where it was built for.
+    # Its files are unpacked beside it, and not in the folders that it was built for.
     local place=(--no-defaults --basedir="$base" --plugin-dir="$base/lib/mysql/plugin"
         --lc-messages-dir="$base/share/mysql" --character-sets-dir="$base/share/mysql/charsets")
     ((EUID != 0)) || as_root=(--user=root)
@@ -37,8 +37,9 @@ CREATE USER IF NOT EXISTS chat IDENTIFIED BY '$(<password)';
 GRANT ALL ON *.* TO chat WITH GRANT OPTION;
 SQL
     mkdir -p tmp
-    # What it wrote survives its own end, as a kill; that it reaches the disk, which makes every table cost
-    # a tenth of a second, is what the tests on MariaDB are for. The socket lies in the data folder, under its bare name: its path may be too long for one.
+    # What it wrote survives a kill, but is not synced to disk: syncing makes every table cost a tenth of a
+    # second, and is left to the tests on MariaDB. The socket is in the data folder, by its bare name: the
+    # full path may be too long for a socket.
     run "$tree/bin/mysqld" "${place[@]}" "${as_root[@]}" --datadir="$home/data" \
         --tmpdir="$home/tmp" --bind-address=127.0.0.1 --port="$port" --socket=socket \
         --secure-file-priv=NULL --mysqlx=OFF --pid-file=pid --init-file="$home/begin.sql" --skip-name-resolve \

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# OpenSearch 2.19, one node for itself, in all else as Elasticsearch.
+# OpenSearch 2.19, a single node, otherwise like Elasticsearch.
 
 # shellcheck source-path=SCRIPTDIR source=elasticsearch.sh
 source "$here/lib/elasticsearch.sh"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# RabbitMQ, one node for itself, with a policy that hands entries out CHAT_RABBITMQ_DELIVERY_LIMIT times where
-# that is set.
+# RabbitMQ, a single node; if CHAT_RABBITMQ_DELIVERY_LIMIT is set, with a policy that limits how often an
+# entry is delivered.
 
 programs=(rabbitmqctl epmd setpriv openssl)
 packages=(rabbitmq-server util-linux openssl)
@@ -9,18 +9,18 @@ ports=4
 
 scripts=/usr/lib/rabbitmq/bin
 
-# Says what this node's programs go by.
+# Sets the environment of this node's programs.
 export_node() {
     export HOME=$home RABBITMQ_DIST_PORT=$((port + 1)) ERL_EPMD_PORT=$((port + 2))
     export RABBITMQ_NODENAME=chat-$port@localhost RABBITMQ_CONFIG_FILE=$home/rabbitmq.conf
     export RABBITMQ_MNESIA_BASE=$home/data RABBITMQ_LOG_BASE=$home/logs
     export RABBITMQ_ENABLED_PLUGINS_FILE=$home/enabled_plugins
     export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}"
-    # The script becomes the server then, and does not wait for it.
+    # With these, the start script is replaced by the server instead of waiting for it.
     export RABBITMQ_ALLOW_INPUT=1 RABBITMQ_SERVER_START_ARGS=-noinput
 }
 
-# Makes an authority that nobody knows, and what it certifies: that the server is the one at 127.0.0.1.
+# Creates a certificate authority that nobody trusts, and its certificate for the server at 127.0.0.1.
 certify() {
     local new=(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365)
     "${new[@]}" -subj '/CN=authority' -keyout authority.key -out authority.pem 2>>log
@@ -29,7 +29,8 @@ certify() {
         -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE 2>>log
 }
 
-# Limits how often the queue of creations hands an entry out. Who defines anything defines the user, too.
+# Limits how often the queue of creations delivers an entry. Definitions replace the default user, so they
+# have to include it.
 define() {
     cat >definitions.json <<JSON
 {
@@ -63,14 +64,14 @@ CONF
     [[ -z ${CHAT_RABBITMQ_DELIVERY_LIMIT:-} ]] || define "$CHAT_RABBITMQ_DELIVERY_LIMIT"
     echo '[].' >enabled_plugins
     export_node
-    # The daemon that tells the names of nodes ends with this one.
+    # epmd, the daemon that maps names of nodes to ports, ends with this node.
     run bash -c 'setpriv --pdeathsig KILL epmd -address 127.0.0.1 & exec "$0"' \
         "$scripts/rabbitmq-server"
 }
 
 answers() {
     local greeting
-    # Once it is ready, a node greets whoever names the protocol; a frame ends with this byte.
+    # Once it is ready, a node answers the protocol's header with a greeting; a frame ends with this byte.
     greeting=$(
         exec 2>/dev/null
         exec 3<>"/dev/tcp/127.0.0.1/$port" || exit

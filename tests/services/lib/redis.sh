@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# Redis, which answers a write when it is synced to disk, and refuses writes rather than forget.
+# Redis, which syncs each write to disk before it answers, and refuses writes rather than evict keys.
 #
 # CHAT_REDIS_SYNC=everysec lets it answer before, for measurements.
 

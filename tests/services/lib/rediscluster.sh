@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# Three Redis nodes that share the slots as a cluster, each set up as the one of the service `redis`, and
-# CHAT_CLUSTER_REPLICAS more for each of them.
+# A Redis Cluster of three masters, each with CHAT_CLUSTER_REPLICAS replicas (by default none); all nodes are
+# set up like the service `redis`.
 
 masters=3
-# A node's bus has the port behind those of all nodes.
+# The ports of the nodes' buses follow those of the nodes.
 nodes=$((masters * (1 + ${CHAT_CLUSTER_REPLICAS:-0})))
 ports=$((2 * nodes))
 programs=(redis-server redis-cli setpriv)

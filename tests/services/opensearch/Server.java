@@ -10,7 +10,7 @@ import org.opensearch.plugins.Plugin;
  * One OpenSearch node, from the libraries of a Maven repository.
  *
  * <p>Its arguments are settings of the node, each as {@code name=value}. The node ends with its
- * process. What a distribution brings as modules is named here, as far as it is needed.
+ * process. The modules that a distribution would load are listed here, as far as they are needed.
  */
 final class Server extends Node {
     private static final List<Class<? extends Plugin>> MODULES = List.of(

@@ -1,11 +1,12 @@
--- Ends deliveries. The entry of a creation that is pending still stays in the stream, where it is read.
+-- Acknowledges deliveries and deletes their entries, except for those of creations that are still
+-- pending: these stay in the stream, where the creations are read.
 --
 -- KEYS: 1 the shard's waiting bytes, 2 its stream, 3 the ids of entries that are kept though acknowledged.
--- ARGV: 1 the consumer group, 2 what the names of the shard's keys begin with; then the entries' ids.
+-- ARGV: 1 the consumer group, 2 the prefix of the shard's keys; then the entries' ids.
 
 local call = redis.call
 
--- Nothing is written before all was read: on a cluster's node a key may be on its way to another one.
+-- Everything is read before the first write: in a cluster a key may be migrating, and reading it fails.
 local acknowledged, kept, done, freed = {}, {}, {}, 0
 for i = 3, #ARGV do
   local id = ARGV[i]
@@ -17,7 +18,7 @@ for i = 3, #ARGV do
     end
   end
   if field.s and tonumber(field.n) then
-    -- The sequence's name is only known from the entry.
+    -- This key cannot be among KEYS, since only the entry names its sequence.
     local _, at = find(ARGV[2] .. field.s .. 'p', field.n)
     pending = at == id
   end

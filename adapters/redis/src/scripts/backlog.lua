@@ -1,4 +1,4 @@
--- Tells how much of a shard is waiting: entries, bytes, and the oldest entry's id and payload.
+-- Measures a shard's backlog: entries, bytes, and the oldest unacknowledged entry's id and payload.
 --
 -- KEYS: 1 the shard's waiting bytes, 2 its stream, 3 the ids of entries that are kept though acknowledged.
 -- ARGV: 1 the consumer group.
@@ -7,7 +7,7 @@ local call = redis.call
 local first
 local held = redis.pcall('XPENDING', KEYS[2], ARGV[1])
 if held.err then
-  -- Without a group nothing was delivered yet.
+  -- There is no group, so nothing has been delivered yet.
   first = call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
 elseif held[1] > 0 then
   first = call('XRANGE', KEYS[2], held[2], '+', 'COUNT', 1)[1]

@@ -1,18 +1,18 @@
 -- Numbers one creation, remembers it as pending and puts it into the shard's stream.
 --
--- The program writes EPOCH, KNOWN, PENDING, HIGH, LOW and KEYS_MOST above this text, and the server's
--- run with them, so that no other run of the server knows this script.
+-- The program puts EPOCH, KNOWN, PENDING, HIGH, LOW, KEYS_MOST and the server's run id in front of this
+-- text. It is only called by its hash, so that another run of the server does not know it.
 --
 -- KEYS: 1 the shard's epoch, 2 its waiting bytes, 3 its stream, 4 the counter of the application's
 -- chats, 5 the counter of the sequence (the same for a chat), 6 what is pending in it; with an
--- idempotency key also 7 that key, 8 how many keys there are.
+-- idempotency key also 7 that key, 8 the counts of such keys.
 -- ARGV: 1 the payload, 2 the sequence, 3 the uid; with an idempotency key also 4 the request's digest,
--- 5 the time of creation; behind these, where all shards together hold too much, of what.
+-- 5 the time of creation; last, if all shards together exceed a limit, the letter of that limit.
 --
--- Nothing is written before all was read. The server may refuse the first write, for want of memory,
--- disk or its role; once it is done, none after it can fail but the stream's, where that is no stream: what
--- is pending was found to be a list, and the others replace whatever is there. The counter comes first: of
--- what is cut short at whatever place, by whatever fault, no entry is left whose number is given again.
+-- Everything is read before the first write. The server may refuse that write, if it lacks memory or disk
+-- or is a replica. None after it can fail, except for the stream's if that key is no stream: all others were
+-- found to have the right type, or are replaced. The counter is written first: wherever and however the
+-- script is cut short, it leaves no entry whose number is given again.
 
 local call, sub, format = redis.call, string.sub, string.format
 
@@ -21,8 +21,8 @@ if read[1] ~= EPOCH then
   return 'E'
 end
 
--- Looks for a reason to refuse in the counter that was read at one place and is named at another, and
--- answers else the last number that it gave.
+-- Returns the last number that a counter gave, or nil and a reason to refuse. `at` is the place of its
+-- value in `read`, and `named` that of its key in KEYS.
 local function last_of(at, named)
   local value = read[at]
   if value == '-' then
@@ -32,8 +32,8 @@ local function last_of(at, named)
   if last then
     return last
   end
-  -- The sequence is unknown: here is a lease on seeding it, and the highest number that is pending in it.
-  -- It is handed on after a second, and good for nine more where nobody else asked.
+  -- The sequence is unknown: hand out a lease on seeding it, with the highest number that is pending in it.
+  -- After one second the next caller gets a new lease; if nobody asks, this one lasts for ten.
   local lease_key = sub(KEYS[named], 1, -2) .. 'l'
   if call('PTTL', lease_key) > 9000 then
     return nil, 'U' .. named
@@ -73,7 +73,7 @@ if over then
   return 'O' .. over
 end
 
--- A mark behind the bytes tells that there were too many, and that they have to fall first.
+-- A `+` after the bytes says that there were too many: they must fall to the low limit first.
 local size, bytes, full = #ARGV[1], tonumber(read[2] or 0), false
 if not bytes then
   bytes, full = tonumber(sub(read[2], 1, -2)) or 0, true
@@ -89,7 +89,7 @@ if call('LLEN', KEYS[6]) >= PENDING or last >= 9007199254740991 then
   return 'Os'
 end
 
--- Keys are counted by the hour that they were made in: after 25 hours none of an hour is left.
+-- Idempotency keys live for a day and are counted by the hour they were made in, so 25 hours are enough.
 local hour, of_hour, keys, gone
 if KEYS[7] then
   hour = math.floor(call('TIME')[1] / 3600)
@@ -117,11 +117,11 @@ call('MSET', KEYS[5], KNOWN .. number, KEYS[2], format('%.0f', bytes + size))
 local id = call('XADD', KEYS[3], '*', 'n', number, 'e', EPOCH, 's', ARGV[2], 'd', ARGV[1])
 call('RPUSH', KEYS[6], number .. ' ' .. id .. ' ' .. size .. ' ' .. ARGV[3])
 if not of_chat then
-  -- The new chat's own sequence is known from now on. Its key cannot be named before its number is; where
-  -- the slot is on its way to another server it is refused here, and the chat is seeded as any that is unknown.
+  -- The new chat's own sequence is known from now on. Its key contains the number, so it is not among KEYS;
+  -- if the slot is migrating, this may fail, and the chat is seeded later like any unknown sequence.
   local own = sub(KEYS[5], 1, -2) .. ':' .. number
   redis.pcall('SET', own .. 'c', KNOWN .. '0', 'NX')
-  -- Who asked for it before it was there must not seed it later, should its key get lost.
+  -- A lease from before the chat existed must not be good for seeding it if its counter gets lost later.
   redis.pcall('DEL', own .. 'l')
 end
 if KEYS[7] then

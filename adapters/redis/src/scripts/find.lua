@@ -1,17 +1,16 @@
--- Finds what is pending under a number; stands above the scripts that need it.
+-- Finds the pending creation of a number; the program puts this text in front of the scripts that need it.
 --
--- A list of pending creations is in the order of its numbers, no two of them the same, each entry
--- `number id size uid`. Numbers have few gaps, so where one stands is guessed first, and else sought by
--- halves.
+-- A list of pending creations is sorted by number, without duplicates; each entry is `number id size uid`.
+-- Numbers have few gaps, so the index is guessed first, and else found by binary search.
 
 local function number_of(entry)
   return tonumber(string.match(entry, '^%d+'))
 end
 
--- Answers how many entries of a list are below a number, which is the place of that number's own.
+-- Returns how many entries of a list have lower numbers, which is the index of the number's own entry.
 local function place_of(list, number)
   local first = redis.call('LINDEX', list, 0)
-  -- Nothing stands further than it would without gaps.
+  -- This would be the index without gaps; gaps only make it smaller.
   local most = first and number - number_of(first) or 0
   if most <= 0 then
     return 0
@@ -36,7 +35,7 @@ local function place_of(list, number)
   return least
 end
 
--- Answers what is pending under a number: all of its entry, the stream's id, the size and the uid.
+-- Returns a number's whole entry, and its stream id, size and uid; nothing if the number is not pending.
 local function find(list, number)
   number = tonumber(number)
   local entry = redis.call('LINDEX', list, place_of(list, number))

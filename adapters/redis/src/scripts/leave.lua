@@ -1,7 +1,8 @@
--- Gives everything that a consumer holds to nobody, where whoever asks next finds it, and removes it.
+-- Removes a consumer, after handing all it holds to the one that stands for nobody, where others find it.
 --
 -- KEYS: 1 the shard's stream.
--- ARGV: 1 the consumer group, 2 the consumer, 3 nobody's name, 4 an idle time that is long enough.
+-- ARGV: 1 the consumer group, 2 the consumer, 3 the name that stands for nobody, 4 an idle time longer
+-- than any takeover time, in milliseconds.
 
 local call = redis.call
 while true do
@@ -22,6 +23,6 @@ while true do
   end
   call(unpack(claim))
 end
--- A consumer that holds nothing loses nothing.
+-- This drops whatever the consumer holds, which is nothing by now.
 call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
 return false

@@ -1,9 +1,9 @@
--- Installs an admitted epoch, where the server and its mark are what was sighted.
+-- Installs an admitted epoch, if the server and its mark are still as sighted.
 --
--- KEYS: 1 the shard's epoch, 2 what else is known of it.
--- ARGV: 1 the run of the server, 2 how much it copied from another in it, as `INFO` has it, 3 the mark
--- that was sighted, 4 the epoch, 5 how writes are synced, 6 of a cluster's node since when it has its place,
--- as `CLUSTER INFO` has it, or nothing.
+-- KEYS: 1 the shard's epoch, 2 how its writes are synced and whether a replica was seen.
+-- ARGV: 1 the server's run id, 2 the line of `INFO` with the bytes that it copied from another server,
+-- 3 the mark that was sighted, 4 the epoch, 5 how writes are synced, 6 in a cluster the line of
+-- `CLUSTER INFO` with the node's configuration epoch, else nothing.
 
 local info = ''
 for _, section in ipairs({ 'server', 'replication', 'stats' }) do
@@ -27,7 +27,7 @@ end
 redis.call('SET', KEYS[1], ARGV[4])
 redis.call('HSET', KEYS[2], 'f', ARGV[5])
 if ARGV[3] ~= ARGV[4] then
-  -- What a replica may have had of an earlier epoch does not matter in this one.
+  -- The replicas of an earlier epoch do not matter in a new one.
   redis.call('HDEL', KEYS[2], 'r')
 end
 if not string.find(info, 'connected_slaves:0\r', 1, true) then

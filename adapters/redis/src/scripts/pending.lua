@@ -1,10 +1,10 @@
 -- Reads pending creations of a range, with the last number that was issued.
 --
 -- KEYS: 1 the shard's epoch, 2 its stream, 3 the sequence's counter, 4 what is pending in it.
--- ARGV: 1 the lowest number, 2 the highest, 3 how many at most, 4 after how many bytes to end, 5 `d` for
+-- ARGV: 1 the lowest number, 2 the highest, 3 how many at most, 4 the bytes after which to stop, 5 `d` for
 -- highest first.
--- Answers the epoch's mark, the counter, the highest pending number, the last number that was looked at,
--- 0 once nothing is left of the range, and then each one's fields.
+-- Returns the epoch's mark, the counter, the highest pending number, the last number that was looked at
+-- (0 once nothing is left of the range), and then the fields of each creation.
 
 local call, format = redis.call, string.format
 local lowest, highest = tonumber(ARGV[1]), tonumber(ARGV[2])

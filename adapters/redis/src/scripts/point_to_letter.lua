@@ -1,5 +1,5 @@
--- Points a pending creation to its dead letter, or no longer; also where memory is full, so that what
--- stands behind it goes on.
+-- Points a pending creation to its dead letter, or ends that; runs even if memory is full, so that the
+-- creations behind it go on.
 --
 -- KEYS: 1 what is pending in the sequence, 2 the dead letters.
 -- ARGV: 1 the number, 2 the uid, 3 the letter, or nothing.

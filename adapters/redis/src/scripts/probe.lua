@@ -1,4 +1,4 @@
--- Does once everything that the other scripts do, on keys that nobody else uses, and cleans up.
+-- Tries the commands of the other scripts on keys of its own, to find missing permissions, and cleans up.
 --
 -- KEYS: 1 a stream, 2 a hash, 3 a set, 4 a list, 5 a string.
 

@@ -1,4 +1,4 @@
--- Adds an entry that was numbered before.
+-- Adds an entry for a creation that already has a number.
 --
 -- KEYS: 1 the shard's waiting bytes, 2 its stream.
 -- ARGV: the entry's fields and values, the payload last.

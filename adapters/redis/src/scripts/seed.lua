@@ -1,7 +1,7 @@
 -- Makes an unknown sequence known, for the holder of its lease.
 --
--- The program writes the same values above this text as above the one that numbers, so that a run of
--- the server that was not admitted does not know it.
+-- The program puts the same definitions in front of this text as of `create.lua`, so that a run of the
+-- server that was not admitted does not know it.
 --
 -- KEYS: 1 the shard's epoch, 2 the sequence's counter, 3 its lease, 4 what is pending in it, 5 what is
 -- pending of the application's chats.
@@ -26,7 +26,7 @@ local highest = call('LINDEX', KEYS[4], -1)
 if highest and number_of(highest) > tonumber(last) then
   last = string.format('%.0f', number_of(highest))
 end
--- A counter expires only with nothing pending, its chat's own creation included.
+-- A counter may expire only if nothing is pending in it, and its chat's own creation is not pending either.
 local needed = highest or (ARGV[4] ~= '' and find(KEYS[5], ARGV[4]))
 if needed then
   call('SET', KEYS[2], KNOWN .. last)

@@ -23,7 +23,7 @@ local at = 5 + 2 * sequences
 for sequence = 1, sequences do
   local pending = KEYS[FIRST + 3 * (sequence - 1)]
   local chat, count = ARGV[3 + 2 * sequence], tonumber(ARGV[4 + 2 * sequence])
-  -- What is stored is mostly what was accepted first, in one piece.
+  -- Settled creations are mostly the first of the list, without gaps, so these are read at once.
   local head, taken = call('LRANGE', pending, 0, count - 1), 0
   local apart = {}
   for _ = 1, count do
@@ -52,7 +52,7 @@ for sequence = 1, sequences do
       end
     end
     if entry ~= '' and not seen[entry] then
-      -- Another entry of the same creation: it was published once more, or nothing of it was pending.
+      -- This is not the pending entry: the creation was published again, or is no longer pending.
       local stored = call('XRANGE', KEYS[3], entry, entry)[1]
       if stored then
         local fields = stored[2]

@@ -1,8 +1,9 @@
--- Says of entries whether they are pending still, confirmed, and set aside.
+-- Says of each entry whether it is still pending, confirmed, and set aside.
 --
 -- KEYS: 1 the dead letters, 2 the confirmed ids; then what is pending in each entry's sequence.
 -- ARGV: for each entry its number, its id and its uid.
--- Answers for each entry nothing where it is not pending, else `0` or `1` for confirmed and the letter.
+-- Returns for each entry an empty string if it is not pending, else `1` if it is confirmed or `0` if not,
+-- followed by its dead letter, if any.
 
 local call = redis.call
 local answer = {}
