@@ -82,7 +82,7 @@ pub enum PortErrorKind {
     #[error("no answer in time")]
     Timeout,
     /// Another writer was in the way; try again at once.
-    #[error("another writer was in the way")]
+    #[error("another writer interfered")]
     Contention,
     /// The backend is out of room: disk, memory or a limit of its own.
     #[error("the backend is full")]
@@ -94,7 +94,7 @@ pub enum PortErrorKind {
     #[error("the backend holds data that cannot be read")]
     Corrupt,
     /// The backend is set up in a way that this program must not run on.
-    #[error("the backend is set up wrongly")]
+    #[error("the backend is misconfigured")]
     Misconfigured,
 }
 

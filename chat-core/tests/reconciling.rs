@@ -399,7 +399,10 @@ async fn what_could_not_be_compared_is_told_and_hinders_nothing() {
     let job = stage.memory.repository.job(JobName::AuditCounts).await;
     let progress = job.unwrap().unwrap().progress;
     assert_eq!(progress.state, JobState::Done);
-    assert_eq!(progress.detail.as_deref(), Some("1 could not be compared"));
+    assert_eq!(
+        progress.detail.as_deref(),
+        Some("counts that could not be compared or repaired: 1")
+    );
 }
 
 #[tokio::test]

@@ -113,7 +113,9 @@ impl Leave<'_> {
             return;
         }
         if state.barred_until.is_none() {
-            tracing::warn!("Elasticsearch does not answer: searches fail, all else goes on");
+            tracing::warn!(
+                "Elasticsearch does not answer: searches fail until it does, everything else works"
+            );
         }
         let doubled = (state.failures - FAILURES).min(10);
         let pause = (FIRST_PAUSE * 2_u32.pow(doubled)).min(LONGEST_PAUSE);

@@ -145,7 +145,8 @@ impl Client {
             _ => leave.answered(),
         }
         let answer = outcome?;
-        serde_json::from_slice(&answer).map_err(|_| Failure::Strange("what was asked for"))
+        serde_json::from_slice(&answer)
+            .map_err(|_| Failure::Strange("an answer with the requested fields"))
     }
 
     /// Checks with a cheap request whether a server that was down is back.
@@ -209,8 +210,8 @@ impl Client {
             Err(Failure::Refused { status: 403, .. }) => {
                 tracing::warn!(
                     address = self.address,
-                    "searching on a server of unknown version, which this user may not ask for: that needs \
-                     the privilege `monitor` of the cluster"
+                    "the version of the search server was not checked, since this user lacks the \
+                     cluster privilege `monitor`"
                 );
                 return Ok(());
             }
@@ -218,7 +219,7 @@ impl Client {
                 let source = failure.of("connect");
                 return Err(match source.kind {
                     PortErrorKind::Corrupt => {
-                        unusable("it does not answer as Elasticsearch does".to_owned())
+                        unusable("it does not answer like Elasticsearch".to_owned())
                     }
                     _ => OpenError::Unreachable {
                         address: self.address.clone(),
@@ -233,7 +234,7 @@ impl Client {
         } = about.version;
         if distribution.is_none() && is_too_old(&number) {
             return Err(unusable(format!(
-                "it is of version {number}, and 7.10 or later is needed"
+                "its version is {number}, but 7.10 or later is needed"
             )));
         }
         tracing::info!(

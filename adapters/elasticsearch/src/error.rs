@@ -19,7 +19,7 @@ pub enum OpenError {
         wanted: &'static str,
     },
     /// The server does not answer, or not to this user.
-    #[error("the Elasticsearch server at `{address}` cannot be asked")]
+    #[error("asking the Elasticsearch server at `{address}` failed")]
     Unreachable {
         /// Where it was looked for.
         address: String,
@@ -52,7 +52,9 @@ impl OpenError {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// The circuit breaker is open, so the server was not asked.
-    #[error("the server has not answered lately, and is left alone for a while")]
+    #[error(
+        "the server has not answered lately, so it is not asked for a while (open circuit breaker)"
+    )]
     LeftAlone,
     /// No answer came in time.
     #[error("the server did not answer in time")]
@@ -61,10 +63,10 @@ pub(crate) enum Failure {
     #[error("the server cannot be reached")]
     Away(#[source] Hidden),
     /// The server cannot prove its identity, or the two cannot agree on TLS.
-    #[error("the server is not to be trusted")]
+    #[error("no trusted TLS connection to the server is possible")]
     Untrusted(#[source] Hidden),
     /// Some shards could not be searched.
-    #[error("a part of the index could not be searched")]
+    #[error("some shards of the index could not be searched")]
     Partial,
     /// The server refused; its own words may repeat what was written or asked for.
     #[error("the server answered {status} with `{code}`")]
@@ -75,13 +77,15 @@ pub(crate) enum Failure {
         code: String,
     },
     /// The answer is not of the expected form.
-    #[error("the server answered something else than {0}")]
+    #[error("expected {0}")]
     Strange(&'static str),
     /// The generation is not there.
-    #[error("there is no such generation")]
+    #[error("the search index has no such generation")]
     Missing,
     /// An index or alias under one of our names was not made by this version of this system.
-    #[error("the index `{0}` was not made by this version of this system, and is left alone")]
+    #[error(
+        "the index or alias `{0}` was not made by this version of this system, so it is not touched"
+    )]
     Foreign(String),
 }
 

@@ -155,7 +155,10 @@ impl Generations<'_> {
         for (index, made) in found {
             match self.number(&index, &made) {
                 Some(number) if made.is_as_made() => numbers.push(number),
-                _ => tracing::debug!(index, "an index is not of this version and is left alone"),
+                _ => tracing::debug!(
+                    index,
+                    "an index was not made by this version and is ignored"
+                ),
             }
         }
         if numbers.is_empty() {

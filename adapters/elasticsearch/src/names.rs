@@ -20,7 +20,8 @@ impl Names {
         if !begins || prefix.len() > 100 || !prefix.bytes().all(may_stand) {
             return Err(OpenError::Setting {
                 what: "the prefix of the indices",
-                wanted: "at most 100 lower-case ASCII letters, digits, `-`, `_` and `.`, a letter first",
+                wanted: "at most 100 lower-case ASCII letters, digits, `-`, `_` and `.`, beginning \
+                         with a letter",
             });
         }
         Ok(Self {

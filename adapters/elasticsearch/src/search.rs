@@ -136,12 +136,16 @@ impl ElasticsearchSearchIndex {
         if answer.lacks_shards() {
             return Err(Failure::Partial);
         }
-        let hits = answer.into_hits().ok_or(Failure::Strange("messages"))?;
+        let hits = answer
+            .into_hits()
+            .ok_or(Failure::Strange("an answer with messages"))?;
         // Never pass on hits of another chat, even if the server returns them.
         let is_elsewhere =
             |hit: &SearchHit| query.chat.is_some_and(|chat| hit.key.chat_key() != chat);
         if hits.iter().any(is_elsewhere) {
-            return Err(Failure::Strange("messages of the chat"));
+            return Err(Failure::Strange(
+                "an answer with messages of the chat alone",
+            ));
         }
         Ok(hits)
     }

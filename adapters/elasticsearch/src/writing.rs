@@ -192,7 +192,9 @@ impl Writing<'_> {
         };
         let answer: BulkAnswer = self.client.ask(&call, self.deadline).await?;
         if answer.items.len() != changes.len() {
-            return Err(Failure::Strange("an outcome for each change"));
+            return Err(Failure::Strange(
+                "an answer with an outcome for each change",
+            ));
         }
         let items = answer.items.into_iter().zip(changes);
         items
@@ -294,7 +296,7 @@ impl Lines {
             version,
             version_type: "external",
         };
-        let unwritable = |_| Failure::Strange("what can be written");
+        let unwritable = |_| Failure::Strange("a change that can be written as JSON");
         self.bytes.extend_from_slice(action);
         serde_json::to_writer(&mut self.bytes, &line).map_err(unwritable)?;
         self.bytes.extend_from_slice(b"}\n");

@@ -99,7 +99,8 @@ impl Commits {
                 if !self.is_failing {
                     tracing::warn!(
                         %error,
-                        "transactions are not noted beside the database, so a loss may go unnoticed"
+                        "the count of transactions cannot be written beside the database, so a \
+                         loss may go unnoticed"
                     );
                 }
                 self.is_failing = true;
@@ -170,9 +171,9 @@ async fn leap_over_losses(
     tracing::error!(
         lost,
         leap = by,
-        "the database has lost its last transactions, which were answered as kept: its log was cut, or it \
-         was replaced by an older copy; numbers leap, so that none is given twice, and the search index is \
-         built anew"
+        "the database has lost its last transactions, which were reported as stored: its log was \
+         cut, or it was replaced by an older copy; numbers leap, so that none is given twice, and \
+         the search index is rebuilt"
     );
     Ok(Some(count))
 }

@@ -56,7 +56,7 @@ impl Counter for EmbeddedCounter {
     }
 
     async fn sight(&self, _shard: Shard) -> Result<Sighting, PortError> {
-        let reason = "a counter that stores at once is always open";
+        let reason = "the embedded counter has no server, and is always open";
         Err(PortError::new(
             PortErrorKind::Misconfigured,
             "counter",

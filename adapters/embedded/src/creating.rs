@@ -356,7 +356,7 @@ fn hex(digest: &Digest) -> String {
         .as_bytes()
         .iter()
         .fold(String::with_capacity(64), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a string takes everything");
+            write!(text, "{byte:02x}").expect("writing to a string never fails");
             text
         })
 }

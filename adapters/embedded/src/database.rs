@@ -93,7 +93,7 @@ impl Database {
     /// Goes through the writer, since a database that can only be read is not healthy.
     pub(crate) async fn check(&self) -> Result<(), PortError> {
         self.writer
-            .write("answer a check", |connection| {
+            .write("answer a health check", |connection| {
                 Box::pin(async move { sqlx::query("SELECT 1").execute(connection).await.map(drop) })
             })
             .await

@@ -80,7 +80,7 @@ pub(crate) async fn complete(
 }
 
 fn ids_json(rows: &[u64]) -> String {
-    serde_json::to_string(rows).expect("numbers are always JSON")
+    serde_json::to_string(rows).expect("numbers can always be written as JSON")
 }
 
 pub(crate) async fn backlog(readers: &SqlitePool) -> Result<OutboxBacklog, sqlx::Error> {

@@ -160,7 +160,7 @@ impl Queue for EmbeddedQueue {
         let holder = consumer.0.clone();
         self.database
             .writer
-            .write("leave work to others", move |connection| {
+            .write("release what a consumer holds", move |connection| {
                 Box::pin(async move {
                     sqlx::query("UPDATE queue_entries SET holder = NULL WHERE holder = ?1")
                         .bind(holder)

@@ -247,7 +247,7 @@ impl Repository for EmbeddedRepository {
         alive: Option<Epoch>,
     ) -> Result<Basis, PortError> {
         let sequence = *sequence;
-        write!(self, "prove a sequence's numbers", |connection| {
+        write!(self, "find a sequence's last number", |connection| {
             shards::basis(connection, sequence, shard, epoch, alive)
         })
     }
@@ -270,7 +270,7 @@ impl Repository for EmbeddedRepository {
     }
 
     async fn fix_shards(&self, count: u16) -> Result<u16, PortError> {
-        write!(self, "fix the number of shards", |connection| {
+        write!(self, "store the number of shards", |connection| {
             shards::fix_count(connection, count)
         })
     }
@@ -304,7 +304,7 @@ impl Repository for EmbeddedRepository {
 
     async fn note_changes(&self, changes: &[OutboxChange]) -> Result<(), PortError> {
         let changes = changes.to_vec();
-        write!(self, "note changes", |connection| outbox::note(
+        write!(self, "add outbox rows", |connection| outbox::note(
             connection, &changes
         ))
     }
@@ -327,7 +327,7 @@ impl Repository for EmbeddedRepository {
 
     async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), PortError> {
         let letter = letter.clone();
-        write!(self, "keep a dead letter", |connection| dead_letters::add(
+        write!(self, "store a dead letter", |connection| dead_letters::add(
             connection, &letter
         ))
     }
@@ -454,7 +454,7 @@ impl Repository for EmbeddedRepository {
             let (removed, is_all) = if chats.is_empty() {
                 (0, true)
             } else {
-                write!(self, "purge below deleted things", |connection| {
+                write!(self, "purge below deleted parents", |connection| {
                     purging::remove(connection, &chats, room)
                 })?
             };

@@ -134,7 +134,7 @@ pub(crate) fn changes_json(changes: &[OutboxChange]) -> String {
             }
         })
         .collect();
-    serde_json::to_string(&keys).expect("numbers are always JSON")
+    serde_json::to_string(&keys).expect("numbers can always be written as JSON")
 }
 
 /// Reads what [`changes_json`] wrote.
@@ -167,7 +167,7 @@ fn change(key: &[u64]) -> Option<OutboxChange> {
 
 /// Numbers as a JSON array, for `json_each`.
 pub(crate) fn numbers_json(numbers: &[Number]) -> String {
-    serde_json::to_string(numbers).expect("numbers are always JSON")
+    serde_json::to_string(numbers).expect("numbers can always be written as JSON")
 }
 
 /// Keys as a JSON array of arrays, for `json_each`.
@@ -176,5 +176,5 @@ pub(crate) fn keys_json(keys: &[MessageKey]) -> String {
         .iter()
         .map(|key| (key.application, key.chat, key.message))
         .collect();
-    serde_json::to_string(&keys).expect("numbers are always JSON")
+    serde_json::to_string(&keys).expect("numbers can always be written as JSON")
 }

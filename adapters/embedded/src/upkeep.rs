@@ -95,7 +95,7 @@ fn application_ids(rows: &[SqliteRow]) -> Result<Vec<ApplicationId>, sqlx::Error
 }
 
 fn ids_json(ids: &[ApplicationId]) -> String {
-    serde_json::to_string(ids).expect("numbers are always JSON")
+    serde_json::to_string(ids).expect("numbers can always be written as JSON")
 }
 
 /// Compares some chats without holding the writer up, and names those that differ.
@@ -163,7 +163,7 @@ fn chat_keys(rows: &[SqliteRow]) -> Result<Vec<ChatKey>, sqlx::Error> {
 
 fn chats_json(keys: &[ChatKey]) -> String {
     let keys: Vec<_> = keys.iter().map(|key| (key.application, key.chat)).collect();
-    serde_json::to_string(&keys).expect("numbers are always JSON")
+    serde_json::to_string(&keys).expect("numbers can always be written as JSON")
 }
 
 pub(crate) async fn tombstones(

@@ -167,7 +167,7 @@ impl Writer {
         {
             tracing::error!(
                 error = %Chain(&error),
-                "the writer did not end well"
+                "the task that writes to the database ended with an error"
             );
         }
     }
@@ -202,7 +202,7 @@ async fn awaited<T>(
 }
 
 fn given_up(operation: &'static str) -> PortError {
-    let what = "the transaction that it was to be part of failed";
+    let what = "the transaction that it shared with other requests failed";
     writer_error(PortErrorKind::Unavailable, operation, what.to_owned())
 }
 
@@ -244,7 +244,7 @@ async fn run(
     if let Err(error) = connection.close().await {
         tracing::warn!(
             error = %Chain(&error),
-            "the database did not close well"
+            "closing the database failed"
         );
     }
 }
@@ -272,7 +272,7 @@ async fn commit_together(
             }
         }
         Err(failure) => {
-            tracing::error!(error = failure.what, "a transaction of the database failed");
+            tracing::error!(error = failure.what, "a database transaction failed");
             for done in done {
                 (done.tell)(Err(failure.clone()));
             }
@@ -311,7 +311,10 @@ async fn transact(
         // SQLite may have ended the transaction itself; then there is nothing to undo.
         && let Err(error) = sqlx::query("ROLLBACK").execute(connection).await
     {
-        tracing::debug!(error = %Chain(&error), "nothing to undo");
+        tracing::debug!(
+            error = %Chain(&error),
+            "the transaction could not be rolled back; SQLite may have done so itself"
+        );
     }
     outcome
 }

@@ -49,7 +49,7 @@ impl<Key: Copy> PassedOver<Key> {
                 tracing::warn!(
                     sequence = %numbers,
                     error = %Chain(&error),
-                    "a count could not be compared, and is left to the next audit"
+                    "a count could not be compared or repaired; the next audit tries again"
                 );
                 self.in_a_row += 1;
                 self.keys.push(key);
@@ -180,7 +180,8 @@ fn unless_slow<T>(outcome: Result<T, PortError>) -> Result<Option<T>, PortError>
         Err(error) => {
             tracing::debug!(
                 error = %Chain(&error),
-                "a page is audited one by one"
+                "a page of counts could not be compared by one statement; they are compared one by \
+                 one"
             );
             Ok(None)
         }

@@ -120,7 +120,7 @@ impl Database {
 
     /// Checks that the server answers and can be written to, since a read-only one is not healthy.
     pub(crate) async fn check(&self) -> Result<(), PortError> {
-        const OPERATION: &str = "answer a check";
+        const OPERATION: &str = "answer a health check";
         let read_only: String = self
             .read(OPERATION, |mut lease| async move {
                 let answer = sqlx::query_scalar("SELECT CAST(@@global.read_only AS CHAR)");
@@ -201,7 +201,7 @@ impl Database {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(failure)) if failure.again && tried + 1 < TRIES => {
                     let reason = Fault::of(&failure.error);
-                    tracing::debug!(operation, tried, %reason, "a call is tried again");
+                    tracing::debug!(operation, tried, %reason, "a call failed and is retried");
                     sleep(pause_after(tried)).await;
                 }
                 Ok(Err(failure)) => return Err(port_error(operation, &failure.error)),
@@ -339,13 +339,17 @@ impl Deref for Lease {
     type Target = MySqlConnection;
 
     fn deref(&self) -> &MySqlConnection {
-        self.connection.as_ref().expect("it is there until the end")
+        self.connection
+            .as_ref()
+            .expect("the connection is there until the lease is dropped")
     }
 }
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut MySqlConnection {
-        self.connection.as_mut().expect("it is there until the end")
+        self.connection
+            .as_mut()
+            .expect("the connection is there until the lease is dropped")
     }
 }
 

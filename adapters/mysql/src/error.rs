@@ -44,8 +44,8 @@ pub enum OpenError {
     },
     /// The server is not one that this program runs on.
     #[error(
-        "the database server says it is `{version}`; MySQL 8.0.19, MariaDB 10.6 or a later one of \
-         either is needed"
+        "the database server's version is `{version}`, but MySQL 8.0.19 or later, or MariaDB 10.6 \
+         or later, is needed"
     )]
     Version {
         /// The server's version in its own words.
@@ -124,8 +124,8 @@ impl Fault {
                 }
             }
             sqlx::Error::Io(error) => format!("the connection failed: {error}"),
-            sqlx::Error::Tls(error) => format!("no encrypted connection: {error}"),
-            sqlx::Error::PoolTimedOut => "no connection was to be had in time".to_owned(),
+            sqlx::Error::Tls(error) => format!("no encrypted connection could be made: {error}"),
+            sqlx::Error::PoolTimedOut => "no connection became available in time".to_owned(),
             sqlx::Error::PoolClosed => "the connections are closed".to_owned(),
             sqlx::Error::Decode(error) => error.to_string(),
             sqlx::Error::ColumnDecode { index, .. } => {
@@ -230,17 +230,17 @@ fn server_kind(number: u16, state: &str) -> PortErrorKind {
 fn explain(number: u16) -> Option<&'static str> {
     Some(match number {
         1040 | 1203 | 1226 => "the server has too many connections",
-        1044 | 1142 | 1143 | 1227 => "this user has not the rights",
+        1044 | 1142 | 1143 | 1227 => "this user lacks a privilege",
         1045 | 1698 => "the user or the password is wrong",
         1049 => "the database does not exist",
-        1130 => "the server takes no connections from this machine",
+        1130 => "the server accepts no connections from this host",
         1053 | 1077 | 1079 => "the server is shutting down",
-        1054 | 1146 => "the schema is not this version's",
+        1054 | 1146 => "the database does not have the schema of this version",
         DUPLICATE => "another transaction inserted the same key",
         1153 => "the server's `max_allowed_packet` is too small",
-        3159 => "the server wants an encrypted connection",
-        1205 => "a lock was not to be had in time",
-        1213 => "a deadlock was broken",
+        3159 => "the server requires an encrypted connection",
+        1205 => "a lock could not be obtained in time",
+        1213 => "the transaction was rolled back to end a deadlock",
         1290 | 1792 | 1836 => "the server is read-only",
         1317 | 1927 => "the server ended the statement",
         1665 => "the server's `binlog_format` is STATEMENT; set it to ROW or MIXED",

@@ -17,9 +17,11 @@ const FILES: [(&str, &str); 1] = [(
 /// Returns the migrator that brings a database to this version's schema.
 pub(crate) fn migrator() -> Migrator {
     let migrations = FILES.iter().map(|(name, sql)| {
-        let (version, words) = name.split_once('_').expect("a name is a time and words");
+        let (version, words) = name
+            .split_once('_')
+            .expect("a migration is named by its version and a description");
         Migration::new(
-            version.parse().expect("the time is a number"),
+            version.parse().expect("a migration's version is a number"),
             words.replace('_', " ").into(),
             MigrationType::Simple,
             SqlStr::from_static(sql),

@@ -256,7 +256,7 @@ impl Repository for MySqlRepository {
         alive: Option<Epoch>,
     ) -> Result<Basis, PortError> {
         run!(
-            self.write("prove a sequence's numbers"),
+            self.write("find a sequence's last number"),
             shards::basis(*sequence, shard, epoch, alive)
         )
     }
@@ -276,7 +276,7 @@ impl Repository for MySqlRepository {
 
     async fn fix_shards(&self, count: u16) -> Result<u16, PortError> {
         run!(
-            self.write("fix the number of shards"),
+            self.write("store the number of shards"),
             shards::fix_count(count)
         )
     }
@@ -304,7 +304,7 @@ impl Repository for MySqlRepository {
     }
 
     async fn note_changes(&self, changes: &[OutboxChange]) -> Result<(), PortError> {
-        run!(self.write("note changes"), outbox::note_again(changes))
+        run!(self.write("add outbox rows"), outbox::note_again(changes))
     }
 
     async fn scan_messages(
@@ -320,7 +320,7 @@ impl Repository for MySqlRepository {
     }
 
     async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), PortError> {
-        run!(self.write("keep a dead letter"), dead_letters::add(letter))
+        run!(self.write("store a dead letter"), dead_letters::add(letter))
     }
 
     async fn dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
@@ -417,7 +417,7 @@ impl Repository for MySqlRepository {
         loop {
             let room = limit - rows;
             let purged = run!(
-                self.keep_up("purge below deleted things"),
+                self.keep_up("purge below deleted parents"),
                 purging::purge_below_deleted(room)
             )?;
             rows += purged.rows;

@@ -164,7 +164,7 @@ fn change(key: &[u64]) -> Option<OutboxChange> {
 /// Numbers or ids as a JSON array, for `JSON_TABLE`: however many they are, the statement is the same,
 /// and is prepared once.
 pub(crate) fn json<T: Serialize>(values: &[T]) -> String {
-    serde_json::to_string(values).expect("numbers are always JSON")
+    serde_json::to_string(values).expect("numbers can always be written as JSON")
 }
 
 pub(crate) fn ids_json(ids: &[ApplicationId]) -> String {

@@ -137,7 +137,7 @@ impl<'a> Opening<'a> {
     }
 
     async fn connect(&self, options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
-        self.step("take the connection", options.connect()).await
+        self.step("accept the connection", options.connect()).await
     }
 
     fn unusable(&self, error: &sqlx::Error) -> OpenError {
@@ -163,7 +163,7 @@ impl<'a> Opening<'a> {
             "CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         );
         let creating = connection.execute(AssertSqlSafe(statement));
-        let created = self.step("make the database", creating).await;
+        let created = self.step("create the database", creating).await;
         created.map_err(failed)?;
         let closing = self.step("close the connection", connection.close());
         closing.await.map_err(failed)
@@ -206,8 +206,8 @@ async fn examine(
     let flush: u64 = row.try_get(2)?;
     if flush != 1 {
         tracing::warn!(
-            "the database server's innodb_flush_log_at_trx_commit is {flush}, not 1: a power cut or \
-             crash of its machine can take what was answered as stored"
+            "the database server's `innodb_flush_log_at_trx_commit` is {flush}, not 1: a power cut \
+             or crash of its host can lose what was reported as stored"
         );
     }
     let packet: u64 = row.try_get(1)?;
@@ -267,7 +267,7 @@ async fn migrate(
         {
             tracing::warn!(
                 version,
-                "a migration was cut short before; it is run again from its start"
+                "an earlier run of a migration was interrupted; it is run again from its start"
             );
             sqlx::query("DELETE FROM _sqlx_migrations WHERE version = ? AND success = FALSE")
                 .bind(version)
@@ -295,7 +295,7 @@ async fn migrate(
     match timeout(longest, migrating).await {
         Ok(outcome) => outcome,
         Err(_) => Err(failed(Fault::new(format!(
-            "the server did not get on with it in {} s",
+            "the server did not finish it in {} s",
             longest.as_secs()
         )))),
     }

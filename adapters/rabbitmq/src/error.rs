@@ -51,7 +51,7 @@ pub(crate) enum Failure {
     #[error("there is no connection to the broker")]
     Away,
     /// The broker blocks publishers, because it is short of memory or disk.
-    #[error("the broker takes nothing now, because its memory or disk is nearly full")]
+    #[error("the broker blocks publishers, because its memory or disk is nearly full")]
     Blocked,
     /// No answer came in time.
     #[error("the broker did not answer in time")]

@@ -119,7 +119,10 @@ impl Link {
         if let Ok(session) = self.session() {
             let goodbye = session.connection.close(200, "OK".into());
             if let Err(failure) = session.ask(goodbye).await {
-                tracing::debug!(error = %Chain(&failure), "the broker was left without a goodbye");
+                tracing::debug!(
+                    error = %Chain(&failure),
+                    "the connection to RabbitMQ could not be closed cleanly"
+                );
             }
         }
     }
@@ -149,7 +152,7 @@ async fn keep(
         tracing::warn!(
             purpose,
             cause,
-            "the connection to RabbitMQ is lost; it is sought again"
+            "the connection to RabbitMQ is lost; reconnecting"
         );
         let mut attempts = 0_u64;
         session = loop {
@@ -158,15 +161,23 @@ async fn keep(
                 Ok(session) => break Arc::new(session),
                 // Warn of the first failure, and of a longer absence now and then.
                 Err(failure) if attempts.is_multiple_of(300) => {
-                    tracing::warn!(purpose, error = %Chain(&failure), "RabbitMQ cannot be used");
+                    tracing::warn!(
+                        purpose,
+                        error = %Chain(&failure),
+                        "connecting to RabbitMQ failed and is retried"
+                    );
                 }
                 Err(failure) => {
-                    tracing::debug!(purpose, error = %Chain(&failure), "RabbitMQ is still away");
+                    tracing::debug!(
+                        purpose,
+                        error = %Chain(&failure),
+                        "connecting to RabbitMQ failed again"
+                    );
                 }
             }
             attempts += 1;
         };
-        tracing::info!(purpose, "RabbitMQ is there again");
+        tracing::info!(purpose, "connected to RabbitMQ again");
         sender.send_replace(Some(Arc::clone(&session)));
     }
 }
@@ -249,7 +260,7 @@ impl Session {
             pending().await
         };
         tokio::select! {
-            () = self.lost.cancelled() => "it was given up after a failure".to_owned(),
+            () = self.lost.cancelled() => "it was closed after a failure".to_owned(),
             cause = failing => cause,
         }
     }

@@ -203,7 +203,7 @@ impl Queue for RabbitMqQueue {
 
     async fn leave(&self, consumer: &Consumer) -> Result<(), PortError> {
         let left = self.hand_over(consumer).await;
-        left.map_err(|failure| failure.of("leave the queue"))
+        left.map_err(|failure| failure.of("release what a consumer holds"))
     }
 
     async fn receive(
@@ -233,6 +233,6 @@ impl Queue for RabbitMqQueue {
 
     async fn check(&self) -> Result<(), PortError> {
         let looked = self.look().await;
-        looked.map_err(|failure| failure.of("answer a sign of life"))
+        looked.map_err(|failure| failure.of("answer a health check"))
     }
 }

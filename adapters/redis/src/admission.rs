@@ -162,8 +162,8 @@ impl Admissions {
         if !is_renewed {
             tracing::warn!(
                 address = server.address,
-                "this user may not have Redis begin its log anew (`BGREWRITEAOF`): each start of Redis leaves a \
-                 gap in the numbers"
+                "Redis refuses `BGREWRITEAOF` to this user, so each start of Redis leaves a gap in \
+                 the numbers"
             );
         }
         let mut asking = redis::cmd("HMGET");
@@ -267,7 +267,7 @@ impl Admissions {
                     Ok(_) => self.known(shard).followed = true,
                     // It is moving to another node, where it is admitted again.
                     Err(failure) if failure.is_of_place() => {}
-                    Err(failure) => return Err(failure.of("note that there are replicas")),
+                    Err(failure) => return Err(failure.of("record that there are replicas")),
                 }
             }
         }
@@ -277,7 +277,7 @@ impl Admissions {
     fn known(&self, shard: Shard) -> MutexGuard<'_, Known> {
         self.shards
             .get(usize::from(shard.get()))
-            .expect("a shard is one of those that were named")
+            .expect("the shard is one of this system")
             .lock()
             .expect("no holder of the lock panics")
     }

@@ -87,7 +87,8 @@ async fn send(connection: Shared, waiting: Arc<Mutex<mpsc::Receiver<Asked>>>) {
                 let mut answers = answers.into_iter();
                 for caller in callers {
                     let answer = answers.next();
-                    let answer = answer.unwrap_or(Err(Failure::Strange("all that was asked for")));
+                    let answer =
+                        answer.unwrap_or(Err(Failure::Strange("an answer to each command")));
                     // The caller may have given up meanwhile.
                     let _ = caller.send(answer);
                 }

@@ -84,13 +84,13 @@ impl RedisLimits {
         if !(1..=Basis::LEAP).contains(&u64::from(self.pending)) {
             return Err(OpenError::Setting {
                 what: "the limit of pending creations in a sequence",
-                wanted: "from 1 to 65,536, which a new epoch leaps over",
+                wanted: "from 1 to 65,536, the size of the leap at a new epoch",
             });
         }
         if self.low_bytes > self.high_bytes {
             return Err(OpenError::Setting {
-                what: "the low water of waiting bytes",
-                wanted: "no more than the high water",
+                what: "the low-water mark of waiting bytes",
+                wanted: "at most the high-water mark",
             });
         }
         Ok(())

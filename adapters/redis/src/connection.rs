@@ -161,7 +161,7 @@ impl Line {
             return Ok(is_done);
         }
         Err(Failure::Busy(
-            "saving its data, and then begins its log anew",
+            "busy saving its data, after which it rewrites its append-only file",
         ))
     }
 

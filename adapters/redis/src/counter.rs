@@ -126,7 +126,7 @@ impl RedisCounter {
         sequence: &Sequence,
         answer: &[u8],
     ) -> Result<Option<Numbering>, Failure> {
-        let strange = || Failure::Strange("a numbering");
+        let strange = || Failure::Strange("an outcome of a numbering");
         let text = std::str::from_utf8(answer).map_err(|_| strange())?;
         let first = *answer.first().ok_or_else(strange)?;
         let rest = text.get(1..).unwrap_or_default();

@@ -20,7 +20,7 @@ pub enum OpenError {
         wanted: &'static str,
     },
     /// The server does not answer, or not to this user.
-    #[error("the Redis server at `{address}` cannot be asked")]
+    #[error("asking the Redis server at `{address}` failed")]
     Unreachable {
         /// Where it was looked for.
         address: String,
@@ -48,10 +48,10 @@ pub(crate) enum Failure {
     #[error("{}", said(.0))]
     Told(RedisError),
     /// The answer has another form than the command gives.
-    #[error("the server answered something else than {0}")]
+    #[error("the server answered with something other than {0}")]
     Strange(&'static str),
     /// No known node has the shard.
-    #[error("no node of the cluster has the shard")]
+    #[error("no known node of the cluster serves the shard")]
     Nowhere,
     /// The server has something else to do first.
     #[error("the server is {0}")]

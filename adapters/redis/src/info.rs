@@ -79,13 +79,18 @@ impl Info {
         let policy = self.policy();
         if major.is_none_or(|major: u32| major < OLDEST) {
             Some(format!(
-                "its version is `{version}`, {OLDEST} or later is needed"
+                "its version is `{version}`, but {OLDEST} or later is needed"
             ))
         } else if self.get(COPIED).is_empty() {
-            Some("it does not tell whether it was a replica in between".to_owned())
+            Some(
+                "its `INFO` lacks `total_net_repl_input_bytes`, which shows whether it was a \
+                 replica meanwhile"
+                    .to_owned(),
+            )
         } else if policy.starts_with("allkeys-") {
             Some(format!(
-                "its maxmemory-policy is `{policy}`, which drops accepted work; `noeviction` is wanted"
+                "its `maxmemory-policy` is `{policy}`, which evicts accepted creations; set it to \
+                 `noeviction`"
             ))
         } else {
             None

@@ -72,7 +72,8 @@ impl Keys {
     }
 
     pub(crate) fn count(&self) -> u16 {
-        u16::try_from(self.shards.len()).expect("it is checked when they are named")
+        u16::try_from(self.shards.len())
+            .expect("the number of shards was checked to be at most 256")
     }
 
     /// The shard that a sequence lies in.
@@ -88,7 +89,7 @@ impl Keys {
     pub(crate) fn base(&self, shard: Shard) -> &str {
         self.shards
             .get(usize::from(shard.get()))
-            .expect("a shard is one of those that were named")
+            .expect("the shard is one of this system")
     }
 
     /// Says whether this system has a shard.

@@ -65,7 +65,7 @@ impl Monitor {
 
     /// The vitals of a server, asked for again if they are too old.
     pub(crate) async fn vitals(&self, server: &Arc<Server>) -> Result<Arc<Vitals>, PortError> {
-        const ASKING: &str = "ask the server who it is";
+        const ASKING: &str = "check the server's identity";
         let watch = &server.watch;
         if let Some(vitals) = watch.fresh() {
             return Ok(vitals);

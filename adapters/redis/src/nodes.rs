@@ -134,7 +134,7 @@ impl Nodes {
             Err(failure) if failure.to_string().contains("cluster support disabled") => {
                 return Err(OpenError::Unusable {
                     address: addresses.join(", "),
-                    reason: "it is no node of a cluster: name it by `redis://`".to_owned(),
+                    reason: "it is not a node of a cluster: use a URL with `redis://`".to_owned(),
                 });
             }
             told => told.map_err(unreachable)?,
@@ -161,7 +161,7 @@ impl Nodes {
         match self.run(shard, &scripts.probe, &Call::on(probes)).await {
             Err(failure) if failure.is("ERR") || failure.is("NOPERM") => Err(OpenError::Unusable {
                 address: server.address.clone(),
-                reason: format!("it does not let this user do all that is needed: {failure}"),
+                reason: format!("this user lacks a permission that is needed: {failure}"),
             }),
             // Any other failure may be temporary, and shows again when something is created.
             _ => Ok(()),
@@ -288,7 +288,7 @@ impl Nodes {
         let learnt = told.and_then(|(_, topology)| self.learn_map(&topology));
         if let Err(failure) = learnt {
             // The callers will fail with their next command.
-            tracing::debug!(%failure, "no node of the cluster tells where the shards are");
+            tracing::debug!(%failure, "the topology of the cluster could not be looked up");
         }
     }
 
@@ -365,7 +365,11 @@ impl Nodes {
             let old = before.of_shard.get(usize::from(shard)).unwrap_or(&None);
             if !before.of_shard.is_empty() && !is_same(old, server) {
                 let address = server.as_ref().map_or("nowhere", |it| it.address.as_str());
-                tracing::info!(shard, address, "a shard is elsewhere in the cluster now");
+                tracing::info!(
+                    shard,
+                    address,
+                    "a shard has moved to another node of the cluster"
+                );
             }
         }
         *self.map.write().expect("no holder of the lock panics") =
@@ -378,7 +382,7 @@ impl Nodes {
         let map = self.map();
         if map.of_shard.iter().any(Option::is_none) {
             self.has_moved(&Failure::Nowhere).await;
-            return Err(Failure::Nowhere.of("find every shard"));
+            return Err(Failure::Nowhere.of("find a node for every shard"));
         }
         for (server, _) in map.servers() {
             let checked = server.check().await;

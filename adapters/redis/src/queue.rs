@@ -101,7 +101,10 @@ impl RedisQueue {
         match reader.take(most, until).await {
             Err(failure) if failure.is("NOGROUP") => {
                 if let Err(failure) = self.make_groups().await {
-                    tracing::debug!(%failure, "not all streams have a group");
+                    tracing::debug!(
+                        %failure,
+                        "the consumer group could not be created on all streams"
+                    );
                 }
                 reader.take(most, until).await
             }
@@ -261,7 +264,7 @@ impl Queue for RedisQueue {
             drop(reader.lock().await);
         }
         let left = self.give_all_back(consumer).await;
-        left.map_err(|failure| failure.of("leave the queue"))
+        left.map_err(|failure| failure.of("release what a consumer holds"))
     }
 
     async fn receive(
@@ -271,8 +274,11 @@ impl Queue for RedisQueue {
         wait: Duration,
     ) -> Result<Vec<Delivery>, PortError> {
         if let Err(failure) = self.tidy().await {
-            let error = failure.of("remove gone consumers");
-            tracing::warn!(error = %Chain(&error), "consumers that are gone stay on the list for now");
+            let error = failure.of("remove stale consumers");
+            tracing::warn!(
+                error = %Chain(&error),
+                "consumers of ended processes could not be removed; this is tried again later"
+            );
         }
         let taken = self.take(consumer, most, wait).await;
         taken.map_err(|failure| failure.of("receive work"))

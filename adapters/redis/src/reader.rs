@@ -440,7 +440,7 @@ impl Part {
             let mut shards = self.streams.iter().zip(&self.shards);
             let shard = shards.find_map(|(stream, shard)| (*stream == name).then_some(*shard));
             reads.push(Read {
-                shard: shard.ok_or(Failure::Strange("a stream that was asked for"))?,
+                shard: shard.ok_or(Failure::Strange("a requested stream"))?,
                 entries: entries(value)?,
             });
         }

@@ -66,9 +66,11 @@ impl Server {
         let info = line.info(&[]).await.map_err(unreachable)?;
         let reason = match (self.clustered, info.is_clustered()) {
             (false, true) => {
-                Some("it is a node of a cluster: name it by `redis+cluster://`".to_owned())
+                Some("it is a node of a cluster: use a URL with `redis+cluster://`".to_owned())
             }
-            (true, false) => Some("it is no node of a cluster: name it by `redis://`".to_owned()),
+            (true, false) => {
+                Some("it is not a node of a cluster: use a URL with `redis://`".to_owned())
+            }
             _ => info.unfit(),
         };
         if let Some(reason) = reason {
@@ -83,22 +85,23 @@ impl Server {
             tracing::warn!(
                 address,
                 policy,
-                "a full memory makes Redis forget idempotency keys; `noeviction` is wanted"
+                "Redis evicts idempotency keys when its memory is full; set `maxmemory-policy` to \
+                 `noeviction`"
             );
         }
         match line.syncing(&info).await.map_err(unreachable)? {
             Syncing::Always => tracing::info!(
                 address,
-                "the profile is `strict`: Redis syncs each write, and keeps all through a power cut"
+                "the profile is `strict`: Redis syncs each write, and a power cut loses nothing"
             ),
             Syncing::EverySecond => tracing::warn!(
                 address,
-                "the profile is `standard`: a power cut may take the last second, and each start of \
-                 Redis may leave a gap in the numbers"
+                "the profile is `standard`: a power cut may lose the last second, and each start \
+                 of Redis may leave a gap in the numbers"
             ),
             Syncing::Never => tracing::warn!(
                 address,
-                "Redis syncs nothing by itself: a power cut may take accepted creations, and each \
+                "Redis does not sync its writes: a power cut may lose accepted creations, and each \
                  start of Redis may leave a gap in the numbers"
             ),
         }

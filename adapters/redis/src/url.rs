@@ -48,7 +48,7 @@ impl RedisUrl {
             if seed.redis_settings().db() != 0 {
                 return Err(OpenError::Setting {
                     what: "the database in the URL of a Redis Cluster",
-                    wanted: "left out, since a cluster has but one",
+                    wanted: "left out, since a cluster has only one",
                 });
             }
             seeds.push(seed.set_tcp_settings(settings.clone()));

@@ -40,7 +40,7 @@ impl<T: Type> Payload for Json<T> {
 impl<T: Serialize + Send> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         let mut json = Vec::with_capacity(USUAL_BYTES);
-        serde_json::to_writer(&mut json, &self.0).expect("a view has texts and numbers alone");
+        serde_json::to_writer(&mut json, &self.0).expect("a view can always be written as JSON");
         let mut response = Body::from(json).into_response();
         let content_type = HeaderValue::from_static("application/json");
         response.headers_mut().insert(CONTENT_TYPE, content_type);

@@ -86,7 +86,7 @@ async fn serve(settings: Settings) -> Result<()> {
     };
     let address = listener
         .local_addr()
-        .context("asking for the address listened on")?;
+        .context("reading the listener's address")?;
     tracing::info!("the Swagger UI is at http://{address}/docs");
     let endpoint = Arc::new(build(dependencies));
     server::allow_files(settings.max_connections);

@@ -54,7 +54,7 @@ impl<E> Edge<E> {
         match sent {
             Some(id) => id.clone(),
             None => HeaderValue::try_from(self.tokens.uid().to_string())
-                .expect("hexadecimal digits make a header"),
+                .expect("hexadecimal digits are valid in a header"),
         }
     }
 }

@@ -84,7 +84,7 @@ impl Metrics {
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register(
             "http_request_duration_seconds",
-            "How long requests took, from their heads to their answers",
+            "Seconds from the head of a request to its answer",
             durations.clone(),
         );
         registry.register(
@@ -150,13 +150,13 @@ async fn gathered(vitals: &Vitals) -> Registry {
         );
         registry.register(
             "queue_bytes",
-            "The size of the creations that wait to be stored",
+            "Bytes of the creations that wait to be stored",
             ConstGauge::new(backlog.bytes),
         );
         if let Some(oldest) = backlog.oldest {
             registry.register(
                 "queue_oldest_seconds",
-                "How long the oldest of them is waiting",
+                "Seconds that the oldest creation has waited to be stored",
                 ConstGauge::new(oldest.as_secs_f64()),
             );
         }
@@ -164,7 +164,7 @@ async fn gathered(vitals: &Vitals) -> Registry {
     if let Ok(outbox) = outbox {
         registry.register(
             "outbox_rows",
-            "Notes of changes that wait to be indexed",
+            "Outbox rows that wait to be indexed",
             ConstGauge::new(outbox.rows),
         );
     }

@@ -99,7 +99,7 @@ impl Resource {
         }
         names.push("OPTIONS");
         let allow =
-            HeaderValue::try_from(names.join(", ")).expect("names of methods make a header");
+            HeaderValue::try_from(names.join(", ")).expect("method names are valid in a header");
         Self {
             name: PathPattern(name),
             methods,

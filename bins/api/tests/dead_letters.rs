@@ -100,7 +100,7 @@ async fn a_letter_tells_whose_it_is_and_what_it_holds() {
     let wanted = json!({
         "id": id.as_str(),
         "reason": "refused",
-        "detail": "the repository refuses it, also alone; the log tells more",
+        "detail": "the repository refuses it even if it is stored alone; the log has the cause",
         "kind": "message",
         "application_token": stage.token.as_str(),
         "chat_number": 1,

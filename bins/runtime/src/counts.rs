@@ -17,7 +17,8 @@ impl Storing {
             stored: counter(
                 registry,
                 "stored",
-                "Creations taken from the queue that are stored, or need not be",
+                "Creations taken from the queue that are stored, or whose chat or application is \
+                 deleted",
             ),
             set_aside: counter(
                 registry,
@@ -81,12 +82,12 @@ impl Indexing {
             indexed: counter(
                 registry,
                 "indexed",
-                "Notes of changes that were carried into the search index",
+                "Outbox rows whose changes are in the search index",
             ),
             not_indexable: counter(
                 registry,
                 "not_indexable",
-                "Messages that the search index refuses, which became dead letters",
+                "Messages that the search index refused, which became dead letters",
             ),
         }
     }

@@ -137,7 +137,7 @@ pub async fn go_on(
     };
     let mut registry = metrics::registry();
     begin(&mut Duties::new(&running, &mut registry));
-    tracing::info!(name = running.name, "at work");
+    tracing::info!(name = running.name, "background work has started");
     match status {
         Some(status) => status.serve(registry, &running).await,
         None => running.shutdown.soft.cancelled().await,
@@ -153,7 +153,7 @@ async fn persist(
     counts: Storing,
     end: CancellationToken,
 ) {
-    let mut failures = Failures::of("storing what was accepted");
+    let mut failures = Failures::of("storing accepted creations");
     failures.longest = LONGEST_PAUSE_OF_STORING;
     while !end.is_cancelled() {
         let round = sound(persister.run_once(&consumer, WAIT)).await;
@@ -171,7 +171,8 @@ async fn persist(
     if let Err(error) = persister.leave(&consumer).await {
         tracing::warn!(
             error = %Chain(&error),
-            "others will take over in time what this process held"
+            "the queue entries that this process held could not be released; they are redelivered \
+             later"
         );
     }
 }
@@ -202,7 +203,7 @@ async fn audit(
 
 /// Stores what was accepted and is in no queue until `end`, which may cut a round short.
 async fn rescue(reconciler: Arc<Reconciler>, counts: Auditing, end: CancellationToken) {
-    let mut failures = Failures::of("storing what is in no queue");
+    let mut failures = Failures::of("storing creations that are in no queue");
     while let Some(outcome) = end
         .run_until_cancelled(sound(reconciler.rescue_once()))
         .await
@@ -220,7 +221,7 @@ async fn rescue(reconciler: Arc<Reconciler>, counts: Auditing, end: Cancellation
 
 /// Carries changes into the search index until `end`; a round that has begun is finished.
 async fn index(indexer: Arc<Indexer>, holder: String, counts: Indexing, end: CancellationToken) {
-    let mut failures = Failures::of("indexing what has changed");
+    let mut failures = Failures::of("updating the search index");
     while !end.is_cancelled() {
         let pause = match sound(indexer.run_once(&holder)).await {
             Ok(round) => {
@@ -254,7 +255,8 @@ async fn rebuild(rebuilder: Arc<Rebuilder>, holder: String, end: CancellationTok
     if let Err(error) = rebuilder.leave(&holder).await {
         tracing::warn!(
             error = %Chain(&error),
-            "others will take over in time a rebuild that this process was at"
+            "an unfinished rebuild of the search index could not be released; it starts anew once \
+             its lease ends"
         );
     }
 }
@@ -335,9 +337,9 @@ impl Failures {
             self.logged = Some((kind, Instant::now()));
             let (what, failures, error) = (self.what, self.count + 1, Chain(trouble));
             if kind.is_some_and(PortErrorKind::is_retryable) {
-                tracing::warn!(failures, %error, "{what} failed and is tried again");
+                tracing::warn!(failures, %error, "{what} failed and is retried");
             } else {
-                tracing::error!(failures, %error, "{what} failed and is tried again");
+                tracing::error!(failures, %error, "{what} failed and is retried");
             }
         }
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.count));

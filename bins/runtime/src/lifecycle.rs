@@ -29,13 +29,15 @@ impl Shutdown {
         tokio::spawn(async move {
             signals.next().await;
             tracing::info!(
-                "asked to end: finishing what has begun, for at most {} s",
+                "shutting down: finishing work in progress, for at most {} s",
                 patience.as_secs()
             );
             soft.cancel();
             tokio::select! {
-                () = signals.next() => tracing::warn!("asked to end again: leaving at once"),
-                () = tokio::time::sleep(patience) => tracing::warn!("the time to end is up"),
+                () = signals.next() => tracing::warn!("asked again to shut down: stopping at once"),
+                () = tokio::time::sleep(patience) => tracing::warn!(
+                    "the time for shutting down is over: stopping at once"
+                ),
             }
             hard.cancel();
         });

@@ -21,7 +21,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub fn registry() -> Registry {
     let mut registry = Registry::with_prefix(PREFIX);
     let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-    registry.register("build", "The version that runs", version);
+    registry.register("build", "The version of this program", version);
     registry
 }
 
@@ -37,7 +37,11 @@ pub fn register_signs(registry: &mut Registry, signs: &Signs) {
         let labels = DependencyLabels { dependency };
         up.get_or_create(&labels).set(sign.is_ok().into());
     }
-    registry.register("dependency_up", "Whether a dependency works", up);
+    registry.register(
+        "dependency_up",
+        "Whether a dependency works (1) or not (0)",
+        up,
+    );
 }
 
 /// Encodes both registries: what was counted, and what was gathered for this scrape.

@@ -37,7 +37,7 @@ impl StatusServer {
             )
         })?;
         let address = listener.local_addr();
-        let address = address.context("asking for the address listened on")?;
+        let address = address.context("reading the listener's address")?;
         tracing::info!("the metrics are at http://{address}/metrics");
         Ok(Self { listener })
     }

@@ -152,7 +152,7 @@ pub async fn check(settings: &Settings) -> Result<()> {
 }
 
 fn asking((what, setting): Place) -> String {
-    format!("asking {what}, which {setting} names")
+    format!("checking {what} (see {setting})")
 }
 
 /// How the database is opened.
@@ -268,15 +268,15 @@ async fn search_index(settings: &Settings, url: &Secret) -> Result<Arc<Elasticse
         Err(error) if error.is_retryable() => {
             tracing::warn!(
                 error = %Chain(&error),
-                "starting without search, which fails until {what} is there"
+                "starting without {what}; searches fail until it answers"
             );
         }
         Err(error) => {
             let with = match api_key {
-                Some(_) => ", with the key of CHAT_SEARCH_API_KEY",
+                Some(_) => " and CHAT_SEARCH_API_KEY",
                 None => "",
             };
-            let opening = format!("opening {what}, which {setting} names{with}");
+            let opening = format!("opening {what} (see {setting}{with})");
             return Err(anyhow::Error::new(error).context(opening));
         }
     }
@@ -303,7 +303,7 @@ async fn until_there<T, E: Error + Send + Sync + 'static>(
         match open().await {
             Ok(opened) => {
                 if attempts > 0 {
-                    tracing::info!("{what} is there");
+                    tracing::info!("{what} answers now");
                 }
                 return Ok(opened);
             }
@@ -317,7 +317,7 @@ async fn until_there<T, E: Error + Send + Sync + 'static>(
             }
             Err(error) => {
                 let error = anyhow::Error::new(error);
-                return Err(error.context(format!("opening {what}, which {setting} names")));
+                return Err(error.context(format!("opening {what} (see {setting})")));
             }
         }
     }

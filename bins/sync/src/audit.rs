@@ -10,7 +10,9 @@ pub(crate) async fn once(settings: &Settings) -> Result<()> {
         Ok(Some(running)) => running,
         Ok(None) => bail!("the audit was stopped before it began"),
         Err(error) if is_in_use(&error) => {
-            return print("nothing to do: the `api` that has the data folder audits it itself");
+            return print(
+                "nothing to do: the `api` that uses the data folder runs its audits itself",
+            );
         }
         Err(error) => return Err(error),
     };
@@ -35,7 +37,7 @@ pub(crate) async fn once(settings: &Settings) -> Result<()> {
     ))?;
     ensure!(
         failed == 0,
-        "{failed} counts could not be compared; the log names them"
+        "{failed} counts could not be compared or repaired; the log names them"
     );
     Ok(())
 }

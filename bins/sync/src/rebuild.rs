@@ -28,8 +28,8 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
         Ok(None) => bail!("the rebuild was stopped before it began"),
         Err(error) if is_in_use(&error) => {
             return Err(error.context(
-                "an `api` has the data folder and rebuilds the index itself when it is asked to: \
-                 POST /api/v1/admin/search/rebuild",
+                "the data folder is in use by an `api`, which rebuilds the index itself on \
+                 request: POST /api/v1/admin/search/rebuild",
             ));
         }
         Err(error) => return Err(error),
@@ -45,7 +45,9 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let outcome = running.shutdown.soft.run_until_cancelled(watched).await;
     running.close().await;
     let Some(outcome) = outcome else {
-        bail!("the rebuild was stopped half-way; the old index serves until it is done again");
+        bail!(
+            "the rebuild was stopped half-way; searches use the old index until a rebuild is done"
+        );
     };
     let JobProgress { done, .. } = outcome?;
     let took = begun.elapsed();
@@ -54,18 +56,18 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
 
 /// Asks for a rebuild and waits until it is done, by this process or by one that was faster.
 async fn until_done(rebuilder: &Rebuilder, holder: &str) -> Result<JobProgress> {
-    rebuilder.request().await.context("asking for a rebuild")?;
+    rebuilder.request().await.context("requesting a rebuild")?;
     loop {
         let rebuilt = rebuilder.run_once(holder).await;
         rebuilt.context("rebuilding the search index")?;
         let progress = rebuilder.progress().await?;
-        let progress = progress.context("a rebuild was asked for")?;
+        let progress = progress.context("the database has no record of the requested rebuild")?;
         match progress.state {
             JobState::Done => return Ok(progress),
             JobState::Running => sleep(LOOK).await,
             JobState::Failed => {
                 let detail = progress.detail.unwrap_or_default();
-                return Err(anyhow!(detail).context("the rebuild was given up"));
+                return Err(anyhow!(detail).context("the rebuild failed"));
             }
         }
     }

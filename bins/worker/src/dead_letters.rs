@@ -10,9 +10,9 @@ use chat_runtime::{program::print, running::Running, settings::Settings};
 use crate::shown::{line, paragraph};
 
 /// Says where dead letters of the embedded set are handled.
-pub(crate) const ELSEWHERE: &str = "on the embedded set the data folder belongs to `api`, and so do its \
-     dead letters: ask it by GET /api/v1/admin/dead-letters, POST \
-     /api/v1/admin/dead-letters/{id}/replay or DELETE /api/v1/admin/dead-letters/{id}";
+pub(crate) const ELSEWHERE: &str = "on the embedded set `api` handles the dead letters itself: use \
+     its GET /api/v1/admin/dead-letters, POST /api/v1/admin/dead-letters/{id}/replay or DELETE \
+     /api/v1/admin/dead-letters/{id}";
 
 /// How many letters are read at a time.
 const PAGE: u64 = 100;
@@ -49,12 +49,13 @@ pub(crate) enum Action {
 /// Opens the servers that the settings name, and carries out `action`.
 pub(crate) async fn run(settings: &Settings, action: Action) -> Result<()> {
     let Some(running) = Running::open("worker", settings).await? else {
-        bail!("it was stopped before it began");
+        bail!("the command was stopped before it began");
     };
     let doing = act(&running.wiring.services.dead_letters, action);
     let outcome = running.shutdown.soft.run_until_cancelled(doing).await;
     running.close().await;
-    outcome.unwrap_or_else(|| bail!("it was stopped half-way; what is done stays done"))
+    outcome
+        .unwrap_or_else(|| bail!("the command was stopped half-way; what it did so far stays done"))
 }
 
 async fn act(letters: &DeadLetters, action: Action) -> Result<()> {
@@ -83,7 +84,7 @@ async fn act(letters: &DeadLetters, action: Action) -> Result<()> {
 
 /// Writes all letters, a page in memory at a time.
 async fn list(letters: &DeadLetters, json: bool) -> Result<()> {
-    let limit = Limit::try_new(PAGE).context("a page has a size")?;
+    let limit = Limit::try_new(PAGE).context("the size of a page is out of range")?;
     let (mut after, mut count) = (None, 0_u64);
     loop {
         let page = letters.list(after, limit).await;
@@ -109,7 +110,7 @@ async fn list(letters: &DeadLetters, json: bool) -> Result<()> {
 
 /// Replays each letter once; one that fails again meanwhile is not replayed again.
 async fn replay_all(letters: &DeadLetters, force: bool) -> Result<()> {
-    let limit = Limit::try_new(PAGE).context("a page has a size")?;
+    let limit = Limit::try_new(PAGE).context("the size of a page is out of range")?;
     let mut tally = Tally::of("replayed");
     let mut after = None;
     loop {
@@ -155,7 +156,7 @@ impl Tally {
                 return Ok(());
             }
             Err(ReplayError::Service(ServiceError::NotFound)) => {
-                "there is no such dead letter; `worker dead-letters list` tells which there are"
+                "there is no such dead letter; `worker dead-letters list` shows all there are"
             }
             Err(ReplayError::NeedsForce) => {
                 "it is so old that its tombstone may have been purged; replay it with --force, or drop it"

@@ -103,7 +103,10 @@ pub(crate) fn paragraph(opened: &OpenedLetter) -> String {
             let what = format!("message {number} of chat {chat} of {owner}, which is stored");
             (what, None)
         }
-        Held::Foreign(payload) => ("no entry of this system".to_owned(), Some(raw(&payload))),
+        Held::Foreign(payload) => (
+            "not an entry of this system".to_owned(),
+            Some(raw(&payload)),
+        ),
         Held::Newer => ("an entry of a newer version".to_owned(), None),
     };
     let mut text = format!(
@@ -178,7 +181,7 @@ mod tests {
         ] {
             let text = paragraph(&foreign(payload));
             assert_eq!(text.lines().last().map(str::trim), Some(shown));
-            assert!(text.starts_with("entry-1 undecodable: no entry of this system\n"));
+            assert!(text.starts_with("entry-1 undecodable: not an entry of this system\n"));
             assert!(text.contains("first failed 1970-01-01T00:00:00Z, last 1970-01-01T00:00:01Z"));
             assert!(text.contains("no creation"), "{text}");
         }

@@ -57,7 +57,7 @@ pub enum DecodeError {
     #[error("the entry is not a creation")]
     Malformed(#[source] serde_json::Error),
     /// A newer program wrote them.
-    #[error("the entry has format version {0}, this program reads up to {VERSION}")]
+    #[error("the entry has format version {0}, but this program reads only up to {VERSION}")]
     Newer(u32),
 }
 

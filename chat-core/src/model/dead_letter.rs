@@ -167,17 +167,22 @@ impl DeadLetterReason {
     #[must_use]
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::Refused => "the repository refuses it, also alone; the log tells more",
-            Self::NumberTaken => "its number belongs to something else",
+            Self::Refused => {
+                "the repository refuses it even if it is stored alone; the log has the cause"
+            }
+            Self::NumberTaken => "its number belongs to another creation",
             Self::NoApplication => {
-                "the database has no such application; replay it once that is restored, or drop it"
+                "its application is not in the database; replay it once that is restored, or drop \
+                 it"
             }
             Self::TooOld => {
                 "it is so old that its tombstone may have been purged; replay it by force, or drop it"
             }
             Self::Undecodable => "it is not an entry of this system",
-            Self::NewerFormat => "a newer version wrote it; replay it from that version",
-            Self::NotIndexable => "the search index refuses it, also alone; the log tells more",
+            Self::NewerFormat => "a newer version wrote it; replay it with that version",
+            Self::NotIndexable => {
+                "the search index refuses it even if it is indexed alone; the log has the cause"
+            }
         }
     }
 }

@@ -62,7 +62,9 @@ impl Applications {
             };
             match self.repository.add_application(&new).await? {
                 AddApplication::Added(application) => return Ok(application),
-                AddApplication::Taken => tracing::warn!("a new token or id exists already"),
+                AddApplication::Taken => {
+                    tracing::warn!("a newly generated token or id is already taken");
+                }
             }
         }
         Err(PortError::new(PortErrorKind::Misconfigured, "tokens", "make a new token").into())

@@ -61,7 +61,7 @@ impl Chats {
             .numberer
             .create(Content::Chat { application, title }, key)
             .await?;
-        Ok(created.map(|creation| creation.as_chat().expect("a chat's content makes one")))
+        Ok(created.map(|creation| creation.as_chat().expect("a chat's content creates a chat")))
     }
 
     /// Reads a chat.

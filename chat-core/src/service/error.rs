@@ -17,7 +17,7 @@ pub enum ServiceError {
     #[error("the idempotency key was used by another request")]
     KeyReused,
     /// The counter holds as much as it may; nothing was numbered.
-    #[error("the counter holds as much as it may")]
+    #[error("a limit of the counter is reached")]
     Overloaded {
         /// Which limit it is.
         by: Overload,
@@ -33,10 +33,10 @@ pub enum ServiceError {
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// It is so old that only `force` replays it.
-    #[error("it is so old that it is replayed by force alone")]
+    #[error("it is so old that only `force` replays it")]
     NeedsForce,
     /// This program cannot read what it holds.
-    #[error("this version cannot read it")]
+    #[error("this version cannot read the dead letter")]
     Unreadable,
     /// There is no letter with that id, or a backend failed.
     #[error(transparent)]

@@ -86,7 +86,8 @@ impl Indexer {
         {
             tracing::warn!(
                 error = %Chain(&error),
-                "what could not be indexed comes again in a while only"
+                "outbox rows that are not indexed yet could not be released; they are retried once \
+                 their lease ends"
             );
         }
         outcome.map(|_| indexed)
@@ -176,7 +177,7 @@ impl Indexer {
             tracing::error!(
                 dead_letter.id = letter.id.as_str(),
                 detail,
-                "the search index refuses a message"
+                "the search index refuses a message, which is set aside as a dead letter"
             );
             self.repository.add_dead_letter(&letter).await?;
         }
@@ -206,7 +207,12 @@ impl Indexer {
                     | IndexChange::Delete { key, .. } => report.refused.push((*key, detail)),
                     IndexChange::DeleteChat(_) | IndexChange::DeleteApplication(_) => {
                         let change = OutboxChange::from(change);
-                        tracing::error!(?change, detail, "the search index refuses to delete");
+                        tracing::error!(
+                            ?change,
+                            detail,
+                            "the search index refuses to delete the messages of a chat or \
+                             application; this is not retried"
+                        );
                     }
                 },
             }
@@ -216,7 +222,7 @@ impl Indexer {
             tracing::warn!(
                 changes,
                 detail,
-                "the search index did not take some changes yet"
+                "the search index has not accepted some changes; they are retried"
             );
         }
         Ok(report)
@@ -383,7 +389,7 @@ impl Carrier<'_> {
             return Ok(());
         }
         if self.indexer.clock.now() >= self.deadline {
-            let late = "what was taken was held for too long";
+            let late = "the lease on the claimed outbox rows has ended";
             let error = PortError::new(PortErrorKind::Timeout, "indexer", "apply changes");
             return Err(error.caused_by(late));
         }

@@ -67,7 +67,7 @@ impl Messages {
         Ok(created.map(|creation| {
             creation
                 .as_message()
-                .expect("a message's content makes one")
+                .expect("a message's content creates a message")
         }))
     }
 

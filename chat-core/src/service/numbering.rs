@@ -176,14 +176,14 @@ impl Numberer {
                 sequence = %creation.sequence(),
                 number = creation.number.get(),
                 error = %Chain(&error),
-                "another creation is not known to be in the queue"
+                "another creation may not have reached the queue"
             ),
             Err(error) => tracing::warn!(
                 sequence = %creation.sequence(),
                 number = creation.number.get(),
                 error = %Chain(&error),
-                "a creation is not known to be in the queue; the audit will look after it, and after \
-                 those that follow"
+                "a creation may not have reached the queue; the audit will store it, and any that \
+                 follow"
             ),
         }
     }
@@ -244,7 +244,11 @@ async fn seed(
     }
     // This way others need not wait for the lease to end, and are told what is wrong.
     if let Err(error) = counter.release_lease(&sequence, lease).await {
-        tracing::debug!(%sequence, error = %Chain(&error), "a lease has to run out by itself");
+        tracing::debug!(
+            %sequence,
+            error = %Chain(&error),
+            "the lease for seeding a sequence could not be released; it expires by itself"
+        );
     }
     match basis? {
         Basis::StaleEpoch => {

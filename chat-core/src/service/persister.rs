@@ -202,7 +202,7 @@ impl Persister {
         if let Err(error) = self.queue.give_back(&receipts(items)).await {
             tracing::warn!(
                 error = %Chain(&error),
-                "entries could not be given back; they come again once others take them over"
+                "entries could not be given back to the queue; they are redelivered later"
             );
         }
     }
@@ -242,7 +242,7 @@ impl Persister {
         tracing::error!(
             letter = letter.id.as_str(),
             reason = letter.reason.as_str(),
-            "an entry of the queue cannot be read and was set aside"
+            "a queue entry cannot be read and was set aside as a dead letter"
         );
         Ok(())
     }
@@ -325,7 +325,8 @@ impl Persister {
         let nowhere = "its application is not in the database, not even as a deleted one";
         self.set_aside(&orphaned, DeadLetterReason::NoApplication, nowhere)
             .await?;
-        let old = "it is older than half the retention, and no row is there";
+        let old = "it is older than half the retention period and has no row, so it may have been \
+                   deleted and purged";
         self.set_aside(&late, DeadLetterReason::TooOld, old).await?;
         report.set_aside += taken.len() + late.len() + orphaned.len();
         report.done += done.len();
@@ -350,7 +351,8 @@ impl Persister {
             tracing::warn!(
                 shard = shard.get(),
                 epoch = epoch.get(),
-                "the counter is behind the repository's epoch; it has to be admitted again"
+                "the counter's epoch is behind the repository's; the shard is closed until the \
+                 counter is admitted again"
             );
             self.counter.close(*shard, *epoch).await?;
         }
@@ -400,7 +402,7 @@ impl Persister {
                 letter = letter.id.as_str(),
                 reason = reason.as_str(),
                 detail,
-                "a creation cannot be stored and was set aside"
+                "a creation cannot be stored and was set aside as a dead letter"
             );
         }
         Ok(())
@@ -434,7 +436,7 @@ fn readable(delivery: Delivery, now: Timestamp) -> Result<Item, (Receipt, Box<De
             let (bytes, kept) = (payload.len(), DeadLetter::MOST_PAYLOAD);
             payload.truncate(kept);
             let detail = if bytes > kept {
-                format!("{detail}; of its {bytes} bytes the first {kept} are kept")
+                format!("{detail}; only the first {kept} of its {bytes} bytes are kept")
             } else {
                 detail
             };

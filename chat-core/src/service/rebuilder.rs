@@ -176,7 +176,7 @@ impl Rebuilder {
         }
         tracing::error!(
             generation = serving.number,
-            "the search index is lost and is built anew"
+            "the search index is lost; a rebuild is requested"
         );
         self.repository.remove_generation(serving.number).await?;
         self.request().await.map(drop)
@@ -202,7 +202,11 @@ impl Rebuilder {
             Err(error) => {
                 // If this fails, too, the next attempt removes it.
                 if let Err(error) = self.remove(&new).await {
-                    tracing::warn!(error = %Chain(&error), "a half-filled generation of the index is left");
+                    tracing::warn!(
+                        error = %Chain(&error),
+                        "a half-filled generation of the search index could not be removed; the \
+                         next rebuild removes it"
+                    );
                 }
                 return Err(error);
             }
@@ -258,7 +262,12 @@ impl Rebuilder {
                 Err(error) => {
                     let now = self.clock.now();
                     let since = *waits_since.get_or_insert_with(|| {
-                        tracing::warn!(error = %Chain(&error), done = progress.done, "a rebuild has to wait");
+                        tracing::warn!(
+                            error = %Chain(&error),
+                            done = progress.done,
+                            "a step of the search index's rebuild failed; a temporary failure is \
+                             retried for a few minutes"
+                        );
                         now
                     });
                     if !error.is_retryable()

@@ -74,13 +74,14 @@ impl Reconciler {
                 rescued = report.rescued,
                 counts_repaired = report.counts_repaired,
                 purged = report.purged,
-                "the audit put something right"
+                "the audit stored pending creations, repaired counts or purged rows"
             );
         }
         if report.failed > 0 {
             tracing::error!(
                 failed = report.failed,
-                "the audit failed in part; what it passed over was logged before, by its key"
+                "the audit skipped counts that could not be compared or repaired; an earlier log \
+                 line names each"
             );
         }
         // A failure of one audit does not stop the others; the caller is told of the first failure.
@@ -89,7 +90,7 @@ impl Reconciler {
             return Ok(report);
         };
         for error in failures {
-            tracing::warn!(error = %Chain(&error), "another part of the audit failed as well");
+            tracing::warn!(error = %Chain(&error), "another part of the audit failed too");
         }
         Err(first)
     }
@@ -113,7 +114,7 @@ impl Reconciler {
         if report.rescued > 0 {
             tracing::info!(
                 rescued = report.rescued,
-                "stored what had been accepted and was in no queue"
+                "stored accepted creations that were in no queue"
             );
         }
         Ok(report)
@@ -129,7 +130,7 @@ impl Reconciler {
             for id in &audit.repaired {
                 tracing::warn!(
                     application.id = id.get(),
-                    "the count of an application was wrong"
+                    "the count of an application's chats was wrong and has been repaired"
                 );
             }
             report.count(&audit);
@@ -148,7 +149,7 @@ impl Reconciler {
                 tracing::warn!(
                     application.id = key.application.get(),
                     chat.number = key.chat.get(),
-                    "the count of a chat was wrong"
+                    "the count of a chat's messages was wrong and has been repaired"
                 );
             }
             report.count(&audit);
@@ -161,7 +162,10 @@ impl Reconciler {
             }
         }
         if report.failed > 0 {
-            job.progress.detail = Some(format!("{} could not be compared", report.failed));
+            job.progress.detail = Some(format!(
+                "counts that could not be compared or repaired: {}",
+                report.failed
+            ));
         }
         job.finish().await
     }

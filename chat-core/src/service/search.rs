@@ -212,7 +212,10 @@ impl Search {
         }
         let error = PortError::new(PortErrorKind::Unavailable, "search", "find messages");
         Err(error
-            .caused_by("the index is about to forget a deleted application")
+            .caused_by(
+                "the best hits all belong to deleted applications, which the index has yet to \
+                 remove",
+            )
             .into())
     }
 

@@ -126,9 +126,8 @@ impl Failure {
     fn into_error(self, operation: &'static str) -> PortError {
         let error = |kind| PortError::new(kind, ADAPTER, operation);
         match self {
-            Self::Missing => {
-                error(PortErrorKind::Unavailable).caused_by("there is no such generation")
-            }
+            Self::Missing => error(PortErrorKind::Unavailable)
+                .caused_by("the search index has no such generation"),
             Self::Lost(cause) => error(PortErrorKind::Unavailable).caused_by(cause),
             Self::Index(cause) => error(PortErrorKind::Unavailable).caused_by(cause),
             Self::Io(cause) if cause.kind() == io::ErrorKind::StorageFull => {
@@ -263,7 +262,7 @@ impl SearchIndex for EmbeddedSearchIndex {
         let turn = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
         let turn = turn.map_err(|_| {
             PortError::new(PortErrorKind::Timeout, ADAPTER, operation)
-                .caused_by("too many searches go on at once")
+                .caused_by("too many searches are in progress")
         })?;
         let (query, deadline) = (query.clone(), Instant::now() + PATIENCE);
         let find = move |shelf: &Shelf| {
@@ -309,6 +308,6 @@ impl SearchIndex for EmbeddedSearchIndex {
 
     async fn check(&self) -> Result<(), PortError> {
         let serving = |shelf: &Shelf| shelf.serving().map(drop);
-        self.act("answer a check", serving).await
+        self.act("answer a health check", serving).await
     }
 }

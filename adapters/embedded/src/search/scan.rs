@@ -33,7 +33,7 @@ pub(super) struct Best<'a> {
 
 /// The time for a search is up.
 #[derive(Debug, thiserror::Error)]
-#[error("there is too much to search in")]
+#[error("the search took too long")]
 pub(super) struct TooSlow;
 
 impl<'a> Best<'a> {

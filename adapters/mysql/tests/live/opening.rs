@@ -133,9 +133,9 @@ async fn a_step_that_hangs_is_named() {
         return;
     };
     for (at, named) in [
-        ("CREATE DATABASE", "make the database"),
+        ("CREATE DATABASE", "create the database"),
         ("version()", "tell its version"),
-        ("GET_LOCK", "did not get on with it"),
+        ("GET_LOCK", "did not finish it"),
     ] {
         let config = MySqlConfig {
             timeout: Duration::from_millis(500),

@@ -14,13 +14,14 @@ pub fn allow_files(connections: usize) {
         Ok(allowed) => tracing::warn!(
             allowed,
             wanted,
-            "CHAT_MAX_CONNECTIONS is more than the system lets this process have open files: raise its limit \
-             (`ulimit -Hn`, systemd's `LimitNOFILE`), or lower the setting"
+            "the limit of open files is too low for CHAT_MAX_CONNECTIONS: raise it (`ulimit -Hn`, \
+             systemd's `LimitNOFILE`), or lower the setting"
         ),
         Err(error) => tracing::warn!(
             %error,
             wanted,
-            "the limit of open files cannot be raised; where it is reached, no connection is taken"
+            "the limit of open files cannot be raised; while it is reached, no connections are \
+             accepted"
         ),
     }
 }

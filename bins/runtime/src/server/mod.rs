@@ -98,7 +98,10 @@ impl Acceptor {
                 Err(error) => {
                     if !self.is_failing {
                         self.is_failing = true;
-                        tracing::error!(error = %Chain(&error), "no connection can be accepted for now");
+                        tracing::error!(
+                            error = %Chain(&error),
+                            "accepting connections fails; it is retried"
+                        );
                     }
                     sleep(PAUSE).await;
                 }
@@ -115,7 +118,8 @@ impl Acceptor {
             self.is_full = true;
             tracing::warn!(
                 most = self.room.most,
-                "as many connections are open as there may be (CHAT_MAX_CONNECTIONS for `api`)"
+                "the limit of open connections is reached (CHAT_MAX_CONNECTIONS for `api`); \
+                 further clients wait"
             );
         }
         let permit = Arc::clone(&self.room.permits).acquire_owned().await;

@@ -45,7 +45,7 @@ impl Admin {
             )),
             (None, None) => Err(SettingsError::new(format!(
                 "CHAT_LISTEN={listen} can be reached from other machines, so set CHAT_ADMIN_KEY, \
-                 or say CHAT_ADMIN=open to let everybody use the admin endpoints"
+                 or set CHAT_ADMIN=open to let everybody use the admin endpoints"
             ))),
             (Some(_), _) => Err(given.refuse("admin", "key, local, open or off")),
         }

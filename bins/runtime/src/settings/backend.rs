@@ -126,8 +126,9 @@ impl Backend {
                 }))
             }
             _ => Err(SettingsError::new(
-                "CHAT_REPOSITORY_URL, CHAT_COUNTER_URL, CHAT_QUEUE_URL and CHAT_SEARCH_URL must all be \
-                 embedded or all be servers, because a mixture would number in two places",
+                "CHAT_REPOSITORY_URL, CHAT_COUNTER_URL, CHAT_QUEUE_URL and CHAT_SEARCH_URL must \
+                 all be embedded or all be servers, because a mixture would give out numbers in \
+                 two places",
             )),
         }
     }

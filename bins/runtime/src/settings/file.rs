@@ -11,7 +11,7 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, OsString>, SettingsEr
     let text = fs::read_to_string(path).map_err(|error| {
         let path = path.display();
         SettingsError::new(format!(
-            "the file `{path}` that CHAT_CONFIG or --config names: {error}"
+            "the file `{path}`, which CHAT_CONFIG or --config names, cannot be read: {error}"
         ))
     })?;
     parse(&text, &path.display().to_string())
@@ -30,7 +30,7 @@ fn parse(text: &str, file: &str) -> Result<BTreeMap<String, OsString>, SettingsE
             .next()
             .unwrap_or("it cannot be read");
         SettingsError::new(format!(
-            "the file `{file}` is no TOML in line {line}: {reason}"
+            "the file `{file}` is not valid TOML in line {line}: {reason}"
         ))
     })?;
     let mut values = BTreeMap::new();
@@ -40,7 +40,7 @@ fn parse(text: &str, file: &str) -> Result<BTreeMap<String, OsString>, SettingsE
             .any(|argument| argument.get_id().as_str() == key);
         if !known || key == "config" {
             return Err(SettingsError::new(format!(
-                "`{key}` in `{file}` is no setting"
+                "`{key}` in `{file}` is not a setting"
             )));
         }
         let value = match value {

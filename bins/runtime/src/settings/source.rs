@@ -96,7 +96,7 @@ impl Given {
     pub(super) fn optional(&self, name: &str) -> Result<Option<OsString>, SettingsError> {
         match self.values.get(name) {
             Some((value, _)) if value.is_empty() => {
-                Err(self.refuse(name, "a value, or be left out, but it is empty"))
+                Err(self.refuse(name, "left out or given a value, but it is empty"))
             }
             Some((value, _)) => Ok(Some(value.clone())),
             None => Ok(None),
@@ -135,7 +135,7 @@ impl Given {
         };
         text.parse().map(Some).map_err(|_| {
             let wanted = "an IP address with a port, such as 127.0.0.1:8080";
-            self.refuse(name, format_args!("{wanted}, and `{text}` is none"))
+            self.refuse(name, format_args!("{wanted}, not `{text}`"))
         })
     }
 
@@ -152,7 +152,7 @@ impl Given {
                 let (least, most) = (range.start(), range.end());
                 self.refuse(
                     name,
-                    format_args!("a number from {least} to {most}, and `{text}` is none"),
+                    format_args!("a number from {least} to {most}, not `{text}`"),
                 )
             })
     }
@@ -174,7 +174,7 @@ impl Given {
         let text = self.required_text(name)?;
         if EnvFilter::try_new(&text).is_err() {
             let wanted = "a level such as info, or a filter such as info,sqlx=debug";
-            return Err(self.refuse(name, format_args!("{wanted}, and `{text}` is none")));
+            return Err(self.refuse(name, format_args!("{wanted}, not `{text}`")));
         }
         Ok(text)
     }

@@ -107,7 +107,11 @@ impl Rescue {
             Ok(backlog) => Ok(backlog.oldest),
             // What never reached the queue must not wait until the queue is back.
             Err(error) if self.counter.leaves_publishing() => {
-                tracing::debug!(error = %Chain(&error), "the queue does not tell what it holds");
+                tracing::debug!(
+                    error = %Chain(&error),
+                    "the queue's oldest entry is unknown; only creations that may not have reached \
+                     the queue are stored"
+                );
                 Ok(None)
             }
             Err(error) => Err(error),
