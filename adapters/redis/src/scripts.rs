@@ -159,3 +159,58 @@ impl Call {
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The commands of a script; `XGROUP`, `XINFO` and their like with what they are to do.
+    fn commands(text: &str) -> BTreeSet<String> {
+        let calls = text.split("call('").skip(1);
+        let words = calls.map(|call| {
+            let mut words = call.split('\'').step_by(2);
+            let name = words.next().unwrap_or_default();
+            match name {
+                "XGROUP" | "XINFO" => format!("{name} {}", words.next().unwrap_or_default()),
+                _ => name.to_owned(),
+            }
+        });
+        words.collect()
+    }
+
+    #[test]
+    fn the_probe_tries_every_command_of_the_scripts() {
+        let scripts = Scripts::new();
+        let identity = Identity {
+            run: String::new(),
+            copied: String::new(),
+            tenure: String::new(),
+        };
+        let limits = RedisLimits::default();
+        let texts = [
+            create(&identity, Epoch::FIRST, &limits),
+            seed(&identity, Epoch::FIRST, &limits),
+            scripts.acknowledge.text,
+            scripts.backlog.text,
+            scripts.confirm.text,
+            scripts.leave.text,
+            scripts.mark_deleted.text,
+            scripts.open.text,
+            scripts.pending.text,
+            scripts.point_to_letter.text,
+            scripts.publish.text,
+            scripts.release_lease.text,
+            scripts.settle.text,
+            scripts.tidy.text,
+            scripts.waiting.text,
+        ];
+        let mut used: BTreeSet<String> = texts.iter().flat_map(|text| commands(text)).collect();
+        // A single server knows it not, and nodes of a cluster are asked for it when they are looked at.
+        assert!(used.remove("CLUSTER"));
+        let tried = commands(&scripts.probe.text);
+        let untried: Vec<&String> = used.difference(&tried).collect();
+        assert!(untried.is_empty(), "{untried:?}");
+    }
+}
