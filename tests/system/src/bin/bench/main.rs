@@ -119,6 +119,9 @@ struct SearchedArguments {
     /// How many rounds each side gets; they take turns.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
+    /// How many messages of the corpus the chat has.
+    #[arg(long, default_value_t = 10_000, value_name = "COUNT")]
+    messages: usize,
     /// The lowest ratio to Elasticsearch alone that is a success.
     #[arg(long, value_name = "RATIO")]
     at_least: Option<f64>,

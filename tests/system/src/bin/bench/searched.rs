@@ -8,7 +8,6 @@ use chat_system::{
     corpus::Corpus,
 };
 use hyper::http::uri::Authority;
-use serde_json::json;
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
     creates::create_chats,
     recorder::Recorder,
     report::{Report, Round, expect_ratio},
-    searches::{SMALL, query},
+    searches::{fill, query},
     stored::until_nothing_waits,
 };
 
@@ -38,17 +37,14 @@ const WARM_UP: Duration = Duration::from_secs(15);
 pub(crate) async fn run(arguments: &SearchedArguments) -> Result<()> {
     let corpus = Corpus::read(&Corpus::file())?;
     let messages = corpus.chats.into_iter().flat_map(|chat| chat.messages);
-    let bodies: Vec<String> = messages.map(|message| message.body).take(SMALL).collect();
+    let bodies = messages.map(|message| message.body);
+    let bodies: Arc<[String]> = bodies.take(arguments.messages).collect();
     let mut bed = Bed::live(Sync::Everysec, Servers::All).await?;
     bed.work().await?;
     let api = bed.authority().clone();
     let paths = create_chats(&api, 1).await?;
     let messages = paths.first().context("a chat")?;
-    let mut client = Client::new(api.clone());
-    for body in &bodies {
-        let message = json!({"body": body});
-        client.post(messages, &message).await?.expect(201)?;
-    }
+    fill(|| Client::new(api.clone()), messages, &bodies).await?;
     until_nothing_waits(&bed, true).await?;
 
     let server: Authority = bed
@@ -102,7 +98,8 @@ async fn measure(server: &Authority, calls: &Arc<[Call]>, duration: Duration) ->
                 if asked >= begun + duration {
                     break;
                 }
-                client.send(call).await?.expect(200)?;
+                let answer = client.send(call).await?;
+                ensure!(answer.status == 200, "expected 200, got {answer}");
                 latencies.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
             }
             anyhow::Ok(latencies)

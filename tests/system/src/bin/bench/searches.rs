@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How many messages the smaller chat has.
-pub(crate) const SMALL: usize = 10_000;
+const SMALL: usize = 10_000;
 
 /// How many searches a second are asked of it.
 const PER_SECOND: u32 = 50;
@@ -43,13 +43,13 @@ pub(crate) async fn run(arguments: &SearchesArguments) -> Result<()> {
     let bodies: Arc<[String]> = bodies.into();
     let mut stage = Embedded::open().await?;
 
-    let count = SMALL.min(bodies.len());
-    let chat = filled(&mut stage, &bodies, count).await?;
+    let few: Arc<[String]> = bodies.iter().take(SMALL).cloned().collect();
+    let chat = filled(&mut stage, &few).await?;
     let round = steadily(&stage, &chat, &bodies, arguments.seconds).await?;
-    tell(count, &format!("{PER_SECOND} searches a second"), round)?;
+    tell(few.len(), &format!("{PER_SECOND} searches a second"), round)?;
     expect(round, arguments.small_at_most_ms)?;
 
-    let chat = filled(&mut stage, &bodies, bodies.len()).await?;
+    let chat = filled(&mut stage, &bodies).await?;
     let round = one_by_one(&stage, &chat, &bodies).await?;
     tell(bodies.len(), "one by one", round)?;
     expect(round, arguments.large_at_most_ms)?;
@@ -57,16 +57,27 @@ pub(crate) async fn run(arguments: &SearchesArguments) -> Result<()> {
     say(&format!("`api` has {resident} MB resident"))
 }
 
-/// Fills a new chat with the first `count` bodies, waits until they are found, and returns their path.
-async fn filled(stage: &mut Embedded, bodies: &Arc<[String]>, count: usize) -> Result<String> {
+/// Fills a new chat with bodies, waits until they are found, and returns its path.
+async fn filled(stage: &mut Embedded, bodies: &Arc<[String]>) -> Result<String> {
     let application = stage.application().await?;
     let path = stage.messages(&application).await?;
+    fill(|| stage.another_client(), &path, bodies).await?;
+    stage.until_searchable().await?;
+    Ok(path)
+}
+
+/// Posts bodies to a chat, over many connections.
+pub(crate) async fn fill(
+    client: impl Fn() -> Client,
+    messages: &str,
+    bodies: &Arc<[String]>,
+) -> Result<()> {
     let mut senders = JoinSet::new();
     for first in 0..SENDERS {
-        let (mut client, path) = (stage.another_client(), path.clone());
+        let (mut client, path) = (client(), messages.to_owned());
         let bodies = Arc::clone(bodies);
         senders.spawn(async move {
-            for body in bodies.iter().take(count).skip(first).step_by(SENDERS) {
+            for body in bodies.iter().skip(first).step_by(SENDERS) {
                 let message = serde_json::json!({"body": body});
                 client.post(&path, &message).await?.expect(201)?;
             }
@@ -76,8 +87,7 @@ async fn filled(stage: &mut Embedded, bodies: &Arc<[String]>, count: usize) -> R
     while let Some(sent) = senders.join_next().await {
         sent.context("a sender broke down")??;
     }
-    stage.until_searchable().await?;
-    Ok(path)
+    Ok(())
 }
 
 /// A query out of the `index`th body: a word, two words, or one with two letters swapped.
