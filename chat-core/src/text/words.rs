@@ -48,51 +48,14 @@ pub fn words(text: &str) -> Vec<Word> {
 /// since only a dictionary could tell where a word ends.
 #[must_use]
 pub fn tokens(text: &str) -> Vec<Token> {
+    let mut cutter = Cutter::of(text);
     if text.is_ascii() {
-        return tokens_of_ascii(text);
+        // Its clusters are single characters, but for line ends, and none is an emoji.
+        cutter.take_characters(0, text);
+    } else {
+        cutter.take_clusters();
     }
-    tokens_of_any(text)
-}
-
-/// Cuts plain ASCII, which has no marks, emoji or scripts without spaces.
-fn tokens_of_ascii(text: &str) -> Vec<Token> {
-    let mut tokens = Vec::new();
-    let mut start = 0;
-    for part in text.split_inclusive(|character: char| !character.is_ascii_alphanumeric()) {
-        let word = part.trim_end_matches(|character: char| !character.is_ascii_alphanumeric());
-        if !word.is_empty() {
-            tokens.push(Token {
-                word: Word(fold(word)),
-                position: tokens.len(),
-                span: start..start + word.len(),
-            });
-        }
-        start += part.len();
-    }
-    tokens
-}
-
-/// Cuts any text; [`tokens`] has a shorter way for plain ASCII.
-fn tokens_of_any(text: &str) -> Vec<Token> {
-    let mut cutter = Cutter {
-        text,
-        tokens: Vec::new(),
-        position: 0,
-        run: None,
-    };
-    for (start, cluster) in text.grapheme_indices(true) {
-        if cluster.chars().next().is_some_and(begins_emoji) {
-            cutter.end_run(start);
-            cutter.add(fold_emoji(cluster), start..start + cluster.len());
-            cutter.position += 1;
-            continue;
-        }
-        for (offset, character) in cluster.char_indices() {
-            cutter.take(start + offset, character);
-        }
-    }
-    cutter.end_run(text.len());
-    cutter.tokens
+    cutter.end()
 }
 
 /// A run of characters of one kind.
@@ -109,7 +72,42 @@ struct Cutter<'a> {
     run: Option<Run>,
 }
 
-impl Cutter<'_> {
+impl<'a> Cutter<'a> {
+    fn of(text: &'a str) -> Self {
+        Self {
+            text,
+            tokens: Vec::new(),
+            position: 0,
+            run: None,
+        }
+    }
+
+    /// Takes the whole text, in which each emoji is a word.
+    fn take_clusters(&mut self) {
+        for (start, cluster) in self.text.grapheme_indices(true) {
+            if cluster.chars().next().is_some_and(begins_emoji) {
+                self.end_run(start);
+                self.add(fold_emoji(cluster), start..start + cluster.len());
+                self.position += 1;
+            } else {
+                self.take_characters(start, cluster);
+            }
+        }
+    }
+
+    /// Takes a part of the text that begins at `start` and has no emoji.
+    fn take_characters(&mut self, start: usize, part: &str) {
+        for (offset, character) in part.char_indices() {
+            self.take(start + offset, character);
+        }
+    }
+
+    /// Ends the last run, and returns the tokens.
+    fn end(mut self) -> Vec<Token> {
+        self.end_run(self.text.len());
+        self.tokens
+    }
+
     /// Takes the next character, which continues a run, begins one, or ends one.
     fn take(&mut self, start: usize, character: char) {
         if !is_of_words(character) {
@@ -278,7 +276,9 @@ mod tests {
 
         #[test]
         fn the_shorter_way_cuts_no_other_tokens(text in "[\\x00-\\x7f]{0,60}") {
-            prop_assert_eq!(tokens_of_ascii(&text), tokens_of_any(&text));
+            let mut cutter = Cutter::of(&text);
+            cutter.take_clusters();
+            prop_assert_eq!(tokens(&text), cutter.end());
         }
 
         #[test]

@@ -178,13 +178,23 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Reads the body as JSON once the status is the wanted one.
+    /// Checks that the status is the wanted one.
     ///
     /// # Errors
     ///
     /// Fails with what was answered when the status is another one.
-    pub fn expect(&self, status: u16) -> Result<Value> {
+    pub fn expect_status(&self, status: u16) -> Result<()> {
         ensure!(self.status == status, "expected {status}, got {self}");
+        Ok(())
+    }
+
+    /// Reads the body as JSON once the status is the wanted one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`expect_status`](Self::expect_status), and when the body is not JSON.
+    pub fn expect(&self, status: u16) -> Result<Value> {
+        self.expect_status(status)?;
         self.json()
     }
 

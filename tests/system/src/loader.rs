@@ -422,6 +422,6 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn created(answer: &Answer) -> Result<u64> {
-    ensure!(answer.status == 201, "expected 201, got {answer}");
+    answer.expect_status(201)?;
     Ok(answer.json::<Numbered>()?.number)
 }

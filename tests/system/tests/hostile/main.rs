@@ -44,10 +44,7 @@ use Verdict::{Fault, Invalid, Malformed, NotFound, Served, TooLarge, Unsupported
 impl Verdict {
     fn expect(self, operation: &Operation, answer: &Answer) -> Result<()> {
         match self {
-            Served => {
-                let status = operation.status;
-                ensure!(answer.status == status, "expected {status}, got {answer}");
-            }
+            Served => answer.expect_status(operation.status)?,
             NotFound => drop(expect_problem(answer, 404, "not_found")?),
             Unsupported => drop(expect_problem(answer, 415, "unsupported_media_type")?),
             TooLarge => drop(expect_problem(answer, 413, "too_large")?),

@@ -126,8 +126,7 @@ async fn send_until(end: Instant, mut client: Client, call: Arc<Call>) -> Result
         if start >= end {
             return Ok(latencies);
         }
-        let answer = client.send(&call).await?;
-        ensure!(answer.status == 201, "expected 201, got {answer}");
+        client.send(&call).await?.expect_status(201)?;
         latencies.push(u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX));
     }
 }

@@ -98,8 +98,7 @@ async fn measure(server: &Authority, calls: &Arc<[Call]>, duration: Duration) ->
                 if asked >= begun + duration {
                     break;
                 }
-                let answer = client.send(call).await?;
-                ensure!(answer.status == 200, "expected 200, got {answer}");
+                client.send(call).await?.expect_status(200)?;
                 latencies.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
             }
             anyhow::Ok(latencies)
