@@ -17,7 +17,7 @@ use crate::{
     monitor::Monitor,
     nodes::Nodes,
     reply,
-    scripts::{self, Call, Scripts},
+    scripts::{self, Call, JoiningScript, Scripts},
     server::Server,
 };
 
@@ -51,8 +51,8 @@ pub(crate) struct Open {
     identity: Identity,
     /// The epoch that it was opened for.
     pub(crate) epoch: Epoch,
-    /// The hash of the script that numbers.
-    pub(crate) create: String,
+    /// The script that numbers.
+    pub(crate) create: Arc<JoiningScript>,
     /// The hash of the script that seeds.
     pub(crate) seed: String,
 }
@@ -237,6 +237,7 @@ impl Admissions {
         }
         // The same connection leads to the same run, so no other run gets to know these scripts.
         let create = load(&mut line, &scripts::create(&identity, *epoch, &self.limits)).await?;
+        let common = ['e', 'b', 'q'].map(|kind| self.keys.of_shard(shard, kind));
         let seed = load(&mut line, &scripts::seed(&identity, *epoch, &self.limits)).await?;
         let mut known = self.known(shard);
         known.followed = false;
@@ -249,7 +250,7 @@ impl Admissions {
             server,
             identity,
             epoch: *epoch,
-            create,
+            create: Arc::new(JoiningScript::new(create, common)),
             seed,
         }));
         Ok(true)

@@ -1,39 +1,50 @@
-//! Batching: the commands of many callers, sent together.
+//! Batching: the creations of many callers, numbered together.
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{Cmd, Pipeline, Value};
+use redis::{Pipeline, Value};
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
     task::yield_now,
     time::timeout,
 };
 
-use crate::{connection::Shared, error::Failure};
+use crate::{
+    connection::Shared,
+    error::Failure,
+    reply,
+    scripts::{Call, JoiningScript},
+};
 
 /// How many batches may be under way: while the server works on one, another travels, and the answers
 /// of a third are handed out.
 const UNDER_WAY: usize = 3;
 
-/// How many commands are sent together at most.
-const MOST: usize = 256;
+/// How many calls are sent together at most; with short texts, a script works on so many for about a
+/// millisecond, in which the server does nothing else.
+const MOST: usize = 128;
 
-/// How many commands may wait to be sent; further callers wait for a place.
+/// How many calls may wait to be sent; further callers wait for a place.
 const WAITING: usize = 4_096;
 
-/// Sends together the commands that come while earlier batches are under way.
+/// Sends together the calls that come while earlier batches are under way, and joins those of one script.
 ///
-/// A command that travels alone costs both sides a round: a write, a read, two tasks to wake, and on a
-/// server with a log another write and perhaps a sync. Under load one round does for all that wait;
-/// without load a command goes at once.
+/// A call that travels alone costs both sides a round: a write, a read, two tasks to wake, and on a server
+/// with a log another write and perhaps a sync. A run of the script that numbers takes Redis 7.0 about 8 µs,
+/// and each creation in it another 8. So under load one round and one run do for all that wait; without load
+/// a call goes at once.
+///
+/// A command that the server refuses as a whole, for instance since the shard's slot is migrating, is refused
+/// to all calls that it joins.
 pub(crate) struct Batcher {
     answer_timeout: Duration,
     asked: mpsc::Sender<Asked>,
 }
 
-/// A command, and who waits for its answer.
+/// A call, and who waits for its answer.
 struct Asked {
-    command: Cmd,
+    script: Arc<JoiningScript>,
+    call: Call,
     answer: oneshot::Sender<Result<Value, Failure>>,
 }
 
@@ -51,14 +62,23 @@ impl Batcher {
         }
     }
 
-    /// Sends a command, with others, and waits for its answer.
+    /// Sends a call, with others, and waits for its own answer.
     ///
-    /// A command whose caller gave up before it was sent is not sent.
-    pub(crate) async fn ask(&self, command: Cmd) -> Result<Value, Failure> {
+    /// A call whose caller gave up before it was sent is not sent.
+    pub(crate) async fn ask(
+        &self,
+        script: &Arc<JoiningScript>,
+        call: Call,
+    ) -> Result<Value, Failure> {
         let (answer, answered) = oneshot::channel();
+        let asked = Asked {
+            script: Arc::clone(script),
+            call,
+            answer,
+        };
         let asking = async {
             // The tasks outlive this call, unless they were ended with the whole program.
-            let asked = self.asked.send(Asked { command, answer }).await;
+            let asked = self.asked.send(asked).await;
             asked.map_err(|_| Failure::Late)?;
             answered.await.map_err(|_| Failure::Late)?
         };
@@ -75,30 +95,41 @@ async fn send(connection: Shared, waiting: Arc<Mutex<mpsc::Receiver<Asked>>>) {
         if batch.is_empty() {
             continue;
         }
-        let mut commands = Pipeline::with_capacity(batch.len());
+        // A stable sort: calls of the same script stay in the order in which they came.
+        batch.sort_by_key(|asked| Arc::as_ptr(&asked.script));
+        let mut commands = Pipeline::new();
         commands.ignore_errors();
-        let mut callers = Vec::with_capacity(batch.len());
-        for Asked { command, answer } in batch.drain(..) {
-            commands.add_command(command);
-            callers.push(answer);
-        }
-        match connection.ask_each(&commands).await {
-            Ok(answers) => {
-                let mut answers = answers.into_iter();
-                for caller in callers {
-                    let answer = answers.next();
-                    let answer =
-                        answer.unwrap_or(Err(Failure::Strange("an answer to each command")));
-                    // The caller may have given up meanwhile.
-                    let _ = caller.send(answer);
-                }
-            }
-            Err(failure) => {
-                for caller in callers {
-                    let _ = caller.send(Err(failure.clone()));
-                }
+        let mut joined = Vec::new();
+        for together in batch.chunk_by(|one, next| Arc::ptr_eq(&one.script, &next.script)) {
+            if let [first, ..] = together {
+                let calls: Vec<&Call> = together.iter().map(|asked| &asked.call).collect();
+                commands.add_command(first.script.command(&calls));
+                joined.push(together.len());
             }
         }
+        let mut answers = match connection.ask_each(&commands).await {
+            Ok(answers) => answers,
+            Err(failure) => vec![Err(failure); joined.len()],
+        }
+        .into_iter();
+        let mut callers = batch.drain(..).map(|asked| asked.answer);
+        for count in joined {
+            let answer = answers.next();
+            let answer = answer.unwrap_or(Err(Failure::Strange("an answer to each command")));
+            for (caller, answer) in callers.by_ref().take(count).zip(apart(answer, count)) {
+                // The caller may have given up meanwhile.
+                let _ = caller.send(answer);
+            }
+        }
+    }
+}
+
+/// Takes the answer to several joined calls apart: the first is that to the first call.
+fn apart(answer: Result<Value, Failure>, calls: usize) -> Vec<Result<Value, Failure>> {
+    match answer.and_then(reply::list) {
+        Ok(answers) if answers.len() == calls => answers.into_iter().map(Ok).collect(),
+        Ok(_) => vec![Err(Failure::Strange("an answer to each call")); calls],
+        Err(failure) => vec![Err(failure); calls],
     }
 }
 

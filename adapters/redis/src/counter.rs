@@ -17,7 +17,6 @@ use chat_core::{
         Seeding, Settlement, Tokens, UnknownSequence,
     },
 };
-use redis::Cmd;
 use tokio::time::sleep;
 
 use crate::{
@@ -44,7 +43,7 @@ const MIGRATING: Duration = Duration::from_millis(20);
 /// The operation that errors name.
 const NUMBERING: &str = "number a creation";
 
-/// Gives numbers, by one script call a creation that is batched with those of other callers.
+/// Gives numbers, by one run of a script for all creations of a shard that come together.
 ///
 /// A server that restarted gives none until the repository has admitted it.
 pub struct RedisCounter {
@@ -81,41 +80,28 @@ impl RedisCounter {
     }
 
     /// The call of the script that numbers; `scripts/create.lua` lists its keys and arguments.
-    fn creating(
-        &self,
-        shard: Shard,
-        open: &Open,
-        submission: &Submission,
-        over: Option<Overload>,
-    ) -> Cmd {
+    fn creating(&self, shard: Shard, submission: &Submission, over: Option<Overload>) -> Call {
         let draft = &submission.draft;
         let sequence = draft.sequence();
-        let payload = draft.encode();
-        let mut command = Cmd::with_capacity(16, payload.len() + 320);
-        command.arg("EVALSHA").arg(&open.create);
-        command.arg(if submission.key.is_some() { 8 } else { 6 });
-        command.arg(self.keys.of_shard(shard, 'e'));
-        command.arg(self.keys.of_shard(shard, 'b'));
-        command.arg(self.keys.of_shard(shard, 'q'));
-        command.arg(self.keys.of(&chats_of(&sequence), 'c'));
-        command.arg(self.keys.of(&sequence, 'c'));
-        command.arg(self.keys.of(&sequence, 'p'));
+        let mut call = Call::on([
+            self.keys.of(&chats_of(&sequence), 'c'),
+            self.keys.of(&sequence, 'c'),
+            self.keys.of(&sequence, 'p'),
+        ]);
+        call.add(draft.encode());
+        call.add(sequence_name(&sequence));
+        call.add(draft.uid.to_bytes().as_slice());
         if let Some(key) = &submission.key {
-            command.arg(self.keys.of_key(sequence.application(), key));
-            command.arg(self.keys.of_shard(shard, 'n'));
-        }
-        command.arg(payload);
-        command.arg(sequence_name(&sequence));
-        command.arg(draft.uid.to_bytes().as_slice());
-        if submission.key.is_some() {
-            command.arg(submission.digest().as_bytes().as_slice());
-            command.arg(draft.created_at.as_micros());
+            call.add_key(self.keys.of_key(sequence.application(), key));
+            call.add_key(self.keys.of_shard(shard, 'n'));
+            call.add(submission.digest().as_bytes().as_slice());
+            call.add(draft.created_at.as_micros());
+        } else {
+            call.add("");
+            call.add("");
         }
         // Sent all the same: a key that was used before is answered even under overload.
-        if let Some(over) = over {
-            command.arg(overload_letter(over));
-        }
-        command
+        call.with(over.map_or("", overload_letter))
     }
 
     /// Parses what the script that numbers said; `None` if the shard is in another epoch.
@@ -161,7 +147,7 @@ impl RedisCounter {
                     .map(|leased| leased.ok_or_else(strange))
                     .transpose()?;
                 Numbering::Unknown(UnknownSequence {
-                    sequence: if which == "4" { chats } else { *sequence },
+                    sequence: if which == "c" { chats } else { *sequence },
                     shard,
                     epoch: open.epoch,
                     lease: leased.map(|(lease, _)| Lease(lease)),
@@ -169,6 +155,7 @@ impl RedisCounter {
                 })
             }
             b'E' => return Ok(None),
+            b'X' => return Err(Failure::told(rest)),
             _ => return Err(strange()),
         };
         Ok(Some(numbering))
@@ -182,13 +169,14 @@ impl RedisCounter {
         submission: &Submission,
         over: Option<Overload>,
     ) -> Result<Option<Numbering>, Failure> {
-        let command = self.creating(shard, open, submission, over);
-        let answer = open.server.batcher.ask(command).await;
-        match answer.and_then(reply::bytes) {
-            Ok(answer) => {
-                let sequence = submission.draft.sequence();
-                self.numbering(shard, open, &sequence, &answer.unwrap_or_default())
-            }
+        let call = self.creating(shard, submission, over);
+        let answer = open.server.batcher.ask(&open.create, call).await;
+        let sequence = submission.draft.sequence();
+        let numbering = answer
+            .and_then(reply::bytes)
+            .and_then(|answer| self.numbering(shard, open, &sequence, &answer.unwrap_or_default()));
+        match numbering {
+            Ok(numbering) => Ok(numbering),
             Err(failure) if failure.is("NOSCRIPT") => Ok(None),
             Err(failure) => {
                 if failure.is("READONLY") {

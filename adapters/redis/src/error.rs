@@ -3,7 +3,7 @@
 use std::{error::Error, fmt, io, sync::Arc};
 
 use chat_core::{PortError, PortErrorKind};
-use redis::{ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError, Value};
 
 /// The adapter's name in errors.
 const ADAPTER: &str = "redis";
@@ -59,6 +59,16 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The error that a script was told and passed on: a code, and a text for people.
+    pub(crate) fn told(line: &str) -> Self {
+        let line = line.lines().next().unwrap_or_default();
+        match redis::parse_redis_value(format!("-{line}\r\n").as_bytes()) {
+            Ok(Value::ServerError(error)) => Self::Told(error.into()),
+            Ok(_) => Self::Strange("an error"),
+            Err(error) => error.into(),
+        }
+    }
+
     /// Says whether the server answered with this code.
     pub(crate) fn is(&self, code: &str) -> bool {
         matches!(self, Self::Told(error) if error.code() == Some(code))
@@ -207,17 +217,12 @@ fn said(error: &RedisError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use redis::{ServerError, Value};
-
     use super::*;
 
     fn told(line: &str) -> Failure {
-        let parsed = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
-        let Value::ServerError(error) = parsed else {
-            panic!("{line:?} is no error");
-        };
-        let _: &ServerError = &error;
-        Failure::Told(error.into())
+        let failure = Failure::told(line);
+        assert!(matches!(failure, Failure::Told(_)), "{line}");
+        failure
     }
 
     #[test]

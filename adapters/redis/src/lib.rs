@@ -2,7 +2,8 @@
 //!
 //! Everything of an application lies in one of a fixed number of shards, and all keys of a shard in one
 //! hash slot, so that one script sees them all: it checks a creation's idempotency key, numbers it,
-//! remembers it as pending and puts it into the shard's stream, in one step and one round trip.
+//! remembers it as pending and puts it into the shard's stream, in one step and one round trip. Creations
+//! of a shard that come together share one run of it.
 //!
 //! A server that came back may have lost data. So the script that numbers has the server's run id and the
 //! shard's epoch in its text, and is only called by its hash: a new run does not know it, and has to be
@@ -14,8 +15,9 @@
 //! in the cluster is part of its identity.
 //!
 //! A message passes through these files, in order: [`counter`](RedisCounter) takes it, `admission` knows
-//! the script of its shard, `scripts/create.lua` numbers it, `reader` hands it to a worker, and `settling`
-//! forgets it once it is stored. `keys` documents every key, and `nodes` knows the server of each shard.
+//! the script of its shard, `batching` joins it with others, `scripts/create.lua` numbers it, `reader` hands
+//! it to a worker, and `settling` forgets it once it is stored. `keys` documents every key, and `nodes`
+//! knows the server of each shard.
 
 mod admission;
 mod batching;

@@ -146,10 +146,45 @@ impl Call {
     fn command(&self, name: &str, script: &str) -> Cmd {
         let mut command = redis::cmd(name);
         command.arg(script).arg(self.keys.len()).arg(&self.keys);
+        self.append_arguments(&mut command);
+        command
+    }
+
+    fn append_arguments(&self, command: &mut Cmd) {
         for argument in self.arguments.args_iter() {
             if let redis::Arg::Simple(argument) = argument {
                 command.arg(argument);
             }
+        }
+    }
+}
+
+/// A script that any number of calls can be joined for, and that answers each of them.
+pub(crate) struct JoiningScript {
+    hash: String,
+    keys: Vec<String>,
+}
+
+impl JoiningScript {
+    /// Names a script that the server knows, and the keys that all its calls have in common.
+    pub(crate) fn new(hash: String, keys: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            hash,
+            keys: keys.into_iter().collect(),
+        }
+    }
+
+    /// The command for several calls: the common keys, then those of each call, then the arguments of each.
+    pub(crate) fn command(&self, calls: &[&Call]) -> Cmd {
+        let own: usize = calls.iter().map(|call| call.keys.len()).sum();
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(&self.hash).arg(self.keys.len() + own);
+        command.arg(&self.keys);
+        for call in calls {
+            command.arg(&call.keys);
+        }
+        for call in calls {
+            call.append_arguments(&mut command);
         }
         command
     }

@@ -5,8 +5,10 @@
 mod authority;
 mod cluster;
 mod entries;
+mod joined;
 mod limits;
 mod losses;
+mod one_by_one;
 mod pending;
 mod private_cluster;
 mod private_server;

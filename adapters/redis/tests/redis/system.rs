@@ -118,3 +118,32 @@ pub(crate) async fn work(scene: &Scene) -> usize {
     assert_eq!(settled.unwrap(), []);
     settlements.len()
 }
+
+/// Asserts that counter, stream, pending list and bytes agree on the same creations.
+///
+/// `chats` is how many chats of the application are pending too.
+pub(crate) async fn everything_agrees(
+    server: &PrivateServer,
+    chat: ChatKey,
+    given: u64,
+    chats: i64,
+) {
+    let name = format!("{{s00}}:{}:{}", chat.application, chat.chat);
+    assert_eq!(
+        server.text(&format!("GET {name}c")).await,
+        format!("1:{given}")
+    );
+    let given = i64::try_from(given).unwrap();
+    assert_eq!(server.number(&format!("LLEN {name}p")).await, given);
+    assert_eq!(server.number("XLEN {s00}:q").await, given + chats);
+    let mut bytes = 0;
+    for key in [format!("{name}p"), format!("{{s00}}:{}p", chat.application)] {
+        let members = server.ask(&format!("LRANGE {key} 0 -1")).await;
+        let members: Vec<Vec<u8>> = redis::from_redis_value(members).unwrap();
+        for member in members {
+            let size = member.split(|byte| *byte == b' ').nth(2).unwrap().to_vec();
+            bytes += String::from_utf8(size).unwrap().parse::<u64>().unwrap();
+        }
+    }
+    assert_eq!(server.text("GET {s00}:b").await, bytes.to_string());
+}
