@@ -16,13 +16,15 @@ use crate::{
     scripts::{Call, JoiningScript},
 };
 
-/// How many batches may be under way: while the server works on one, another travels, and the answers
-/// of a third are handed out.
-const UNDER_WAY: usize = 3;
+/// How many batches may be under way: while the server works on one, another travels.
+const UNDER_WAY: usize = 2;
 
-/// How many calls are sent together at most; with short texts, a script works on so many for about a
-/// millisecond, in which the server does nothing else.
-const MOST: usize = 128;
+/// How many calls are sent together at most.
+///
+/// The answers of a run come all at once, so with longer ones the callers, this program and the server wait
+/// for each other in turns; with shorter ones a server that syncs each write does so more often. Of 4 to 256
+/// calls in one to eight batches, this made the most of two cores, with either way of syncing.
+const MOST: usize = 24;
 
 /// How many calls may wait to be sent; further callers wait for a place.
 const WAITING: usize = 4_096;
@@ -31,7 +33,7 @@ const WAITING: usize = 4_096;
 ///
 /// A call that travels alone costs both sides a round: a write, a read, two tasks to wake, and on a server
 /// with a log another write and perhaps a sync. A run of the script that numbers takes Redis 7.0 about 8 µs,
-/// and each creation in it another 8. So under load one round and one run do for all that wait; without load
+/// and each creation in it another 8 to 10. So under load one round and one run do for all that wait; without load
 /// a call goes at once.
 ///
 /// A command that the server refuses as a whole, for instance since the shard's slot is migrating, is refused
