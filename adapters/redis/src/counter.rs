@@ -214,12 +214,12 @@ impl RedisCounter {
             self.keys.of(&seed.sequence, 'p'),
             self.keys.of(&chats, 'p'),
         ];
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(&open.seed).arg(keys.len()).arg(&keys);
-        command.arg(seed.lease.0).arg(seed.last);
-        command
-            .arg(millis(self.idle))
-            .arg(chat_number(&seed.sequence));
+        let call = Call::on(keys)
+            .with(seed.lease.0)
+            .with(seed.last)
+            .with(millis(self.idle))
+            .with(chat_number(&seed.sequence));
+        let command = call.by_hash(&open.seed);
         match open.server.shared.ask(&command).await.map(reply::number) {
             Ok(Ok(planted)) if planted > 0 => Ok(Seeding::Seeded),
             Ok(Ok(_)) => Ok(Seeding::Refused),

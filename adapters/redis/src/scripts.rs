@@ -30,12 +30,12 @@ impl Script {
 
     /// The command that calls it by its hash, for a server that knows it.
     pub(crate) fn by_hash(&self, call: &Call) -> Cmd {
-        call.command("EVALSHA", &self.hash)
+        call.by_hash(&self.hash)
     }
 
     /// The command that sends its text along, for a server that does not know it.
     pub(crate) fn command(&self, call: &Call) -> Cmd {
-        call.command("EVAL", &self.text)
+        command("EVAL", &self.text, &[], &[call])
     }
 }
 
@@ -143,20 +143,29 @@ impl Call {
         self.keys.push(key);
     }
 
-    fn command(&self, name: &str, script: &str) -> Cmd {
-        let mut command = redis::cmd(name);
-        command.arg(script).arg(self.keys.len()).arg(&self.keys);
-        self.append_arguments(&mut command);
-        command
+    /// The command that calls a script by its hash.
+    pub(crate) fn by_hash(&self, hash: &str) -> Cmd {
+        command("EVALSHA", hash, &[], &[self])
     }
+}
 
-    fn append_arguments(&self, command: &mut Cmd) {
-        for argument in self.arguments.args_iter() {
+/// The command for some calls of a script: the common keys, then those of each call, then the arguments of
+/// each.
+fn command(name: &str, script: &str, common: &[String], calls: &[&Call]) -> Cmd {
+    let own: usize = calls.iter().map(|call| call.keys.len()).sum();
+    let mut command = redis::cmd(name);
+    command.arg(script).arg(common.len() + own).arg(common);
+    for call in calls {
+        command.arg(&call.keys);
+    }
+    for call in calls {
+        for argument in call.arguments.args_iter() {
             if let redis::Arg::Simple(argument) = argument {
                 command.arg(argument);
             }
         }
     }
+    command
 }
 
 /// A script that any number of calls can be joined for, and that answers each of them.
@@ -174,19 +183,9 @@ impl JoiningScript {
         }
     }
 
-    /// The command for several calls: the common keys, then those of each call, then the arguments of each.
+    /// The command that joins several calls.
     pub(crate) fn command(&self, calls: &[&Call]) -> Cmd {
-        let own: usize = calls.iter().map(|call| call.keys.len()).sum();
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(&self.hash).arg(self.keys.len() + own);
-        command.arg(&self.keys);
-        for call in calls {
-            command.arg(&call.keys);
-        }
-        for call in calls {
-            call.append_arguments(&mut command);
-        }
-        command
+        command("EVALSHA", &self.hash, &self.keys, calls)
     }
 }
 

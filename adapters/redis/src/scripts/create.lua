@@ -159,13 +159,18 @@ local function decide(k, a)
   return number
 end
 
+-- What to answer if the server refused a command.
+local function error_of(failure)
+  return 'X' .. (failure.err or tostring(failure))
+end
+
 local FIRST_KEY, ARGUMENTS = 4, 6
 local answers, first_keys, was_full = {}, {}, full
 local k = FIRST_KEY
 for a = 1, #ARGV, ARGUMENTS do
   local i = #answers + 1
   local done, answer = pcall(decide, k, a)
-  answers[i], first_keys[i] = done and answer or 'X' .. (answer.err or tostring(answer)), k
+  answers[i], first_keys[i] = done and answer or error_of(answer), k
   k = k + (ARGV[a + 3] == '' and 3 or 5)
 end
 
@@ -184,7 +189,7 @@ if changed_counters[1] or full ~= was_full then
       -- Whoever repeats a request of this run was answered with its number, which is not given after all.
       local key = ARGV[a + 3] ~= '' and KEYS[k + 3]
       if type(answer) == 'number' or key and is_changed[key] then
-        answers[i] = 'X' .. (failure.err or tostring(failure))
+        answers[i] = error_of(failure)
       end
     end
     return answers

@@ -9,7 +9,7 @@ use chat_core::{
 
 use crate::{
     private_server::PrivateServer,
-    system::{System, message, receive, send, work},
+    system::{System, bare, message, receive, send, work},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,8 +237,7 @@ async fn a_cut_connection_is_made_anew() {
     });
     assert_eq!(received.await.len(), 2);
     let next = scene.eventually("creating again", async || {
-        let draft = scene.draft(message(chat, "after"));
-        let submission = chat_core::model::Submission { draft, key: None };
+        let submission = bare(&scene, message(chat, "after"));
         scene.counter().create(&submission).await.ok()
     });
     next.await;

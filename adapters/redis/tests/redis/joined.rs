@@ -6,16 +6,14 @@ use chat_adapter_redis::{RedisConfig, RedisLimits};
 use chat_core::{
     PortError, PortErrorKind,
     contract::Scene,
-    model::{
-        ApplicationId, ChatKey, ChatNumber, Content, IdempotencyKey, Sequence, Shard, Submission,
-    },
+    model::{ApplicationId, ChatKey, ChatNumber, Content, Sequence, Shard, Submission},
     ports::{Numbering, Overload},
 };
 use futures_util::future::join_all;
 
 use crate::{
     private_server::PrivateServer,
-    system::{System, everything_agrees, message, send, work},
+    system::{System, bare, everything_agrees, keyed, message, send, work},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -264,17 +262,6 @@ async fn runs(server: &PrivateServer) -> usize {
 fn new_chat(application: ApplicationId) -> Content {
     let title = None;
     Content::Chat { application, title }
-}
-
-fn bare(scene: &Scene, content: Content) -> Submission {
-    let draft = scene.draft(content);
-    Submission { draft, key: None }
-}
-
-fn keyed(scene: &Scene, content: Content, key: &str) -> Submission {
-    let draft = scene.draft(content);
-    let key = Some(IdempotencyKey::parse(key.as_bytes()).unwrap());
-    Submission { draft, key }
 }
 
 fn number(numbering: &Numbering) -> Option<u64> {

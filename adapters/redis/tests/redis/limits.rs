@@ -6,14 +6,14 @@ use chat_adapter_redis::{OpenError, Redis, RedisConfig, RedisLimits};
 use chat_core::{
     PortErrorKind,
     memory::Memory,
-    model::{DeadLetterId, IdempotencyKey, Sequence, Submission},
+    model::{DeadLetterId, Sequence},
     ports::{Numbering, Overload, Seed, Settlement},
     service::ServiceError,
 };
 
 use crate::{
     private_server::PrivateServer,
-    system::{System, everything_agrees, message, send, work},
+    system::{System, bare, everything_agrees, keyed, message, send, work},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,12 +36,8 @@ async fn a_full_memory_leaves_nothing_half_done() {
     let text = "x".repeat(9_000);
     let mut given = 1;
     let error = loop {
-        let draft = scene.draft(message(chat, &text));
-        match scene
-            .counter()
-            .create(&Submission { draft, key: None })
-            .await
-        {
+        let submission = bare(&scene, message(chat, &text));
+        match scene.counter().create(&submission).await {
             Ok(Numbering::Accepted { number, .. }) => given = number.get(),
             Ok(other) => panic!("answered {other:?}"),
             Err(error) => break error,
@@ -67,8 +63,7 @@ async fn a_full_memory_takes_what_makes_room() {
     let chat = scene.chat().await;
     let bad = send(&scene, chat, 1).await;
     server.ask("CONFIG SET maxmemory 1mb").await;
-    let draft = scene.draft(message(chat, "refused"));
-    let submission = Submission { draft, key: None };
+    let submission = bare(&scene, message(chat, "refused"));
     let refused = scene.counter().create(&submission).await;
     assert_eq!(refused.unwrap_err().kind, PortErrorKind::Full);
     let letter = DeadLetterId::of_creation(bad.draft.uid);
@@ -90,8 +85,7 @@ async fn a_replica_numbers_nothing() {
     let chat = scene.chat().await;
     send(&scene, chat, 1).await;
     server.ask("REPLICAOF 127.0.0.1 1").await;
-    let draft = scene.draft(message(chat, "refused"));
-    let submission = Submission { draft, key: None };
+    let submission = bare(&scene, message(chat, "refused"));
     for _ in 0..2 {
         let refused = match scene.counter().create(&submission).await {
             Ok(Numbering::Closed(shard)) => scene.counter().sight(shard).await.unwrap_err(),
@@ -115,8 +109,7 @@ async fn a_key_of_another_type_leaves_nothing_half_done() {
     for key in [&pending, &counter, "{s00}:q", "{s00}:e"] {
         server.ask(&format!("RENAME {key} hidden")).await;
         server.ask(&format!("HSET {key} foreign 1")).await;
-        let draft = scene.draft(message(chat, "refused"));
-        let submission = Submission { draft, key: None };
+        let submission = bare(&scene, message(chat, "refused"));
         match scene.counter().create(&submission).await {
             Err(refused) => assert_eq!(refused.kind, PortErrorKind::Corrupt, "{key}"),
             // A key that is no counter counts as unknown, and seeding it reports what is wrong.
@@ -162,13 +155,8 @@ async fn too_many_bytes_are_refused_until_many_are_stored() {
     let text = "x".repeat(1_000);
     let mut sent = Vec::new();
     let full = loop {
-        let draft = scene.draft(message(chat, &text));
-        match scene
-            .counter()
-            .create(&Submission { draft, key: None })
-            .await
-            .unwrap()
-        {
+        let submission = bare(&scene, message(chat, &text));
+        match scene.counter().create(&submission).await.unwrap() {
             Numbering::Accepted { .. } => sent.push(()),
             other => break other,
         }
@@ -221,9 +209,12 @@ async fn all_shards_together_hold_no_more_than_the_limit() {
         }
     }
     let overload = async |key: Option<&str>| {
-        let draft = scene.draft(message(chats[2], "one more"));
-        let key = key.map(|key| IdempotencyKey::parse(key.as_bytes()).unwrap());
-        match scene.counter().create(&Submission { draft, key }).await {
+        let content = message(chats[2], "one more");
+        let submission = match key {
+            Some(key) => keyed(&scene, content, key),
+            None => bare(&scene, content),
+        };
+        match scene.counter().create(&submission).await {
             Ok(Numbering::Overloaded { by, .. }) => Some(by),
             Ok(Numbering::Accepted { .. } | Numbering::Replayed { .. }) => None,
             other => panic!("answered {other:?}"),

@@ -12,14 +12,14 @@ use std::{
 use chat_adapter_redis::RedisConfig;
 use chat_core::{
     contract::Scene,
-    model::{ChatKey, Creation, Epoch, Number, NumberRange, Sequence, Submission},
+    model::{ChatKey, Creation, Epoch, Number, NumberRange, Sequence},
     ports::Basis,
 };
 use tokio::task::JoinSet;
 
 use crate::{
     private_server::PrivateServer,
-    system::{System, message, send, work},
+    system::{System, bare, message, send, work},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -320,8 +320,7 @@ async fn a_server_that_hangs_holds_nobody_for_long() {
         callers.spawn(async move {
             let mut longest = Duration::ZERO;
             while paused.elapsed() < Duration::from_secs(2) {
-                let draft = scene.draft(message(chat, "into the void"));
-                let submission = Submission { draft, key: None };
+                let submission = bare(&scene, message(chat, "into the void"));
                 let begun = Instant::now();
                 let error = scene.counter().create(&submission).await.unwrap_err();
                 assert!(error.is_retryable(), "{error:?}");

@@ -6,7 +6,10 @@ use chat_adapter_redis::{Redis, RedisConfig, RedisLimits};
 use chat_core::{
     contract::Scene,
     memory::Memory,
-    model::{ChatKey, Content, Creation, MessageBody, Position, Shard, Timestamp},
+    model::{
+        ChatKey, Content, Creation, IdempotencyKey, MessageBody, Position, Shard, Submission,
+        Timestamp,
+    },
     ports::{Consumer, Delivery, Entry, Ports, Settlement, StoreBatch},
 };
 
@@ -72,6 +75,21 @@ pub(crate) fn message(chat: ChatKey, text: &str) -> Content {
         chat,
         sender: None,
         body: MessageBody::parse(text).unwrap(),
+    }
+}
+
+/// A new draft as it is handed to the counter, without an idempotency key.
+pub(crate) fn bare(scene: &Scene, content: Content) -> Submission {
+    let draft = scene.draft(content);
+    Submission { draft, key: None }
+}
+
+/// The same with an idempotency key.
+pub(crate) fn keyed(scene: &Scene, content: Content, key: &str) -> Submission {
+    let key = Some(IdempotencyKey::parse(key.as_bytes()).unwrap());
+    Submission {
+        key,
+        ..bare(scene, content)
     }
 }
 
