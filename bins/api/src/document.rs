@@ -10,9 +10,9 @@ use poem_openapi::{
     ExtraHeader, LicenseObject, OpenApi, OpenApiService, ServerObject,
     registry::{MetaApi, Registry},
 };
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use crate::{group::Group, health::HealthApi, metrics::MetricsApi, v1};
+use crate::{group::Group, health::HealthApi, metrics::MetricsApi, refusal, v1};
 
 const DESCRIPTION: &str = "\
 Applications own chats, chats own messages. Chats and messages are numbered from 1 within their owner, \
@@ -87,13 +87,39 @@ fn complete(document: &mut Value) {
         .into_iter()
         .flatten()
         .filter_map(|(_, path)| path.as_object_mut());
+    let problems = refusal::examples();
     for (_, operation) in operations.flatten() {
         if operation.get("security").is_none() {
             operation["security"] = Value::Array(Vec::new());
         }
+        let responses = operation["responses"].as_object_mut();
+        for (_, response) in responses.into_iter().flatten() {
+            illustrate(response, &problems);
+        }
     }
+    let examples = problems.into_iter();
+    let examples: Map<String, Value> = examples
+        .map(|(code, problem)| (code, json!({ "value": problem })))
+        .collect();
+    document["components"]["examples"] = examples.into();
     sort_groups(document);
     sharpen(document);
+}
+
+/// Shows, where a response is a problem, those problems that its description names.
+fn illustrate(response: &mut Value, problems: &[(String, Value)]) {
+    let description = response["description"].as_str().unwrap_or_default();
+    let named: Map<String, Value> = problems
+        .iter()
+        .filter(|(code, _)| description.contains(&format!("`{code}`:")))
+        .map(|(code, _)| {
+            let example = format!("#/components/examples/{code}");
+            (code.clone(), json!({ "$ref": example }))
+        })
+        .collect();
+    if let Some(content) = response.pointer_mut("/content/application~1problem+json") {
+        content["examples"] = named.into();
+    }
 }
 
 /// Puts the groups into the order in which they are read.

@@ -24,8 +24,11 @@ pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 /// What a cursor must be, whatever it is a cursor of.
 pub(crate) const FROM_NEXT: &str = "must be taken from `next`";
 
+/// The request's id in examples.
+pub(crate) const REQUEST_ID: &str = "8c5a1d1b4e0f4c0e9d7f0a4b1c2d3e4f";
+
 /// The pause that is asked for where a backend does not say how long it needs.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
 /// What went wrong, by its stable name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -280,10 +283,10 @@ impl Problem {
         }
     }
 
-    /// The answer to the request of this id.
-    pub(crate) fn answer(&self, request_id: &str) -> Response {
+    /// The body of the answer to the request of this id.
+    pub(crate) fn view(&self, request_id: &str) -> ProblemView {
         let (status, code, title) = self.code.parts();
-        let view = ProblemView {
+        ProblemView {
             kind: "about:blank".into(),
             title: title.into(),
             status: status.as_u16(),
@@ -291,10 +294,15 @@ impl Problem {
             code: code.into(),
             request_id: request_id.into(),
             errors: (!self.faults.is_empty()).then(|| self.faults.clone()),
-        };
+        }
+    }
+
+    /// The answer to the request of this id.
+    pub(crate) fn answer(&self, request_id: &str) -> Response {
+        let view = self.view(request_id);
         let body = serde_json::to_vec(&view).expect("a struct of texts is always JSON");
         let mut response = Body::from(body).into_response();
-        response.set_status(status);
+        response.set_status(self.status());
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if let Some(allow) = &self.allow {
@@ -401,8 +409,8 @@ pub(crate) struct ProblemView {
     status: u16,
     /// What is wrong with this request, for people.
     detail: String,
-    /// The kind of problem, for programs.
-    code: String,
+    /// The kind of problem, for programs; each operation lists its own, and more may be added.
+    pub(crate) code: String,
     /// The id under which the server's log knows the request.
     request_id: String,
     /// The fields, parameters and headers that are at fault.
@@ -413,14 +421,7 @@ pub(crate) struct ProblemView {
 
 impl Example for ProblemView {
     fn example() -> Self {
-        Self {
-            kind: "about:blank".into(),
-            title: "Invalid".into(),
-            status: 422,
-            detail: "the request is not valid; `errors` says why".into(),
-            code: "invalid".into(),
-            request_id: "8c5a1d1b4e0f4c0e9d7f0a4b1c2d3e4f".into(),
-            errors: Some(vec![Fault::new("body", "must not be blank")]),
-        }
+        let fault = Fault::new("body", "must not be blank");
+        Problem::invalid(vec![fault]).view(REQUEST_ID)
     }
 }

@@ -2,14 +2,22 @@
 
 use std::marker::PhantomData;
 
-use chat_core::service::{ReplayError, ServiceError};
+use chat_core::{
+    PortError, PortErrorKind,
+    ports::Overload,
+    service::{ReplayError, ServiceError},
+};
 use poem_openapi::{
     ApiResponse,
     registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
-    types::Type as _,
+    types::{Example as _, Type as _},
 };
+use serde_json::Value;
 
-use crate::error::{PROBLEM_JSON, Problem, ProblemView};
+use crate::{
+    body::MOST_BYTES,
+    error::{PAUSE, PROBLEM_JSON, Problem, ProblemView, REQUEST_ID},
+};
 
 /// The problems that an operation documents: status and description.
 pub trait Reasons: Send + Sync + 'static {
@@ -208,6 +216,34 @@ impl<R: Reasons> ApiResponse for Refusal<R> {
     fn register(registry: &mut Registry) {
         ProblemView::register(registry);
     }
+}
+
+/// One problem of each code that the descriptions name, as it is answered.
+pub(crate) fn examples() -> Vec<(String, Value)> {
+    let down = PortError::new(PortErrorKind::Unavailable, "an adapter", "do its work");
+    let overloaded = ServiceError::Overloaded {
+        by: Overload::Backlog,
+        retry_after: PAUSE,
+    };
+    let problems = [
+        Problem::malformed_json("the body is empty, and JSON is needed"),
+        Problem::unauthorized(),
+        Problem::forbidden(),
+        Problem::not_found(),
+        Problem::too_large(MOST_BYTES),
+        Problem::unsupported_media_type(),
+        ServiceError::KeyReused.into(),
+        Problem::too_many_requests(PAUSE),
+        Problem::internal(),
+        ServiceError::Port(down).into(),
+        overloaded.into(),
+    ];
+    let views = problems.iter().map(|problem| problem.view(REQUEST_ID));
+    let json = |view| serde_json::to_value(view).expect("a struct of texts is always JSON");
+    views
+        .chain([ProblemView::example()])
+        .map(|view| (view.code.clone(), json(view)))
+        .collect()
 }
 
 /// The headers that come with a problem of this status.
