@@ -33,8 +33,8 @@ const WAITING: usize = 4_096;
 ///
 /// A call that travels alone costs both sides a round: a write, a read, two tasks to wake, and on a server
 /// with a log another write and perhaps a sync. A run of the script that numbers takes Redis 7.0 about 8 µs,
-/// and each creation in it another 8 to 10. So under load one round and one run do for all that wait; without load
-/// a call goes at once.
+/// and each creation in it another 8 to 10. So under load one round and one run do for all that wait; without
+/// load a call goes at once.
 ///
 /// A command that the server refuses as a whole, for instance since the shard's slot is migrating, is refused
 /// to all calls that it joins.

@@ -97,22 +97,18 @@ fn complete(document: &mut Value) {
             illustrate(response, &problems);
         }
     }
-    let examples = problems.into_iter();
-    let examples: Map<String, Value> = examples
-        .map(|(code, problem)| (code, json!({ "value": problem })))
-        .collect();
-    document["components"]["examples"] = examples.into();
+    document["components"]["examples"] = problems.into();
     sort_groups(document);
     sharpen(document);
 }
 
 /// Shows, where a response is a problem, those problems that its description names.
-fn illustrate(response: &mut Value, problems: &[(String, Value)]) {
+fn illustrate(response: &mut Value, problems: &Map<String, Value>) {
     let description = response["description"].as_str().unwrap_or_default();
     let named: Map<String, Value> = problems
-        .iter()
-        .filter(|(code, _)| description.contains(&format!("`{code}`:")))
-        .map(|(code, _)| {
+        .keys()
+        .filter(|code| description.contains(&format!("`{code}`:")))
+        .map(|code| {
             let example = format!("#/components/examples/{code}");
             (code.clone(), json!({ "$ref": example }))
         })

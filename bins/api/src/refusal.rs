@@ -12,7 +12,7 @@ use poem_openapi::{
     registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
     types::{Example as _, Type as _},
 };
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::{
     body::MOST_BYTES,
@@ -218,8 +218,8 @@ impl<R: Reasons> ApiResponse for Refusal<R> {
     }
 }
 
-/// One problem of each code that the descriptions name, as it is answered.
-pub(crate) fn examples() -> Vec<(String, Value)> {
+/// One problem of each code that the descriptions name, as it is answered, by its code.
+pub(crate) fn examples() -> Map<String, Value> {
     let down = PortError::new(PortErrorKind::Unavailable, "an adapter", "do its work");
     let overloaded = ServiceError::Overloaded {
         by: Overload::Backlog,
@@ -239,10 +239,9 @@ pub(crate) fn examples() -> Vec<(String, Value)> {
         overloaded.into(),
     ];
     let views = problems.iter().map(|problem| problem.view(REQUEST_ID));
-    let json = |view| serde_json::to_value(view).expect("a struct of texts is always JSON");
     views
         .chain([ProblemView::example()])
-        .map(|view| (view.code.clone(), json(view)))
+        .map(|view| (view.code.clone(), json!({ "value": view })))
         .collect()
 }
 
